@@ -1,0 +1,20 @@
+import { readdirSync } from 'node:fs'
+import { defineConfig } from 'vitest/config'
+
+/** One vitest project per workspace, named like its folder: a project needs no config file of its own. */
+const projects = ['apps', 'libs']
+  .flatMap((group) => readdirSync(group).map((name) => ({ name, root: `${group}/${name}` })))
+  .concat({ name: 'tools', root: 'tools' })
+  .map(({ name, root }) => ({
+    extends: true as const,
+    test: { name, root, include: ['**/*.test.ts'], exclude: ['**/node_modules/**'] },
+  }))
+
+export default defineConfig({
+  test: {
+    projects,
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    maxWorkers: 2,
+  },
+})
