@@ -1,0 +1,18 @@
+/** The cart: skus and counts. Prices are the catalog's and are shown, never taken from the client. */
+import { type Static, Type } from 'typebox'
+import { Sku } from './product.ts'
+
+export const maxCartLines = 50
+export const maxLineQuantity = 99
+
+export const CartItemInput = Type.Object(
+  { quantity: Type.Integer({ minimum: 1, maximum: maxLineQuantity }) },
+  { additionalProperties: false },
+)
+export type CartItemInput = Static<typeof CartItemInput>
+
+export const CartLine = Type.Object({ sku: Sku, quantity: Type.Integer() })
+export type CartLine = Static<typeof CartLine>
+
+export const Cart = Type.Object({ items: Type.Array(CartLine) })
+export type Cart = Static<typeof Cart>

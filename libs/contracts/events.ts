@@ -1,0 +1,46 @@
+/**
+ * What services tell each other on the streams. An event is a fact in the past tense, carries all that its listeners need,
+ * and is identified by `id`: whoever has seen that id has seen the event.
+ */
+import { type Static, Type } from 'typebox'
+import { CancelReason } from './order.ts'
+import { Sku } from './product.ts'
+
+const Uuid = Type.String({ format: 'uuid' })
+const Lines = Type.Array(Type.Object({ sku: Sku, quantity: Type.Integer({ minimum: 1 }) }), { minItems: 1 })
+
+const event = <Name extends string, Data extends Parameters<typeof Type.Object>[0]>(type: Name, data: Data) =>
+  Type.Object({
+    id: Uuid,
+    type: Type.Literal(type),
+    occurredAtMs: Type.Integer(),
+    data: Type.Object(data),
+  })
+
+/** Topic `order:events`, keyed by order id. */
+export const OrderPlaced = event('order.placed', {
+  orderId: Uuid,
+  userId: Uuid,
+  items: Lines,
+  totalCents: Type.Integer(),
+})
+export const OrderConfirmed = event('order.confirmed', {
+  orderId: Uuid,
+  userId: Uuid,
+  items: Lines,
+  totalCents: Type.Integer(),
+})
+export const OrderCancelled = event('order.cancelled', { orderId: Uuid, userId: Uuid, reason: CancelReason })
+export const OrderEvent = Type.Union([OrderPlaced, OrderConfirmed, OrderCancelled])
+export type OrderPlaced = Static<typeof OrderPlaced>
+export type OrderConfirmed = Static<typeof OrderConfirmed>
+export type OrderCancelled = Static<typeof OrderCancelled>
+export type OrderEvent = Static<typeof OrderEvent>
+
+/** Topic `catalog:stock`, keyed by order id. */
+export const StockReserved = event('stock.reserved', { orderId: Uuid })
+export const StockRejected = event('stock.rejected', { orderId: Uuid, skus: Type.Array(Sku) })
+export const StockEvent = Type.Union([StockReserved, StockRejected])
+export type StockReserved = Static<typeof StockReserved>
+export type StockRejected = Static<typeof StockRejected>
+export type StockEvent = Static<typeof StockEvent>
