@@ -1,0 +1,74 @@
+// The door of a clean clone: installs what is missing, then hands over to the pinned Node.
+//
+//   node tools/bootstrap.mjs <command> [arguments]     runs tools/<command>.ts
+//
+// It is plain JavaScript without dependencies, because it runs before anything is installed and on whatever Node the
+// machine has. Everything behind it runs on the Node that package-lock.json pins.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, statSync } from 'node:fs'
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+const minimumNpm = 10
+const [command, ...args] = process.argv.slice(2)
+
+if (!/^[a-z0-9]+$/.test(command ?? '') || !existsSync(join(root, 'tools', `${command}.ts`))) {
+  stop('usage: node tools/bootstrap.mjs <stack|test|e2e> [arguments]', 2)
+}
+if (!args.includes('--help') || !isInstalled()) await install()
+await run(join(root, 'node_modules', '.bin', 'node'), [join(root, 'tools', `${command}.ts`), ...args])
+
+/** npm writes its hidden lockfile last: it is there and no older than package-lock.json when an install went through. */
+function isInstalled() {
+  const installed = join(root, 'node_modules', '.package-lock.json')
+  return existsSync(installed) && statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs
+}
+
+async function install() {
+  if (isInstalled()) return
+  checkNpm()
+  const startedMs = Date.now()
+  const seconds = () => Math.round((Date.now() - startedMs) / 1000)
+  const progress = setInterval(() => console.log(`  … still installing (${seconds()} s)`), 10_000)
+  console.log('Installing packages (npm ci), once; about a minute …')
+  const code = await spawned('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+  clearInterval(progress)
+  if (code !== 0) stop(`npm ci failed (exit code ${code}); what it printed above says why.`, 1)
+  console.log(`Installed in ${seconds()} s.`)
+}
+
+function checkNpm() {
+  const { stdout } = spawnSync('npm', ['--version'], { encoding: 'utf8' })
+  const version = (stdout ?? '').trim()
+  if (version === '') stop('npm is not on the PATH: install Node.js from https://nodejs.org, then try again.', 1)
+  if (Number.parseInt(version, 10) < minimumNpm) {
+    stop(`npm ${version} is too old, ${minimumNpm} or newer is needed: run \`npm install --global npm@latest\`.`, 1)
+  }
+}
+
+/** Run the pinned Node in our place: same terminal, same signals, same exit code. */
+async function run(file, fileArgs) {
+  process.exitCode = await spawned(file, fileArgs)
+}
+
+function spawned(file, fileArgs) {
+  return new Promise((resolve) => {
+    const child = spawn(file, fileArgs, { cwd: root, stdio: 'inherit' })
+    // Ctrl-C reaches the whole process group, the child too: wait for it instead of leaving first.
+    const ignore = () => {}
+    const forward = (signal) => child.kill(signal)
+    process.on('SIGINT', ignore).on('SIGTERM', forward).on('SIGHUP', forward)
+    child.on('error', (error) => stop(`${file} cannot be started: ${error.message}`, 1))
+    child.on('exit', (code, signal) => {
+      process.off('SIGINT', ignore).off('SIGTERM', forward).off('SIGHUP', forward)
+      resolve(code ?? 128 + (constants.signals[signal] ?? 0))
+    })
+  })
+}
+
+function stop(message, code) {
+  console.error(message)
+  process.exit(code)
+}
