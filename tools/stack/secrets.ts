@@ -1,0 +1,62 @@
+/**
+ * The demo's passwords and keys: made at the first start, kept in the data folder (readable by its owner only), so that
+ * data of earlier starts can be opened again. Nothing in the repository is a secret and no secret has a default.
+ */
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+export interface Account {
+  email: string
+  name: string
+  role: 'customer' | 'admin'
+  password: string
+}
+
+export interface Secrets {
+  postgresPassword: string
+  redisCachePassword: string
+  redisStatePassword: string
+  /** Ed25519, PKCS#8 PEM in base64: the gateway signs identities with it. */
+  identityPrivateKey: string
+  /** SPKI PEM in base64: every service checks them with it. */
+  identityPublicKey: string
+  accounts: Account[]
+}
+
+export function loadSecrets(dataDir: string): Secrets {
+  mkdirSync(dataDir, { recursive: true })
+  const file = join(dataDir, 'secrets.json')
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new Error(`${file} cannot be read: ${error}`)
+  }
+  const secrets = generateSecrets()
+  writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
+  return secrets
+}
+
+function generateSecrets(): Secrets {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519', {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  return {
+    postgresPassword: password(),
+    redisCachePassword: password(),
+    redisStatePassword: password(),
+    identityPrivateKey: Buffer.from(privateKey).toString('base64'),
+    identityPublicKey: Buffer.from(publicKey).toString('base64'),
+    accounts: [
+      { email: 'ada@example.com', name: 'Ada Lovelace', role: 'customer', password: password() },
+      { email: 'grace@example.com', name: 'Grace Hopper', role: 'customer', password: password() },
+      { email: 'admin@example.com', name: 'Shop Admin', role: 'admin', password: password() },
+    ],
+  }
+}
+
+/** 120 bits, in letters that need no quoting in a shell or a URL. */
+function password(): string {
+  return randomBytes(15).toString('base64url')
+}
