@@ -1,0 +1,124 @@
+/**
+ * Two questions that are often confused. Live: does this process turn? Answering is the proof; it depends on nothing, so that an
+ * outage of Redis does not restart every service. Ready: can it do its main job now? Asked of the dependencies themselves, each with
+ * a deadline, all at once, and at most once a second however often the question is put.
+ */
+
+export interface Probe {
+  name: string
+  /** Resolves when the dependency answers; the signal is aborted when the time is up. */
+  check(signal: AbortSignal): Promise<unknown>
+  /** Without a required dependency the service is unready; without an optional one degraded. */
+  required: boolean
+  /** @default 1000 */
+  timeoutMs?: number
+}
+
+export interface Check {
+  name: string
+  ok: boolean
+  required: boolean
+  durationMs: number
+  /** A code, never a message: messages hold addresses and user names. */
+  error?: string
+}
+
+export interface Readiness {
+  status: 'ready' | 'degraded' | 'unready'
+  checks: Check[]
+}
+
+export interface Health {
+  /** What can be said now, from at most `cacheMs` ago. Never rejects. */
+  ready(): Promise<Readiness>
+  /** Adds a probe: for what is known only after the server was made. */
+  add(probe: Probe): void
+  /** From now on unready: the first step of stopping. */
+  stop(): void
+}
+
+export interface HealthOptions {
+  /** How long an answer is reused, so that asking cannot be used to hammer the dependencies. @default 1000 */
+  cacheMs?: number
+}
+
+export function createHealth(initialProbes: readonly Probe[] = [], { cacheMs = 1_000 }: HealthOptions = {}): Health {
+  const probes = [...initialProbes]
+  let stopping = false
+  let answer: Promise<Readiness> | undefined
+  let answeredAtMs = 0
+
+  return { ready, add, stop }
+
+  function ready(): Promise<Readiness> {
+    if (stopping) return Promise.resolve({ status: 'unready', checks: [stoppingCheck] })
+    const nowMs = performance.now()
+    if (answer === undefined || nowMs - answeredAtMs >= cacheMs) {
+      answeredAtMs = nowMs
+      answer = Promise.all(probes.map(run)).then(judge)
+    }
+    return answer
+  }
+
+  function add(probe: Probe) {
+    probes.push(probe)
+    answer = undefined
+  }
+
+  function stop() {
+    stopping = true
+  }
+}
+
+const stoppingCheck: Check = { name: 'process', ok: false, required: true, durationMs: 0, error: 'STOPPING' }
+
+async function run({ name, check, required, timeoutMs = 1_000 }: Probe): Promise<Check> {
+  const startedAtMs = performance.now()
+  const deadline = AbortSignal.timeout(timeoutMs)
+  const elapsedMs = () => Math.round((performance.now() - startedAtMs) * 10) / 10
+  try {
+    await Promise.race([check(deadline), rejectOn(deadline)])
+    return { name, ok: true, required, durationMs: elapsedMs() }
+  } catch (error) {
+    return { name, ok: false, required, durationMs: elapsedMs(), error: deadline.aborted ? 'TIMEOUT' : codeOf(error) }
+  }
+}
+
+function rejectOn(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+  })
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown })?.code
+  return typeof code === 'string' && /^[\w-]{1,40}$/.test(code) ? code : 'FAILED'
+}
+
+function judge(checks: Check[]): Readiness {
+  const failed = checks.filter((check) => !check.ok)
+  if (failed.some((check) => check.required)) return { status: 'unready', checks }
+  return { status: failed.length > 0 ? 'degraded' : 'ready', checks }
+}
+
+/** Asks Redis for a PONG. */
+export function redisProbe(
+  name: string,
+  redis: { ping(): Promise<unknown> },
+  { required, timeoutMs }: { required: boolean; timeoutMs?: number },
+): Probe {
+  return { name, required, check: () => redis.ping(), ...(timeoutMs !== undefined && { timeoutMs }) }
+}
+
+/** Asks Postgres for a row, through Prisma. */
+export function prismaProbe(
+  prisma: { $queryRawUnsafe(sql: string): Promise<unknown> },
+  { name = 'postgres', required = true, timeoutMs }: { name?: string; required?: boolean; timeoutMs?: number } = {},
+): Probe {
+  return {
+    name,
+    required,
+    check: () => prisma.$queryRawUnsafe('SELECT 1'),
+    ...(timeoutMs !== undefined && { timeoutMs }),
+  }
+}

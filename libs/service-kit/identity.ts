@@ -1,0 +1,145 @@
+/**
+ * Who a request is from. The gateway alone knows sessions; to the services it vouches in a header with a short-lived token that it
+ * signs (JWT, EdDSA with Ed25519). Services hold only the public key: one that is broken into can be believed by none of the others.
+ */
+import { generateKeyPairSync } from 'node:crypto'
+import type { Identity } from '@shop/contracts/identity'
+import { identityHeader } from '@shop/contracts/identity'
+import { createSigner, createVerifier } from 'fast-jwt'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { defineErrors } from './errors.ts'
+
+export type { Identity }
+export { identityHeader }
+
+/** A user that is signed in. */
+export type SignedIn = Identity & { userId: string; role: 'customer' | 'admin' }
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set on every route that is not public. */
+    identity: Identity
+  }
+  interface FastifyContextConfig {
+    /** Needs no identity: health, documentation. */
+    public?: boolean
+  }
+}
+
+const errors = defineErrors({
+  missing: ['unauthenticated', 'identity-missing', 'This service answers only through the gateway'],
+  invalid: ['unauthenticated', 'identity-invalid', 'The identity token is forged, damaged or too old'],
+  signInRequired: ['unauthenticated', 'sign-in-required', 'Sign in first'],
+  adminOnly: ['forbidden', 'admin-only', 'This is for administrators'],
+})
+
+const issuer = 'gateway'
+/** Longer is a risk when a session is revoked; shorter fails with clocks that are not quite right. */
+const lifeMs = 30_000
+const clockToleranceMs = 5_000
+
+export interface MintOptions {
+  /** A token is handed out again for this long, so that a busy session costs one signature per period. @default 10_000 */
+  reuseMs?: number
+  /** @default 10_000 */
+  maxCached?: number
+}
+
+/** The gateway's side: claims in, header value out. `privateKey` is the base64 of a PKCS8 PEM. */
+export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, maxCached = 10_000 }: MintOptions = {}) {
+  const sign = createSigner({ algorithm: 'EdDSA', key: pemOf(privateKey), expiresIn: lifeMs, iss: issuer })
+  const recent = new Map<string, { token: string; mintedAtMs: number }>()
+
+  return function mintIdentity({ role, userId, session }: Identity): string {
+    const key = `${role} ${userId ?? ''} ${session ?? ''}`
+    const nowMs = Date.now()
+    const known = recent.get(key)
+    if (known !== undefined && nowMs - known.mintedAtMs < reuseMs) return known.token
+    const token = sign({ role, ...(userId && { sub: userId }), ...(session && { sid: session }) })
+    // A Map keeps the order of insertion: the first is the oldest.
+    recent.delete(key)
+    recent.set(key, { token, mintedAtMs: nowMs })
+    if (recent.size > maxCached) recent.delete(recent.keys().next().value as string)
+    return token
+  }
+}
+
+export type IdentityVerifier = (token: string | string[] | undefined) => Identity
+
+/** The services' side: header value in, identity out; throws 401 `identity-missing` or `identity-invalid`. `publicKey` is the base64 of an SPKI PEM. */
+export function createIdentityVerifier(publicKey: string, { maxCached = 5_000 } = {}): IdentityVerifier {
+  const verify = createVerifier({
+    key: pemOf(publicKey),
+    algorithms: ['EdDSA'],
+    allowedIss: issuer,
+    requiredClaims: ['iss', 'iat', 'exp', 'role'],
+    clockTolerance: clockToleranceMs,
+    cache: maxCached,
+    cacheTTL: lifeMs,
+  })
+
+  return function verifyIdentity(token) {
+    if (token === undefined || token === '') throw errors.missing()
+    if (typeof token !== 'string') throw errors.invalid()
+    let claims: Claims
+    try {
+      claims = verify(token) as Claims
+    } catch (cause) {
+      throw errors.invalid({ cause })
+    }
+    return identityOf(claims)
+  }
+}
+
+interface Claims {
+  role: unknown
+  sub?: unknown
+  sid?: unknown
+}
+
+function identityOf({ role, sub, sid }: Claims): Identity {
+  if (role !== 'guest' && role !== 'customer' && role !== 'admin') throw errors.invalid()
+  if (role !== 'guest' && typeof sub !== 'string') throw errors.invalid()
+  return { role, ...(typeof sub === 'string' && { userId: sub }), ...(typeof sid === 'string' && { session: sid }) }
+}
+
+/** Every route that is not `config.public` is answered only with a valid identity, before its body is read. */
+export function requireIdentity(server: FastifyInstance, verify: IdentityVerifier): void {
+  server.addHook('onRequest', (request, _reply, done) => {
+    if (request.is404 || request.routeOptions.config.public) return done()
+    try {
+      request.identity = verify(request.headers[identityHeader])
+      done()
+    } catch (error) {
+      done(error as Error)
+    }
+  })
+}
+
+/** The signed-in user, or 401 `sign-in-required`. */
+export function requireUser(request: FastifyRequest): SignedIn {
+  const { identity } = request
+  if (identity === null || identity.role === 'guest' || identity.userId === undefined) throw errors.signInRequired()
+  return identity as SignedIn
+}
+
+/** The signed-in administrator, or 401 `sign-in-required`, or 403 `admin-only`. */
+export function requireAdmin(request: FastifyRequest): SignedIn {
+  const user = requireUser(request)
+  if (user.role !== 'admin') throw errors.adminOnly()
+  return user
+}
+
+/** A fresh pair for a demo or a test, as the two environment variables expect it. */
+export function generateIdentityKeys(): { IDENTITY_PRIVATE_KEY: string; IDENTITY_PUBLIC_KEY: string } {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519', {
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
+  const base64 = (pem: string) => Buffer.from(pem).toString('base64')
+  return { IDENTITY_PRIVATE_KEY: base64(privateKey), IDENTITY_PUBLIC_KEY: base64(publicKey) }
+}
+
+function pemOf(base64: string): string {
+  return Buffer.from(base64, 'base64').toString('utf8')
+}

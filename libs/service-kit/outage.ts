@@ -1,0 +1,80 @@
+/**
+ * Is this failure the absence of something we depend on? Then the answer is 503 with Retry-After, for the request may be right and
+ * may work in a moment. Drivers wrap each other (Prisma around pg, a breaker around ioredis), so the causes are looked through too.
+ */
+
+const outageCodes = new Set([
+  // redis-kit
+  'REDIS_UNAVAILABLE',
+  'REDIS_OUTCOME_UNKNOWN',
+  'REDIS_OVERLOADED',
+  'BREAKER_OPEN',
+  // Prisma: cannot reach, timed out, closed, pool exhausted, too many connections
+  'P1001',
+  'P1002',
+  'P1008',
+  'P1017',
+  'P2024',
+  'P2037',
+  // Postgres: shutting down, crashed, starting, too many connections, connection exceptions, statement timeout
+  '57P01',
+  '57P02',
+  '57P03',
+  '53300',
+  '08000',
+  '08001',
+  '08003',
+  '08004',
+  '08006',
+  '57014',
+  // sockets
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'EPIPE',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'UND_ERR_SOCKET',
+])
+
+const outageNames = new Set(['BreakerOpen', 'RedisUnavailable', 'OutcomeUnknown', 'RedisOverloaded'])
+
+/** Kinds of Prisma's driver adapter error, which has no code. */
+const outageKinds = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections'])
+
+/** Drivers that say it in words only. */
+const outageReplies =
+  /^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|OOM) |^timeout exceeded when trying to connect$|^Connection terminated/
+
+const maxCauses = 5
+
+export function isDependencyOutage(error: unknown): boolean {
+  let current = error
+  for (let depth = 0; depth < maxCauses && typeof current === 'object' && current !== null; depth += 1) {
+    if (looksLikeOutage(current as Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown }))
+      return true
+    current = (current as { cause?: unknown }).cause
+  }
+  return false
+}
+
+function looksLikeOutage({
+  name = '',
+  message = '',
+  code,
+  errorCode,
+  kind,
+}: Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown }): boolean {
+  return (
+    outageCodes.has(String(code)) ||
+    outageCodes.has(String(errorCode)) ||
+    outageKinds.has(String(kind)) ||
+    outageNames.has(name) ||
+    outageReplies.test(message)
+  )
+}

@@ -1,0 +1,198 @@
+/**
+ * The one place where a no becomes an HTTP answer: application/problem+json (RFC 9457) with a stable `code`. Whatever is thrown, in
+ * a handler, by Fastify or by Node's HTTP parser, ends here; what is not understood is a 500 that says nothing and is logged whole.
+ */
+import { STATUS_CODES } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { type ErrorKind, type FieldProblem, ShopError } from './errors.ts'
+import { isDependencyOutage } from './outage.ts'
+
+/** Kind to status. Nothing else in the repository decides a status code of a failure. */
+const statusOfKind: Record<ErrorKind, number> = {
+  invalid: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  'not-found': 404,
+  'method-not-allowed': 405,
+  conflict: 409,
+  'too-large': 413,
+  'unsupported-media-type': 415,
+  unprocessable: 422,
+  'too-many': 429,
+  unknown: 500,
+  unavailable: 503,
+  'timed-out': 504,
+}
+
+/** Fastify's own refusals. Anything of Fastify that is not here is a mistake of ours and stays a 500. */
+const fastifyErrors: Record<string, readonly [ErrorKind | number, code: string, message: string]> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: ['too-large', 'body-too-large', 'The body is larger than this route accepts'],
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: [
+    'unsupported-media-type',
+    'unsupported-media-type',
+    'This route does not read that content type',
+  ],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
+    'invalid',
+    'content-length-mismatch',
+    'The body is not as long as Content-Length says',
+  ],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid', 'body-empty', 'Content-Type says JSON, but the body is empty'],
+  FST_ERR_CTP_INVALID_JSON_BODY: ['invalid', 'body-not-json', 'The body is not valid JSON'],
+  FST_ERR_ROUTE_MISSING_CONTENT_TYPE: ['invalid', 'content-type-missing', 'The body needs a Content-Type'],
+  FST_ERR_BAD_URL: ['invalid', 'url-malformed', 'The path is not valid percent-encoded UTF-8'],
+  FST_ERR_INVALID_URL: ['invalid', 'url-malformed', 'The URL is not valid'],
+  FST_ERR_MAX_PARAM_LENGTH: [414, 'url-too-long', 'A part of the path is too long'],
+  FST_ERR_HANDLER_TIMEOUT: ['unavailable', 'handler-timeout', 'The request took too long'],
+}
+
+export interface ProblemAnswer {
+  status: number
+  headers: Record<string, string>
+  body: {
+    type: string
+    title: string
+    status: number
+    code: string
+    detail?: string
+    instance?: string
+    requestId?: string
+    errors?: readonly FieldProblem[]
+  }
+}
+
+/** What to answer for anything that was thrown. Never throws, never tells what was not written to be told. */
+export function problemOf(error: unknown, where: { path?: string; requestId?: string } = {}): ProblemAnswer {
+  const { status, failure } = understand(error)
+  const headers: Record<string, string> = { 'cache-control': 'no-store', ...failure.headers }
+  if (failure.retryAfterMs !== undefined) headers['retry-after'] = `${Math.ceil(failure.retryAfterMs / 1000)}`
+  return {
+    status,
+    headers,
+    body: {
+      type: 'about:blank',
+      title: STATUS_CODES[status] ?? 'Error',
+      status,
+      code: failure.code,
+      detail: failure.message,
+      ...(where.path !== undefined && { instance: where.path }),
+      ...(where.requestId !== undefined && { requestId: where.requestId }),
+      ...(failure.fields.length > 0 && { errors: failure.fields }),
+    },
+  }
+}
+
+/** Fastify's error handler and `frameworkErrors` at once. */
+export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const answer = problemOf(error, { path: pathOf(request.url), requestId: request.id })
+  if (answer.status >= 500) logFailure(error, answer, request)
+  return reply
+    .code(answer.status)
+    .headers(answer.headers)
+    .type('application/problem+json')
+    .serializer(JSON.stringify)
+    .send(answer.body)
+}
+
+/** The whole HTTP/1.1 response, for a socket on which no request could be parsed. */
+export function rawProblem(error: { code?: string }): string {
+  const [status, code, detail] = clientErrors[error.code ?? ''] ?? [400, 'request-malformed', 'This is not HTTP']
+  const title = STATUS_CODES[status] ?? 'Error'
+  const body = JSON.stringify({ type: 'about:blank', title, status, code, detail })
+  const head = [
+    `HTTP/1.1 ${status} ${title}`,
+    'connection: close',
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+  ]
+  return `${head.join('\r\n')}\r\n\r\n${body}`
+}
+
+const clientErrors: Record<string, readonly [status: number, code: string, detail: string]> = {
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'request-timeout', 'The request was not sent in time'],
+  HPE_HEADER_OVERFLOW: [431, 'headers-too-large', 'The URL and the headers together are too large'],
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'body-too-large', 'The chunk extensions are too large'],
+}
+
+function understand(error: unknown): { status: number; failure: ShopError } {
+  if (error instanceof ShopError) return { status: statusOfKind[error.kind], failure: error }
+  const { code, validation } = error as { code?: string; validation?: readonly ValidationError[] }
+  if (Array.isArray(validation)) {
+    const context = (error as { validationContext?: string }).validationContext ?? 'body'
+    return fail('invalid', 'validation-failed', `The ${partName(context)} is not as expected`, {
+      fields: fieldProblems(validation, context),
+    })
+  }
+  const known = typeof code === 'string' ? fastifyErrors[code] : undefined
+  if (known !== undefined) return fail(...known)
+  if (isDependencyOutage(error)) {
+    return fail('unavailable', 'dependency-unavailable', 'Something this needs is not available now', {
+      retryAfterMs: 2_000,
+    })
+  }
+  return fail('unknown', 'internal', 'Something went wrong on our side')
+}
+
+function fail(
+  kind: ErrorKind | number,
+  code: string,
+  message: string,
+  options: ConstructorParameters<typeof ShopError>[3] = {},
+) {
+  const status = typeof kind === 'number' ? kind : statusOfKind[kind]
+  return { status, failure: new ShopError(typeof kind === 'number' ? 'invalid' : kind, code, message, options) }
+}
+
+interface ValidationError {
+  instancePath?: string
+  keyword?: string
+  message?: string
+  params?: Record<string, unknown>
+}
+
+/** At most this many are named: a body of a million wrong items needs no answer of a million lines. */
+const maxFields = 20
+
+const codeOfKeyword: Record<string, string> = {
+  additionalProperties: 'unknown-field',
+  unevaluatedProperties: 'unknown-field',
+}
+
+function fieldProblems(errors: readonly ValidationError[], context: string): FieldProblem[] {
+  return errors.slice(0, maxFields).map(({ instancePath = '', keyword = 'invalid', message, params = {} }) => {
+    const named = params.missingProperty ?? params.additionalProperty ?? params.unevaluatedProperty
+    const pointer = typeof named === 'string' ? `${instancePath}/${escapePointer(named)}` : instancePath
+    return {
+      path: context === 'body' ? pointer : pointer.slice(1),
+      message: messageOf(keyword, message, params),
+      code: codeOfKeyword[keyword] ?? keyword,
+    }
+  })
+}
+
+function messageOf(keyword: string, message: string | undefined, params: Record<string, unknown>): string {
+  if (keyword === 'required') return 'is required'
+  if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') return 'is not known'
+  if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
+  return message ?? 'is not valid'
+}
+
+function escapePointer(name: string): string {
+  return name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')
+}
+
+function partName(context: string): string {
+  return { querystring: 'query', params: 'path', headers: 'set of headers' }[context] ?? context
+}
+
+/** Without the query: it may hold what a person typed. */
+function pathOf(url: string): string {
+  const end = url.indexOf('?')
+  return (end === -1 ? url : url.slice(0, end)).slice(0, 300)
+}
+
+function logFailure(error: unknown, { status, body }: ProblemAnswer, request: FastifyRequest) {
+  const fields = { err: error, code: body.code, method: request.method, route: request.routeOptions?.url, status }
+  if (status === 500) request.log.error(fields, 'the request failed')
+  else request.log.warn(fields, 'the request could not be served')
+}

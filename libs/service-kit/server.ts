@@ -1,0 +1,177 @@
+/**
+ * The HTTP server that every service starts from: TypeBox schemas in front, problem+json behind, identity, health, request ids, one log
+ * line and one metric per request. A service adds its routes and nothing of the above.
+ *
+ *     const server = createServer({ log, name, identityPublicKey: config.IDENTITY_PUBLIC_KEY, probes: [redisProbe(…)] })
+ *     server.get('/api/things/:id', { schema: { params: ThingParams, response: { 200: Thing } } }, (request) => things.get(request.params.id))
+ */
+import { isUtf8 } from 'node:buffer'
+import { randomUUID } from 'node:crypto'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import { type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
+import { defineErrors } from './errors.ts'
+import { createHealth, type Health, type Probe } from './health.ts'
+import { createIdentityVerifier, requireIdentity } from './identity.ts'
+import type { Log } from './log.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { serveOpenApi } from './openapi.ts'
+import { rawProblem, sendProblem } from './problem.ts'
+import { createValidatorCompiler } from './validation.ts'
+
+export interface ServerOptions {
+  log: Log
+  /** Name of the service: title of its API description. @default 'service' */
+  name?: string
+  /** `required`: every route that is not `config.public` needs a token that the gateway signed. `none`: the gateway itself. @default 'required' */
+  identity?: 'required' | 'none'
+  /** IDENTITY_PUBLIC_KEY; needed when identity is required. */
+  identityPublicKey?: string
+  /** What /health/ready asks. @default none */
+  probes?: readonly Probe[]
+  /** @default metrics of its own */
+  metrics?: Metrics
+  /** @default 1 MiB */
+  bodyLimitBytes?: number
+  /** Whether x-request-id of the request is kept, when it looks like one. @default true behind the gateway, false at the gateway */
+  acceptRequestId?: boolean
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    health: Health
+    metrics: Metrics
+  }
+}
+
+const errors = defineErrors({
+  routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],
+  methodNotAllowed: ['method-not-allowed', 'method-not-allowed', (allow: string) => `Use ${allow}`],
+  bodyNotUtf8: ['invalid', 'body-not-utf8', 'The body is not valid UTF-8'],
+  nulCharacter: ['invalid', 'nul-character', 'Text may not contain the character U+0000'],
+})
+
+export type Server = ReturnType<typeof createServer>
+
+export function createServer(options: ServerOptions) {
+  const { log, name = 'service', identity = 'required', identityPublicKey, probes = [] } = options
+  const metrics = options.metrics ?? createMetrics({ service: name, instanceId: '' })
+  const acceptRequestId = options.acceptRequestId ?? identity === 'required'
+  const server = fastify({
+    loggerInstance: log,
+    logController: requestLog(metrics),
+    genReqId: (request) => requestIdOf(request.headers['x-request-id'], acceptRequestId),
+    bodyLimit: options.bodyLimitBytes ?? 1_048_576,
+    trustProxy: false,
+    // Time to send a whole request, idle time inside one, idle time between two (longer than the gateway's, which so closes first).
+    requestTimeout: 30_000,
+    connectionTimeout: 120_000,
+    keepAliveTimeout: 72_000,
+    http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000, maxHeaderSize: 16_384 },
+    routerOptions: { maxParamLength: 256 },
+    // While stopping, what still comes in on open connections is served, and told to close the connection.
+    return503OnClosing: false,
+    frameworkErrors: (error, request, reply) => sendProblem(error, request as never, reply as never),
+    clientErrorHandler: (error, socket) => {
+      if (error.code === 'ECONNRESET' || socket.destroyed) return
+      if (socket.writable) socket.write(rawProblem(error))
+      socket.destroy(error)
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+
+  server.decorate('health', createHealth(probes))
+  server.decorate('metrics', metrics)
+  server.decorateRequest('identity', null as never)
+  server.setValidatorCompiler(createValidatorCompiler())
+  server.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+  readJsonOnly(server as unknown as FastifyInstance)
+  server.addHook('onRequest', (request, reply, done) => {
+    reply.header('x-request-id', request.id)
+    done(request.raw.url?.includes('%00') ? errors.nulCharacter() : undefined)
+  })
+  if (identity === 'required') {
+    if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
+    requireIdentity(server as unknown as FastifyInstance, createIdentityVerifier(identityPublicKey))
+  }
+  answerUnknownRoutes(server as unknown as FastifyInstance)
+  serveOpenApi(server as unknown as FastifyInstance, { title: name })
+  serveHealth(server as unknown as FastifyInstance)
+  return server
+}
+
+/** One line per request, when it is over. Probes ask every second, so theirs are for `debug` only. */
+function requestLog(metrics: Metrics): LogController {
+  const controller = new LogController({ requestIdLogLabel: 'requestId' })
+  controller.incomingRequest = () => {}
+  controller.requestCompleted = (error, request, reply) => {
+    const route = routeOf(request)
+    const durationMs = Math.round(reply.elapsedTime * 100) / 100
+    const fields = { method: request.method, route, status: reply.statusCode, durationMs }
+    metrics.observeRequest(request.method, route, reply.statusCode, durationMs)
+    if (error) request.log.warn({ ...fields, err: error }, 'response aborted')
+    else if (route.startsWith('/health/')) request.log.debug(fields, 'request')
+    else request.log.info(fields, 'request')
+  }
+  return controller
+}
+
+function routeOf(request: FastifyRequest): string {
+  return request.is404 ? 'none' : (request.routeOptions.url ?? 'none')
+}
+
+function requestIdOf(header: string | string[] | undefined, accept: boolean): string {
+  return accept && typeof header === 'string' && /^[\w-]{8,64}$/.test(header) ? header : randomUUID()
+}
+
+/** JSON is the only body unless a route's plugin adds another. Poisoned prototypes, wrong encodings and U+0000 (which Postgres cannot store) are refused. */
+function readJsonOnly(server: FastifyInstance) {
+  const parse = server.getDefaultJsonParser('error', 'error')
+  server.removeAllContentTypeParsers()
+  server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (!isUtf8(body as Buffer)) return done(errors.bodyNotUtf8())
+    const text = body.toString('utf8')
+    parse(request, text, (error, value) => {
+      if (error) done(error)
+      else if (text.includes('\\u0000') && JSON.stringify(value).includes('\\u0000') && hasNul(value))
+        done(errors.nulCharacter())
+      else done(null, value)
+    })
+  })
+}
+
+function hasNul(value: unknown): boolean {
+  if (typeof value === 'string') return value.includes('\0')
+  if (typeof value !== 'object' || value === null) return false
+  return Object.entries(value).some(([key, inner]) => key.includes('\0') || hasNul(inner))
+}
+
+/** 405 with Allow when only the method is wrong, else 404. */
+function answerUnknownRoutes(server: FastifyInstance) {
+  const routes: { method: string; pattern: () => URLPattern }[] = []
+  server.addHook('onRoute', ({ method, url }) => {
+    let compiled: URLPattern | undefined
+    const pattern = () => {
+      compiled ??= new URLPattern({ pathname: url })
+      return compiled
+    }
+    for (const one of [method].flat()) routes.push({ method: one, pattern })
+  })
+  server.setNotFoundHandler((request) => {
+    const path = request.url.split('?', 1)[0] as string
+    const allowed = routes.filter(({ pattern }) => pattern().test({ pathname: path })).map(({ method }) => method)
+    if (allowed.length === 0) throw errors.routeNotFound()
+    const allow = [...new Set(allowed)].sort().join(', ')
+    throw errors.methodNotAllowed(allow, { headers: { allow } })
+  })
+}
+
+function serveHealth(server: FastifyInstance) {
+  const config = { public: true, internal: true }
+  server.get('/health/live', { config }, () => ({ status: 'live' }))
+  server.get('/health/ready', { config }, async (_request, reply) => {
+    const readiness = await server.health.ready()
+    return reply
+      .code(readiness.status === 'unready' ? 503 : 200)
+      .header('cache-control', 'no-store')
+      .send(readiness)
+  })
+}
