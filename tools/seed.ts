@@ -1,0 +1,101 @@
+/** `npm run seed`: products for the catalog and a few accounts. Safe to run again: it adds what is missing. */
+import { parseArgs } from 'node:util'
+import pg from 'pg'
+import { type Account, generateAccounts, seedAccounts } from './seed/accounts.ts'
+import { seedCatalog } from './seed/catalog.ts'
+import { maxProducts } from './seed/catalogue.ts'
+
+export type { Account }
+
+export interface SeedOptions {
+  /** The catalog's database, with its tables. */
+  catalogUrl: string
+  /** The user service's database. Without it no accounts are made. */
+  userUrl?: string
+  /** @default 1000 */
+  productCount?: number
+  /** Created, or given these names, roles and passwords. @default none */
+  accounts?: readonly Account[]
+  /** Remove all products and reservations first. @default false */
+  isFresh?: boolean
+  /** Told a line at a time how far it is. */
+  onProgress?: (line: string) => void
+}
+
+/** The same products on every machine. Rejects, with nothing changed, when a database cannot be reached or has no tables. */
+export async function seed(options: SeedOptions): Promise<{ newProductCount: number }> {
+  const { catalogUrl, userUrl, productCount = 1_000, accounts = [], isFresh = false, onProgress = () => {} } = options
+  if (userUrl && accounts.length > 0) await withClient(userUrl, (client) => seedAccounts(client, accounts))
+  const newProductCount = await withClient(catalogUrl, (client) =>
+    seedCatalog(client, { productCount, isFresh, onProgress }),
+  )
+  return { newProductCount }
+}
+
+async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
+  const client = new pg.Client({ connectionString: url, application_name: 'seed', connectionTimeoutMillis: 5_000 })
+  await client.connect()
+  try {
+    return await work(client)
+  } finally {
+    await client.end()
+  }
+}
+
+const help = `Fill the databases with a catalogue and three accounts. Run it again at any time: it adds what is missing.
+
+  CATALOG_DATABASE_URL=… USER_DATABASE_URL=… npm run seed -- [options]
+
+  --products N   size of the catalogue, up to ${maxProducts}   (default 1000)
+  --fresh        remove all products, categories and reservations first
+  --help         this text
+
+Without USER_DATABASE_URL no accounts are made. Their passwords are new each time and printed once.
+`
+
+/** Returns the exit code. */
+async function main(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  try {
+    const { values } = parseArgs({
+      args,
+      options: {
+        products: { type: 'string', default: '1000' },
+        fresh: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.help) {
+      process.stdout.write(help)
+      return 0
+    }
+    const productCount = Number(values.products)
+    if (!/^\d+$/.test(values.products) || productCount < 1 || productCount > maxProducts) {
+      throw new Error(`--products takes a whole number from 1 to ${maxProducts}, not "${values.products}".`)
+    }
+    await run(env, productCount, values.fresh)
+    return 0
+  } catch (error) {
+    process.stderr.write(`${explain(error)}\nSee npm run seed -- --help\n`)
+    return 1
+  }
+}
+
+async function run(env: NodeJS.ProcessEnv, productCount: number, isFresh: boolean) {
+  const { CATALOG_DATABASE_URL: catalogUrl, USER_DATABASE_URL: userUrl } = env
+  if (!catalogUrl) throw new Error('CATALOG_DATABASE_URL is missing: the URL of the catalog’s database.')
+  const startedAtMs = performance.now()
+  const accounts = userUrl ? generateAccounts() : []
+  const onProgress = (line: string) => process.stderr.write(`${line}\n`)
+  const { newProductCount } = await seed({ catalogUrl, userUrl, productCount, accounts, isFresh, onProgress })
+  const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1)
+  process.stdout.write(`${newProductCount} new products of ${productCount} in ${seconds} s.\n`)
+  for (const { email, role, password } of accounts) process.stdout.write(`  ${role}  ${email}  ${password}\n`)
+}
+
+function explain(error: unknown): string {
+  const { code, message } = error as { code?: string; message: string }
+  if (code === '42P01') return `${message}: run npm run migrate first.`
+  return message || `The database cannot be reached (${code ?? error}).`
+}
+
+if (import.meta.main) process.exitCode = await main(process.argv.slice(2), process.env)
