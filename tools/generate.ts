@@ -1,0 +1,80 @@
+/**
+ * `npm run generate`: writes each service's Prisma client (apps/<service>/prisma/client) from its schema.prisma.
+ * `npm install` does it too, so it must cost nothing when there is nothing to do, and download nothing.
+ */
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { parseArgs, promisify } from 'node:util'
+import { listPrismaFolders, type PrismaFolder } from './migrate-files.ts'
+
+const run = promisify(execFile)
+const prismaPackage = createRequire(import.meta.url).resolve('prisma/package.json')
+
+const help = `Usage: npm run generate [-- --force]
+
+Writes each service's Prisma client from apps/<service>/prisma/schema.prisma.
+
+  --force   also where the client is up to date
+  --help    this text
+`
+
+export interface GenerateOptions {
+  /** Also where the client is up to date. */
+  force?: boolean
+  /** @default apps/ of this repository */
+  appsFolder?: string
+}
+
+/** Resolves to the services whose client has been written. Throws with Prisma's own message. */
+export async function generate({ force = false, appsFolder }: GenerateOptions = {}): Promise<string[]> {
+  const stale = listPrismaFolders(appsFolder).filter((folder) => force || !isCurrent(folder))
+  await Promise.all(stale.map(generateOne))
+  return stale.map(({ service }) => service)
+}
+
+async function generateOne(folder: PrismaFolder): Promise<void> {
+  const stamp = stampOf(folder) // before: a schema that is edited meanwhile is written again next time
+  const cli = join(dirname(prismaPackage), 'build', 'index.js')
+  await run(process.execPath, [cli, 'generate', '--no-hints', '--schema', folder.schemaFile], {
+    cwd: folder.folder,
+    env: {
+      ...process.env,
+      // Any file that exists: Prisma fetches its native schema engine before it generates, and does not use it then.
+      PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,
+      PRISMA_HIDE_UPDATE_MESSAGE: '1',
+      CHECKPOINT_DISABLE: '1', // no telemetry
+    },
+  }).catch((error: Error & { stderr?: string }) => {
+    throw new Error(`${relative(process.cwd(), folder.schemaFile)}: ${error.stderr || error.message}`, { cause: error })
+  })
+  writeFileSync(stampFile(folder), stamp)
+}
+
+/** By content and not by time: a checkout changes times, and a client of another Prisma version is stale as well. */
+function isCurrent(folder: PrismaFolder): boolean {
+  try {
+    return readFileSync(stampFile(folder), 'utf8') === stampOf(folder)
+  } catch {
+    return false
+  }
+}
+
+function stampOf({ schemaFile }: PrismaFolder): string {
+  return createHash('sha256').update(readFileSync(schemaFile)).update(readFileSync(prismaPackage)).digest('hex')
+}
+
+function stampFile({ folder }: PrismaFolder): string {
+  return join(folder, 'client', '.generated-from')
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { force: { type: 'boolean' }, help: { type: 'boolean' } } })
+  if (values.help) process.stdout.write(help)
+  else {
+    const written = await generate(values)
+    if (written.length > 0) console.log(`Prisma client written for ${written.join(', ')}`)
+  }
+}
