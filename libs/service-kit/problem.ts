@@ -4,8 +4,9 @@
  */
 import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type ErrorKind, type FieldProblem, ShopError } from './errors.ts'
+import { type ErrorKind, type FieldProblem, ShopError, type ShopErrorOptions } from './errors.ts'
 import { isDependencyOutage } from './outage.ts'
+import { fieldProblems, partName, type ValidationError } from './validation.ts'
 
 /** Kind to status. Nothing else in the repository decides a status code of a failure. */
 const statusOfKind: Record<ErrorKind, number> = {
@@ -114,13 +115,18 @@ const clientErrors: Record<string, readonly [status: number, code: string, detai
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'body-too-large', 'The chunk extensions are too large'],
 }
 
+interface RefusedByFastify {
+  code?: string
+  validation?: readonly ValidationError[]
+  validationContext?: string
+}
+
 function understand(error: unknown): { status: number; failure: ShopError } {
   if (error instanceof ShopError) return { status: statusOfKind[error.kind], failure: error }
-  const { code, validation } = error as { code?: string; validation?: readonly ValidationError[] }
+  const { code, validation, validationContext = 'body' } = (error ?? {}) as RefusedByFastify
   if (Array.isArray(validation)) {
-    const context = (error as { validationContext?: string }).validationContext ?? 'body'
-    return fail('invalid', 'validation-failed', `The ${partName(context)} is not as expected`, {
-      fields: fieldProblems(validation, context),
+    return fail('invalid', 'validation-failed', `The ${partName(validationContext)} is not as expected`, {
+      fields: fieldProblems(validation, validationContext),
     })
   }
   const known = typeof code === 'string' ? fastifyErrors[code] : undefined
@@ -133,56 +139,9 @@ function understand(error: unknown): { status: number; failure: ShopError } {
   return fail('unknown', 'internal', 'Something went wrong on our side')
 }
 
-function fail(
-  kind: ErrorKind | number,
-  code: string,
-  message: string,
-  options: ConstructorParameters<typeof ShopError>[3] = {},
-) {
+function fail(kind: ErrorKind | number, code: string, message: string, options: ShopErrorOptions = {}) {
   const status = typeof kind === 'number' ? kind : statusOfKind[kind]
   return { status, failure: new ShopError(typeof kind === 'number' ? 'invalid' : kind, code, message, options) }
-}
-
-interface ValidationError {
-  instancePath?: string
-  keyword?: string
-  message?: string
-  params?: Record<string, unknown>
-}
-
-/** At most this many are named: a body of a million wrong items needs no answer of a million lines. */
-const maxFields = 20
-
-const codeOfKeyword: Record<string, string> = {
-  additionalProperties: 'unknown-field',
-  unevaluatedProperties: 'unknown-field',
-}
-
-function fieldProblems(errors: readonly ValidationError[], context: string): FieldProblem[] {
-  return errors.slice(0, maxFields).map(({ instancePath = '', keyword = 'invalid', message, params = {} }) => {
-    const named = params.missingProperty ?? params.additionalProperty ?? params.unevaluatedProperty
-    const pointer = typeof named === 'string' ? `${instancePath}/${escapePointer(named)}` : instancePath
-    return {
-      path: context === 'body' ? pointer : pointer.slice(1),
-      message: messageOf(keyword, message, params),
-      code: codeOfKeyword[keyword] ?? keyword,
-    }
-  })
-}
-
-function messageOf(keyword: string, message: string | undefined, params: Record<string, unknown>): string {
-  if (keyword === 'required') return 'is required'
-  if (keyword === 'additionalProperties' || keyword === 'unevaluatedProperties') return 'is not known'
-  if (keyword === 'enum') return `must be one of ${(params.allowedValues as unknown[]).join(', ')}`
-  return message ?? 'is not valid'
-}
-
-function escapePointer(name: string): string {
-  return name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')
-}
-
-function partName(context: string): string {
-  return { querystring: 'query', params: 'path', headers: 'set of headers' }[context] ?? context
 }
 
 /** Without the query: it may hold what a person typed. */

@@ -6,6 +6,7 @@
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
+import type { FieldProblem } from './errors.ts'
 
 type Schema = Record<string, unknown>
 
@@ -48,4 +49,71 @@ function closed(schema: unknown): unknown {
   copy.properties = Object.fromEntries(properties)
   if (copy.type === 'object') copy.additionalProperties ??= false
   return copy
+}
+
+/** What AJV says of one mistake. */
+export interface ValidationError {
+  instancePath?: string
+  keyword?: string
+  message?: string
+  params?: Record<string, unknown>
+}
+
+/** At most this many are named: a union has many branches, and each says no in its own way. */
+const maxFields = 20
+
+/** What a client is told: which field, what is wrong with it, and a stable code for the sort of mistake. */
+export function fieldProblems(errors: readonly ValidationError[], context: string): FieldProblem[] {
+  return joinBranches(errors)
+    .slice(0, maxFields)
+    .map(({ instancePath = '', keyword = 'invalid', message = 'is not valid', params = {} }) => {
+      const named = params.missingProperty ?? params.additionalProperty ?? params.unevaluatedProperty
+      const pointer = typeof named === 'string' ? `${instancePath}/${escapePointer(named)}` : instancePath
+      return {
+        path: context === 'body' ? pointer : pointer.slice(1),
+        message: plainMessages[keyword]?.(params) ?? message,
+        code: plainCodes[keyword] ?? keyword,
+      }
+    })
+}
+
+/** A union of literals fails once per literal and once as a whole: together that is one field which must be one of them. */
+function joinBranches(errors: readonly ValidationError[]): readonly ValidationError[] {
+  if (errors.length === 1) return errors
+  const joined = new Map<string, ValidationError>()
+  const literals = new Map<string, unknown[]>()
+  for (const error of errors) {
+    const { instancePath = '', keyword = '', params = {} } = error
+    if (keyword === 'anyOf' || keyword === 'oneOf') continue
+    if (keyword !== 'const') {
+      joined.set(`${instancePath} ${joined.size}`, error)
+      continue
+    }
+    const allowedValues = literals.get(instancePath) ?? []
+    allowedValues.push(params.allowedValue)
+    literals.set(instancePath, allowedValues)
+    joined.set(instancePath, { instancePath, keyword: 'enum', params: { allowedValues } })
+  }
+  return joined.size > 0 ? [...joined.values()] : errors
+}
+
+const plainMessages: Record<string, (params: Record<string, unknown>) => string> = {
+  required: () => 'is required',
+  additionalProperties: () => 'is not known',
+  unevaluatedProperties: () => 'is not known',
+  enum: ({ allowedValues }) => `must be one of ${(allowedValues as unknown[]).join(', ')}`,
+}
+
+const plainCodes: Record<string, string> = {
+  additionalProperties: 'unknown-field',
+  unevaluatedProperties: 'unknown-field',
+}
+
+function escapePointer(name: string): string {
+  return name.slice(0, 100).replaceAll('~', '~0').replaceAll('/', '~1')
+}
+
+/** What people call the part of the request that Fastify names so. */
+export function partName(context: string): string {
+  return { querystring: 'query', params: 'path', headers: 'set of headers' }[context] ?? context
 }
