@@ -1,0 +1,58 @@
+/** The user service, wired: accounts in Postgres, sessions in Redis. */
+import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { createRateLimit } from '@shop/redis-kit/rate-limit'
+import { createSessions } from '@shop/redis-kit/session'
+import { createPrismaAdapter } from '@shop/service-kit/database'
+import { prismaProbe, redisProbe } from '@shop/service-kit/health'
+import type { App, Surroundings } from '@shop/service-kit/process'
+import { createServer } from '@shop/service-kit/server'
+import { createSessionCookie } from '@shop/service-kit/session-cookie'
+import { createAccounts } from './accounts/accounts.ts'
+import { accountRoutes } from './accounts/routes.ts'
+import { createAccountStore } from './accounts/store.ts'
+import type { Config } from './config.ts'
+import { keys } from './keys.ts'
+import { PrismaClient } from './prisma/client/client.ts'
+import { sessionRoutes } from './sessions/routes.ts'
+import { createSignIn } from './sessions/sign-in.ts'
+
+/** Reading one's profile works without Redis; signing in does not. */
+export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
+  const prisma = new PrismaClient({
+    adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
+  })
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const sessions = createSessions(redis, {
+    keys: keys.sessions,
+    idleMs: config.SESSION_IDLE_MS,
+    absoluteMs: config.SESSION_ABSOLUTE_MS,
+  })
+  const attempts = createRateLimit(redis, {
+    keys: keys.signIns,
+    limit: { count: config.SIGN_IN_LIMIT_COUNT, periodMs: config.SIGN_IN_LIMIT_PERIOD_MS },
+    burst: config.SIGN_IN_LIMIT_COUNT,
+    onUnavailable: 'closed',
+    deadlineMs: 500,
+  })
+  const cookie = createSessionCookie({ publicUrl: config.PUBLIC_URL, maxAgeMs: config.SESSION_ABSOLUTE_MS })
+
+  const server = createServer({
+    log,
+    name,
+    metrics,
+    identityPublicKey: config.IDENTITY_PUBLIC_KEY,
+    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true })],
+  })
+  const accounts = createAccounts(createAccountStore(prisma))
+  accountRoutes(server, accounts)
+  sessionRoutes(server, { signIn: createSignIn({ accounts, sessions, attempts }), sessions, cookie })
+
+  return {
+    server,
+    registry: createRegistry(redis, { keys: discoveryKeys() }),
+    close: async () => {
+      await Promise.all([prisma.$disconnect(), closeRedis(redis)])
+    },
+  }
+}

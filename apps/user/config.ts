@@ -1,0 +1,35 @@
+/** What the user service is told through its environment. */
+import { commonConfig, databaseConfig, Integer, stateConfig, Url, verifyIdentityConfig } from '@shop/service-kit/config'
+import { type Static, Type } from 'typebox'
+
+const minuteMs = 60_000
+const dayMs = 24 * 60 * minuteMs
+
+export const configSchema = Type.Object({
+  ...commonConfig,
+  ...databaseConfig,
+  ...stateConfig,
+  ...verifyIdentityConfig,
+  PUBLIC_URL: Url({
+    doc: 'Where browsers find the shop; https makes cookies Secure',
+    default: 'http://localhost:8080',
+  }),
+  SESSION_IDLE_MS: Integer({
+    doc: 'A session ends after this time without a request',
+    default: 7 * dayMs,
+    minimum: 1_000,
+  }),
+  SESSION_ABSOLUTE_MS: Integer({
+    doc: 'A session ends after this time, used or not',
+    default: 30 * dayMs,
+    minimum: 1_000,
+  }),
+  SIGN_IN_LIMIT_COUNT: Integer({ doc: 'Attempts to sign in to one account per period', default: 10, minimum: 1 }),
+  SIGN_IN_LIMIT_PERIOD_MS: Integer({
+    doc: 'The period of SIGN_IN_LIMIT_COUNT',
+    default: 15 * minuteMs,
+    minimum: 1_000,
+  }),
+})
+
+export type Config = Static<typeof configSchema>

@@ -1,0 +1,11 @@
+/** Every key and channel of the user service. */
+import { distinctFamilies } from '@shop/redis-kit/keys'
+import { rateLimitKeys } from '@shop/redis-kit/rate-limit'
+import { sessionKeys } from '@shop/redis-kit/session'
+
+export const keys = {
+  sessions: sessionKeys('user'),
+  signIns: rateLimitKeys('user', 'sign-in', 'state'),
+}
+
+export const keyFamilies = distinctFamilies([...Object.values(keys.sessions), keys.signIns])

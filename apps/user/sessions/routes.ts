@@ -1,0 +1,62 @@
+/** Sign in, sign out, see one's devices, revoke one or all. */
+import { Credentials, SessionList, SignedIn } from '@shop/contracts/user'
+import type { Sessions } from '@shop/redis-kit/session'
+import { requireUser } from '@shop/service-kit/identity'
+import type { Server } from '@shop/service-kit/server'
+import type { SessionCookie } from '@shop/service-kit/session-cookie'
+import { Type } from 'typebox'
+import { publicUser } from '../accounts/store.ts'
+import { errors } from '../errors.ts'
+import { deviceOf, sessionInfo } from './device.ts'
+import type { SignIn } from './sign-in.ts'
+
+const SessionParams = Type.Object({ id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }) })
+
+interface Dependencies {
+  signIn: SignIn
+  sessions: Sessions
+  cookie: SessionCookie
+}
+
+export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Dependencies) {
+  server.post(
+    '/api/sessions',
+    { schema: { body: Credentials, response: { 201: SignedIn } } },
+    async (request, reply) => {
+      const previousId = cookie.read(request.headers.cookie)
+      const { account, id, handle } = await signIn.signIn(
+        request.body,
+        deviceOf(request.headers['user-agent']),
+        previousId,
+      )
+      const session = (await sessions.list(account.id)).find((one) => one.handle === handle)
+      if (!session) throw errors.sessionNotFound()
+      return reply
+        .code(201)
+        .header('set-cookie', cookie.write(id))
+        .send({ user: publicUser(account), session: sessionInfo(session, handle) })
+    },
+  )
+
+  server.get('/api/sessions', { schema: { response: { 200: SessionList } } }, async (request) => {
+    const { userId, session: current } = requireUser(request)
+    return { items: (await sessions.list(userId)).map((session) => sessionInfo(session, current)) }
+  })
+
+  server.delete('/api/sessions/current', async (request, reply) => {
+    const { userId, session } = requireUser(request)
+    if (session !== undefined) await sessions.destroyByHandle(userId, session)
+    return reply.code(204).header('set-cookie', cookie.clear()).send()
+  })
+
+  server.delete('/api/sessions/:id', { schema: { params: SessionParams } }, async (request, reply) => {
+    const found = await sessions.destroyByHandle(requireUser(request).userId, request.params.id)
+    if (!found) throw errors.sessionNotFound()
+    return reply.code(204).send()
+  })
+
+  server.delete('/api/sessions', async (request, reply) => {
+    await sessions.revokeAll(requireUser(request).userId)
+    return reply.code(204).header('set-cookie', cookie.clear()).send()
+  })
+}

@@ -1,0 +1,49 @@
+/** Signing in and out: who proves to own an account gets a session, and only as often as the limit allows. */
+import { createHash } from 'node:crypto'
+import type { Credentials } from '@shop/contracts/user'
+import type { RateLimit } from '@shop/redis-kit/rate-limit'
+import type { Sessions } from '@shop/redis-kit/session'
+import type { Accounts } from '../accounts/accounts.ts'
+import { normalEmail } from '../accounts/accounts.ts'
+import type { Account } from '../accounts/store.ts'
+import { errors } from '../errors.ts'
+
+interface Dependencies {
+  accounts: Accounts
+  sessions: Sessions
+  /** Counts attempts per account; must refuse when Redis is gone, or it protects nobody. */
+  attempts: RateLimit
+}
+
+export interface SignInResult {
+  account: Account
+  /** Goes into the cookie and nowhere else. */
+  id: string
+  /** Names the session without being it. */
+  handle: string
+}
+
+export function createSignIn({ accounts, sessions, attempts }: Dependencies) {
+  return { signIn }
+
+  /** A new session id for every sign-in: one that was known before (fixation) is worth nothing afterwards. */
+  async function signIn(credentials: Credentials, device: string, previousId?: string): Promise<SignInResult> {
+    const subject = subjectOf(credentials.email)
+    const attempt = await attempts.check(subject)
+    if (attempt.degraded) throw errors.signInUnavailable({ retryAfterMs: attempt.retryAfterMs })
+    if (!attempt.allowed) throw errors.tooManySignIns({ retryAfterMs: attempt.retryAfterMs })
+    const account = await accounts.verify(credentials)
+    const session = await sessions.create({ userId: account.id, fields: { role: account.role }, device })
+    if (previousId !== undefined) await sessions.destroy(previousId)
+    // Only failures use up attempts: whoever knows the password is not the one to slow down.
+    if (attempt.charge) await attempts.refund(subject, attempt.charge)
+    return { account, ...session }
+  }
+}
+
+export type SignIn = ReturnType<typeof createSignIn>
+
+/** Addresses are personal data: keys hold a digest. */
+function subjectOf(email: string): string {
+  return createHash('sha256').update(normalEmail(email)).digest('base64url')
+}
