@@ -1,0 +1,115 @@
+/**
+ * Try again, without making things worse: full jitter, inside a deadline, under a budget, for errors that allow it.
+ *
+ * Source of the algorithm: "Exponential Backoff And Jitter" (AWS Architecture Blog), full jitter:
+ * the n-th pause is random between 0 and min(cap, base * 2^n).
+ */
+import type { RetryBudget } from './budget.ts'
+
+export { createRetryBudget, type RetryBudget } from './budget.ts'
+
+export interface RetryOptions {
+  /** Attempts in all, the first included. @default 3 */
+  attempts?: number
+  /** Upper bound of the first pause; doubles with every attempt. @default 25 */
+  baseMs?: number
+  /** Upper bound of any pause. @default 1000 */
+  capMs?: number
+  /** For everything together: attempts and pauses. */
+  deadlineMs: number
+  /** Is it safe and useful to try again after this error? "Safe" means: not executed, or executing twice is harmless. */
+  isRetryable: (error: unknown) => boolean
+  /** Shared by all callers of one dependency; without one, an outage multiplies the load by `attempts`. */
+  budget?: RetryBudget
+  /** Ends it from outside: the running attempt's signal is aborted and the reason is thrown. */
+  signal?: AbortSignal
+  /** @default Math.random */
+  random?: () => number
+  /** Monotonic clock, ms. @default performance.now */
+  now?: () => number
+}
+
+/** The deadline passed. Whether the attempt that was running had an effect is unknown; `cause` is the last error seen. */
+export class DeadlineExceeded extends Error {
+  override name = 'DeadlineExceeded'
+  code = 'DEADLINE_EXCEEDED'
+
+  constructor(deadlineMs: number, cause?: unknown) {
+    super(`not done within ${deadlineMs} ms`, { cause })
+  }
+}
+
+/**
+ * Resolves with the first success. Rejects with the last error when it is not retryable, when attempts or budget are used
+ * up, or when no time is left for another pause; with DeadlineExceeded when the deadline ends a running attempt; with the
+ * signal's reason when the caller gave up. Never waits for work that ignores its signal.
+ *
+ * @param work attempt counts from 1; its signal is aborted at the deadline or with the caller's
+ */
+export async function retry<T>(
+  work: (attempt: number, signal: AbortSignal) => Promise<T>,
+  options: RetryOptions,
+): Promise<T> {
+  const { attempts = 3, isRetryable, budget, signal, now = () => performance.now() } = options
+  signal?.throwIfAborted()
+  budget?.deposit()
+  const endsAtMs = now() + options.deadlineMs
+  const limit = limitOf(options.deadlineMs, signal)
+  try {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await limit.race(work(attempt, limit.signal))
+      } catch (error) {
+        if (limit.signal.aborted || attempt >= attempts || !isRetryable(error)) throw error
+        const pauseMs = fullJitterMs(attempt, options)
+        if (now() + pauseMs >= endsAtMs) throw error
+        if (budget && !budget.withdraw()) throw error
+        limit.lastError = error
+        await limit.race(pause(pauseMs, limit.signal))
+      }
+    }
+  } finally {
+    limit.end()
+  }
+}
+
+/** The pause after attempt n (from 1): uniform in [0, min(cap, base * 2^(n-1))). */
+export function fullJitterMs(
+  attempt: number,
+  { baseMs = 25, capMs = 1_000, random = Math.random }: Pick<RetryOptions, 'baseMs' | 'capMs' | 'random'>,
+): number {
+  return random() * Math.min(capMs, baseMs * 2 ** (attempt - 1))
+}
+
+/** One timer and one signal for all attempts; `race` rejects as soon as either ends them. */
+function limitOf(deadlineMs: number, outer?: AbortSignal) {
+  const controller = new AbortController()
+  const ended = Promise.withResolvers<never>()
+  ended.promise.catch(() => {}) // nobody may be racing when it ends
+  const onDeadline = () => abort(new DeadlineExceeded(deadlineMs, limit.lastError))
+  const onAbort = () => abort(outer?.reason)
+  const timer = setTimeout(onDeadline, deadlineMs)
+  outer?.addEventListener('abort', onAbort, { once: true })
+  const limit = {
+    signal: controller.signal,
+    lastError: undefined as unknown,
+    race: <T>(promise: Promise<T>): Promise<T> => Promise.race([promise, ended.promise]),
+    end() {
+      clearTimeout(timer)
+      outer?.removeEventListener('abort', onAbort)
+    },
+  }
+  return limit
+
+  function abort(reason: unknown) {
+    ended.reject(reason)
+    controller.abort(reason)
+  }
+}
+
+function pause(forMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, forMs)
+    signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
+  })
+}
