@@ -1,0 +1,69 @@
+/**
+ * GCRA, the generic cell rate algorithm (ITU-T I.371), as a pure function: an exact token bucket whose whole state is
+ * one number. `tatUs`, the theoretical arrival time, is when the bucket will be full again. A request of cost c moves it
+ * by c emission intervals, and is refused when it would then lie further ahead than a full burst.
+ *
+ * The same arithmetic as gcra.lua, which decides for all processes; this one decides when Redis does not answer.
+ */
+
+/** How often: `count` per `periodMs`, sustained. How much at once is the burst, a number of its own. */
+export interface Rate {
+  count: number
+  periodMs: number
+}
+
+/** A rate and its burst, for headers and logs. In any stretch of t ms at most `burst + t * count / periodMs` is admitted. */
+export interface Policy extends Rate {
+  burst: number
+}
+
+/** What the algorithm reckons with, in whole microseconds. */
+export interface Spacing {
+  intervalUs: number
+  toleranceUs: number
+}
+
+/** What one decision found, before it has a name and a degraded flag. */
+export interface Verdict {
+  allowed: boolean
+  remaining: number
+  /** -1: the cost is more than the burst and will never fit. */
+  retryAfterMs: number
+  resetAfterMs: number
+  tatUs: number
+}
+
+/** Rounding the interval up to whole microseconds slows the rate down; more than this share and the limit would be a lie. */
+const MAX_ROUNDING = 0.01
+
+/** Throws RangeError, naming the field, for a policy that cannot be kept. */
+export function spacingOf({ count, periodMs, burst }: Policy): Spacing {
+  requireCount('limit.count', count)
+  requireCount('burst', burst)
+  if (!(periodMs > 0 && Number.isFinite(periodMs))) throw new RangeError(`limit.periodMs must be > 0, not ${periodMs}`)
+  const exactUs = (periodMs * 1000) / count
+  const intervalUs = Math.ceil(exactUs)
+  if (intervalUs / exactUs - 1 > MAX_ROUNDING) {
+    throw new RangeError(`${count} per ${periodMs} ms is too fast for one key: an interval of ${exactUs} us`)
+  }
+  return { intervalUs, toleranceUs: intervalUs * burst }
+}
+
+export function decide(tatUs: number, nowUs: number, { intervalUs, toleranceUs }: Spacing, cost: number): Verdict {
+  const tat = Math.min(Math.max(tatUs, nowUs), nowUs + toleranceUs)
+  const charge = intervalUs * cost
+  const newTat = tat + charge
+  const early = newTat - toleranceUs - nowUs
+  const left = (from: number) => Math.floor((toleranceUs - (from - nowUs)) / intervalUs)
+  if (charge > toleranceUs || early > 0) {
+    const retryAfterMs = charge > toleranceUs ? -1 : Math.ceil(early / 1000)
+    const resetAfterMs = Math.ceil((tat - nowUs) / 1000)
+    return { allowed: false, remaining: left(tat), retryAfterMs, resetAfterMs, tatUs: 0 }
+  }
+  const resetAfterMs = Math.ceil((newTat - nowUs) / 1000)
+  return { allowed: true, remaining: left(newTat), retryAfterMs: 0, resetAfterMs, tatUs: newTat }
+}
+
+function requireCount(name: string, value: number) {
+  if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be an integer >= 1, not ${value}`)
+}

@@ -1,0 +1,37 @@
+/**
+ * The limit of one process alone, for when Redis does not answer: this instance's share of the burst, refilled at its
+ * share of the rate. All instances together then keep the limit about as well as traffic is spread evenly.
+ */
+import { decide, type Policy, spacingOf, type Verdict } from './gcra.ts'
+
+export interface LocalBucket {
+  check(id: string, cost: number): Verdict
+}
+
+export function createLocalBucket(
+  policy: Policy,
+  { instances, maxIds, nowMs }: { instances: () => number; maxIds: number; nowMs: () => number },
+): LocalBucket {
+  const tats = new Map<string, number>()
+
+  function check(id: string, cost: number): Verdict {
+    const share = shareOf(policy, Math.max(1, Math.floor(instances())), cost)
+    const verdict = decide(tats.get(id) ?? 0, Math.round(nowMs() * 1000), share, cost)
+    if (verdict.allowed) remember(tats, id, verdict.tatUs, maxIds)
+    return verdict
+  }
+  return { check }
+}
+
+/** A cost that the whole limit can bear must fit into the share of one instance, or it would never be admitted. */
+function shareOf({ count, periodMs, burst }: Policy, instanceCount: number, cost: number) {
+  const share = Math.max(1, Math.ceil(burst / instanceCount))
+  return spacingOf({ count, periodMs: periodMs * instanceCount, burst: cost <= burst ? Math.max(share, cost) : share })
+}
+
+/** Insertion order is age: the oldest goes first, so a flood of new ids costs memory up to the bound and no more. */
+export function remember<Value>(map: Map<string, Value>, id: string, value: Value, maxIds: number) {
+  map.delete(id)
+  map.set(id, value)
+  if (map.size > maxIds) map.delete(map.keys().next().value as string)
+}

@@ -1,0 +1,218 @@
+/**
+ * How often one id may do something, decided by Redis for all processes together. GCRA: a sustained rate and a burst,
+ * exact over every interval, one small key per id. A decision takes one round trip at most and a bounded time always.
+ */
+import type { Redis } from '../client.ts'
+import { isRedisOutage } from '../errors.ts'
+import { type KeyFamily, keyFamily } from '../keys.ts'
+import { script } from '../script.ts'
+import { DecisionLate, within } from './deadline.ts'
+import { createDenials, type Denial } from './denials.ts'
+import { type Policy, type Rate, type Spacing, spacingOf, type Verdict } from './gcra.ts'
+import { createLocalBucket } from './local-bucket.ts'
+
+export type { Policy, Rate } from './gcra.ts'
+
+const DAY_MS = 24 * 60 * 60 * 1000
+
+/** What a caller is told to wait when the limiter fails closed: nobody knows, so neither long nor at once. */
+const CLOSED_RETRY_MS = 1000
+
+type Reply = [allowed: 0 | 1, remaining: number, retryAfterMs: number, resetAfterMs: number, tatUs: number]
+
+const gcra = script<Reply>(new URL('./gcra.lua', import.meta.url))
+const refundCharge = script<0 | 1>(new URL('./refund.lua', import.meta.url))
+
+/**
+ * One string per id: `gateway:rate-limit:ip:<id>`. It expires when the bucket is full again.
+ * `role` is 'cache' where losing the counters is harmless (edge throttles), 'state' where it is not (sign-in).
+ */
+export function rateLimitKeys(service: string, name: string, role: 'cache' | 'state'): KeyFamily {
+  return keyFamily({
+    service,
+    pattern: `${service}:rate-limit:${name}:<id>`,
+    type: 'string',
+    role,
+    ttl: { ms: DAY_MS },
+    example: ['203.0.113.7'],
+    doc: `when the "${name}" limit of this id is full again, microseconds`,
+  })
+}
+
+export interface RateLimitOptions {
+  keys: KeyFamily
+  /** The sustained rate: `{ count: 100, periodMs: 60_000 }` is one every 600 ms in the long run. */
+  limit: Rate
+  /** How many at once after a pause. Separate from the rate: 120 per minute with burst 1 is two a second, evenly. */
+  burst: number
+  /**
+   * What to answer when Redis cannot: 'open' admits (throttles), 'closed' refuses (sign-in, payment), 'local' keeps
+   * this instance's share of the limit in memory. Such a decision says `degraded: true`.
+   */
+  onUnavailable: 'open' | 'closed' | 'local'
+  /** The longest a decision may take, whatever Redis does. @default 50 */
+  deadlineMs?: number
+  /** How many processes share the limit, for 'local': usually what discovery knows. @default () => 1 */
+  instances?: () => number
+  /** The most ids remembered in this process, as denied and (for 'local') as charged. @default 10_000 */
+  maxLocalIds?: number
+  /** Told why a decision was degraded: for a log line or a counter. */
+  onDegraded?: (error: unknown) => void
+  /** Runs the calls to Redis, so that a dead one is not asked by every request: a circuit breaker. */
+  breaker?: { run<Value>(work: () => Promise<Value>): Promise<Value> }
+}
+
+/** What was taken, for giving it back. */
+export interface Charge {
+  cost: number
+  tatUs: number
+}
+
+export interface Decision {
+  allowed: boolean
+  /** The rate's count, as configured. */
+  limitCount: number
+  /** How many of cost 1 would still be admitted now. */
+  remaining: number
+  /** 0 when admitted; the same request, alone, succeeds after this wait; -1 when its cost exceeds the burst: never. */
+  retryAfterMs: number
+  /** Until the full burst is available again, if nothing more is asked. */
+  resetAfterMs: number
+  /** Redis had no part in this decision: see `onUnavailable`. */
+  degraded: boolean
+  /** Present when Redis charged for it. */
+  charge?: Charge
+}
+
+export interface RateLimit {
+  readonly policy: Policy
+  /** Asks for `cost` units, and takes them if there are as many. A denial takes nothing and prolongs nothing. */
+  check(id: string, cost?: number, deadlineMs?: number): Promise<Decision>
+  /** The denial this process already knows of; costs no round trip. */
+  knownDenial(id: string, cost?: number): Decision | undefined
+  /** Gives a charge back; false when it could not be, or when time has already done so. Rejects as `check` does. */
+  refund(id: string, charge: Charge, deadlineMs?: number): Promise<boolean>
+}
+
+/** Throws RangeError for a limit that cannot be kept. `check` rejects only for what is no outage: a bad cost, no permission. */
+export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLimit {
+  const { keys, limit, burst, onUnavailable, breaker, onDegraded } = options
+  const { deadlineMs: defaultDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
+  const policy: Policy = { ...limit, burst }
+  const spacing = requireFits(spacingOf(policy), keys)
+  const denials = createDenials({ maxIds, nowMs })
+  const local = createLocalBucket(policy, { instances, maxIds, nowMs })
+  const guarded = breaker ? <Value>(work: () => Promise<Value>) => breaker.run(work) : call
+
+  async function check(id: string, cost = 1, deadlineMs = defaultDeadlineMs): Promise<Decision> {
+    requireCost(cost)
+    const known = knownDenial(id, cost)
+    if (known) return known
+    const args = [spacing.intervalUs, spacing.toleranceUs, spacing.intervalUs * cost]
+    const askedMs = nowMs()
+    try {
+      const reply = await within(
+        deadlineMs,
+        guarded(() => gcra(redis, [keys.key(id)], args)),
+      )
+      const decision = decisionOf(reply, limit.count, cost)
+      // From when we asked, not from when we heard: the local refusal never outlasts the real one.
+      if (decision.retryAfterMs > 0) denials.add(id, denialOf(decision, askedMs, cost))
+      return decision
+    } catch (error) {
+      onDegraded?.(requireOutage(error))
+      return degradedDecision(onUnavailable, limit.count, () => local.check(id, cost))
+    }
+  }
+
+  function knownDenial(id: string, cost = 1): Decision | undefined {
+    const denial = denials.find(id, cost)
+    return denial && deniedLocally(denial, limit.count)
+  }
+
+  async function refund(id: string, { cost, tatUs }: Charge, deadlineMs = defaultDeadlineMs): Promise<boolean> {
+    denials.forget(id)
+    try {
+      const args = [spacing.intervalUs * cost, tatUs]
+      return (
+        (await within(
+          deadlineMs,
+          guarded(() => refundCharge(redis, [keys.key(id)], args)),
+        )) === 1
+      )
+    } catch (error) {
+      onDegraded?.(requireOutage(error))
+      return false
+    }
+  }
+
+  return { policy, check, knownDenial, refund }
+}
+
+/** Monotonic: a step of this machine's clock must neither free nor lock anybody. */
+const nowMs = () => performance.now()
+
+const call = <Value>(work: () => Promise<Value>) => work()
+
+function decisionOf([allowed, remaining, retryAfterMs, resetAfterMs, tatUs]: Reply, limitCount: number, cost: number) {
+  const decision: Decision = {
+    allowed: allowed === 1,
+    limitCount,
+    remaining,
+    retryAfterMs,
+    resetAfterMs,
+    degraded: false,
+    charge: allowed === 1 ? { cost, tatUs } : undefined,
+  }
+  return decision
+}
+
+function denialOf({ retryAfterMs, resetAfterMs, remaining }: Decision, askedMs: number, cost: number): Denial {
+  return { untilMs: askedMs + retryAfterMs, resetAtMs: askedMs + resetAfterMs, remaining, cost }
+}
+
+function deniedLocally({ untilMs, resetAtMs, remaining }: Denial, limitCount: number): Decision {
+  const now = nowMs()
+  const retryAfterMs = Math.max(1, Math.ceil(untilMs - now))
+  const resetAfterMs = Math.max(retryAfterMs, Math.ceil(resetAtMs - now))
+  return { allowed: false, limitCount, remaining, retryAfterMs, resetAfterMs, degraded: false }
+}
+
+function degradedDecision(
+  mode: 'open' | 'closed' | 'local',
+  limitCount: number,
+  decideLocally: () => Verdict,
+): Decision {
+  if (mode === 'open') {
+    return { allowed: true, limitCount, remaining: 0, retryAfterMs: 0, resetAfterMs: 0, degraded: true }
+  }
+  if (mode === 'closed') {
+    const waitMs = CLOSED_RETRY_MS
+    return { allowed: false, limitCount, remaining: 0, retryAfterMs: waitMs, resetAfterMs: waitMs, degraded: true }
+  }
+  const { allowed, remaining, retryAfterMs, resetAfterMs } = decideLocally()
+  return { allowed, limitCount, remaining, retryAfterMs, resetAfterMs, degraded: true }
+}
+
+/** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not look like one. */
+function requireOutage(error: unknown): unknown {
+  if (error instanceof DecisionLate || isRedisOutage(error) || isBreakerOpen(error)) return error
+  throw error
+}
+
+function isBreakerOpen(error: unknown): boolean {
+  return error instanceof Error && error.name === 'BreakerOpen'
+}
+
+function requireCost(cost: number) {
+  if (!Number.isSafeInteger(cost) || cost < 1) throw new RangeError(`cost must be an integer >= 1, not ${cost}`)
+}
+
+/** A key lives until its bucket is full again, which must not be longer than its family says. */
+function requireFits(spacing: Spacing, keys: KeyFamily): Spacing {
+  const refillMs = spacing.toleranceUs / 1000
+  if ('ms' in keys.ttl && refillMs > keys.ttl.ms) {
+    throw new RangeError(`a full burst takes ${refillMs} ms to refill, longer than ${keys.pattern} may live`)
+  }
+  return spacing
+}

@@ -1,0 +1,136 @@
+/** One session in Redis: begun, read, changed, renamed, ended. What a whole user has is in user-sessions.ts. */
+import type { Redis } from '../client.ts'
+import { script } from '../script.ts'
+import {
+  type FieldChanges,
+  type FieldCipher,
+  hashChanges,
+  hashDevice,
+  parseSession,
+  type SessionSummary,
+  type StoredSession,
+} from './record.ts'
+import { handleOf, isSessionId, mintId, tagOfId, tagOfUser } from './session-id.ts'
+import type { SessionKeys } from './session-keys.ts'
+
+export interface Store {
+  redis: Redis
+  keys: SessionKeys
+  idleMs: number
+  absoluteMs: number
+  /** How long a user's epoch and index outlive their last use: as long as any session may live. */
+  longestMs: number
+  maxPerUser: number
+  encryption?: FieldCipher
+  onUnreadable?: (handle: string) => void
+}
+
+/** A session's two names. */
+export interface SessionNames {
+  /** The secret: for the cookie, and for nothing else. */
+  id: string
+  /** The public one: for lists, logs and tokens. */
+  handle: string
+}
+
+export type CreatedSession = SessionSummary & Pick<SessionNames, 'id'>
+
+type CreateReply = [] | [createdAtMs: number, expiresAtMs: number, sessionCount: number]
+type LoadReply = [] | [expiresAtMs: number, ...fieldsAndValues: string[]]
+
+const createScript = script<CreateReply>(new URL('./create.lua', import.meta.url))
+const loadScript = script<LoadReply>(new URL('./load.lua', import.meta.url), { effect: 'idempotent' })
+const saveScript = script<0 | 1>(new URL('./save.lua', import.meta.url))
+const rotateScript = script<1 | 0 | -1>(new URL('./rotate.lua', import.meta.url))
+const destroyScript = script<0 | 1>(new URL('./destroy.lua', import.meta.url), { effect: 'idempotent' })
+
+/** A touch is a write: it waits until a tenth of the idle time is used up. */
+const TOUCH_BELOW = 0.9
+const MAX_ROTATE_TRIES = 5
+
+export function keysOf({ keys }: Pick<Store, 'keys'>, tag: string, handle: string) {
+  return { session: keys.session.key(tag, handle), index: keys.index.key(tag), epoch: keys.epoch.key(tag) }
+}
+
+export interface Beginning {
+  userId: string
+  fields: Readonly<Record<string, string>>
+  device: string
+  /** '' if the caller did not look. */
+  epoch: string
+}
+
+/** Undefined when the epoch has moved on. `sessionCount` is how many the user then has. */
+export async function begin(store: Store, beginning: Beginning) {
+  const { redis, idleMs, absoluteMs, longestMs, encryption } = store
+  const { userId, fields, device, epoch } = beginning
+  const { id, handle } = newNames(userId)
+  const key = keysOf(store, tagOfUser(userId), handle)
+  const { set } = hashChanges(handle, fields, encryption)
+  const hash = ['uid', userId, ...hashDevice(handle, device, encryption), ...set]
+  const args = [idleMs, absoluteMs, longestMs, epoch, handle, ...hash]
+  const reply = await createScript(redis, [key.session, key.index, key.epoch], args)
+  if (reply.length === 0) return undefined
+  const [createdAtMs, expiresAtMs, sessionCount] = reply
+  const created: CreatedSession = { id, handle, userId, device, createdAtMs, expiresAtMs }
+  return { created, sessionCount }
+}
+
+/** On the way of every request: two keys, one round trip, and a write only when the idle deadline is to be put off. */
+export async function read(store: Store, id: unknown): Promise<StoredSession | undefined> {
+  if (!isSessionId(id)) return undefined
+  const { redis, keys, idleMs, encryption, onUnreadable } = store
+  const [tag, handle] = [tagOfId(id), handleOf(id)]
+  const args = [idleMs, idleMs * TOUCH_BELOW]
+  const reply = await loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], args)
+  const [expiresAtMs, ...fieldsAndValues] = reply
+  if (expiresAtMs === undefined) return undefined
+  const stored = parseSession({ handle, expiresAtMs }, fieldsAndValues, encryption)
+  if (!stored) onUnreadable?.(handle)
+  return stored
+}
+
+export async function save(store: Store, id: string, changes: FieldChanges): Promise<boolean> {
+  if (!isSessionId(id)) return false
+  const handle = handleOf(id)
+  const key = keysOf(store, tagOfId(id), handle)
+  const { set, remove } = hashChanges(handle, changes, store.encryption)
+  const args = [store.idleMs, set.length, ...set, ...remove]
+  return (await saveScript(store.redis, [key.session, key.epoch], args)) === 1
+}
+
+/** Reads, then writes, since sealed values have to be sealed anew for the new handle. A write in between starts it over. */
+export async function rotate(store: Store, id: string, changes: FieldChanges): Promise<SessionNames | undefined> {
+  for (let tries = 1; tries <= MAX_ROTATE_TRIES; tries++) {
+    const stored = await read(store, id)
+    if (!stored) return undefined
+    const names = newNames(stored.session.userId)
+    const outcome = await rename(store, stored, names.handle, changes)
+    if (outcome === 1) return names
+    if (outcome === 0) return undefined
+  }
+  throw new Error(`a session was written to during each of ${MAX_ROTATE_TRIES} tries to rotate it`)
+}
+
+function rename(store: Store, { session, gen }: StoredSession, newHandle: string, changes: FieldChanges) {
+  const { redis, idleMs, encryption } = store
+  const tag = tagOfUser(session.userId)
+  const old = keysOf(store, tag, session.handle)
+  const next = keysOf(store, tag, newHandle)
+  const all = encryption ? { ...session.fields, ...changes } : changes
+  const { set, remove } = hashChanges(newHandle, all, encryption)
+  if (encryption) set.push(...hashDevice(newHandle, session.device, encryption))
+  const args = [gen, session.handle, newHandle, idleMs, set.length, ...set, ...remove]
+  return rotateScript(redis, [old.session, next.session, old.index, old.epoch], args)
+}
+
+/** `owner`: the user it must belong to; '' for whoever holds its id. */
+export async function destroy(store: Store, tag: string, handle: string, owner = ''): Promise<boolean> {
+  const key = keysOf(store, tag, handle)
+  return (await destroyScript(store.redis, [key.session, key.index], [handle, owner])) === 1
+}
+
+function newNames(userId: string): SessionNames {
+  const id = mintId(userId)
+  return { id, handle: handleOf(id) }
+}
