@@ -7,6 +7,7 @@ CREATE TABLE "orders" (
     "total_cents" INTEGER NOT NULL,
     "currency" TEXT NOT NULL,
     "card" TEXT NOT NULL,
+    "cart_id" UUID NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
     "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
@@ -40,12 +41,23 @@ CREATE TABLE "idempotency_records" (
 -- CreateTable
 CREATE TABLE "payments" (
     "order_id" UUID NOT NULL,
-    "status" TEXT NOT NULL DEFAULT 'asked',
-    "provider_ref" TEXT,
+    "status" TEXT NOT NULL,
     "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
-    "settled_at" TIMESTAMPTZ(3),
+    "updated_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
 
     CONSTRAINT "payments_pkey" PRIMARY KEY ("order_id")
+);
+
+-- CreateTable
+CREATE TABLE "simulated_charges" (
+    "key" TEXT NOT NULL,
+    "amount_cents" INTEGER NOT NULL,
+    "outcome" TEXT NOT NULL,
+    "attempts" INTEGER NOT NULL DEFAULT 1,
+    "refunded" BOOLEAN NOT NULL DEFAULT false,
+    "created_at" TIMESTAMPTZ(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
+
+    CONSTRAINT "simulated_charges_pkey" PRIMARY KEY ("key")
 );
 
 -- CreateTable
@@ -72,6 +84,9 @@ CREATE TABLE "inbox" (
 );
 
 -- CreateIndex
+CREATE UNIQUE INDEX "orders_cart_id_key" ON "orders"("cart_id");
+
+-- CreateIndex
 CREATE INDEX "orders_user_id_created_at_id_idx" ON "orders"("user_id", "created_at" DESC, "id" DESC);
 
 -- CreateIndex
@@ -94,3 +109,6 @@ ALTER TABLE "orders"
 
 ALTER TABLE "order_lines"
     ADD CONSTRAINT "order_lines_quantity_check" CHECK ("quantity" > 0);
+
+ALTER TABLE "payments"
+    ADD CONSTRAINT "payments_status_check" CHECK ("status" IN ('approved', 'declined', 'refunded'));

@@ -1,0 +1,33 @@
+/** What checkout asks of the catalog. */
+import { identityHeader } from '@shop/contracts/identity'
+import { Quote } from '@shop/contracts/product'
+import type { ServiceClient } from '@shop/service-kit/client'
+import { Value } from 'typebox/value'
+
+const deadlineMs = 2_000
+
+export interface Caller {
+  /** The identity token of the request that asks; the catalog answers nobody without one. */
+  token: string
+  requestId: string
+}
+
+export function createCatalog(client: ServiceClient) {
+  return { quote }
+
+  /** Today's prices; products that are not sold any more are left out. Throws ServiceUnavailable. */
+  async function quote(skus: readonly string[], { token, requestId }: Caller): Promise<Quote> {
+    const query = new URLSearchParams(skus.map((sku) => ['sku', sku]))
+    const response = await client.request({
+      service: 'catalog',
+      method: 'GET',
+      path: `/api/products/quote?${query}`,
+      headers: { [identityHeader]: token, 'x-request-id': requestId },
+      deadlineMs,
+    })
+    if (response.status !== 200) throw new Error(`the catalog answered ${response.status} when asked for prices`)
+    return Value.Parse(Quote, JSON.parse(response.body.toString('utf8')))
+  }
+}
+
+export type Catalog = ReturnType<typeof createCatalog>

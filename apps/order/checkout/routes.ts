@@ -1,0 +1,45 @@
+/** POST /api/orders: the signed-in customer's cart becomes an order, once per Idempotency-Key. */
+
+import { identityHeader } from '@shop/contracts/identity'
+import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
+import { requireUser } from '@shop/service-kit/identity'
+import type { Server } from '@shop/service-kit/server'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { CartOwner } from '../cart/owner.ts'
+import { errors } from '../errors.ts'
+import type { Catalog } from './catalog.ts'
+import type { PlaceOrder } from './checkout.ts'
+
+const keyPattern = new RegExp(IdempotencyKey.pattern ?? '')
+
+interface Dependencies {
+  placeOrder: PlaceOrder
+  owner: CartOwner
+  catalog: Catalog
+}
+
+export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: Dependencies) {
+  server.post('/api/orders', { schema: { body: Checkout, response: { 202: Order } } }, async (request, reply) => {
+    const answer = await placeOrder(await requestOf(request, reply, request.body))
+    if (answer.isReplay) reply.header('idempotent-replayed', 'true')
+    // Stored as text and sent as text: the same bytes every time.
+    return reply
+      .code(answer.status as 202)
+      .type('application/json')
+      .serializer(String)
+      .send(answer.body as never)
+  })
+
+  async function requestOf(request: FastifyRequest, reply: FastifyReply, body: Checkout) {
+    const { userId } = requireUser(request)
+    const key = keyOf(request.headers['idempotency-key'])
+    const token = String(request.headers[identityHeader])
+    const quote = (skus: readonly string[]) => catalog.quote(skus, { token, requestId: request.id })
+    return { userId, owner: (await owner.find(request, reply)) as string, key, body, quote }
+  }
+}
+
+function keyOf(header: string | string[] | undefined): string {
+  if (typeof header !== 'string' || !keyPattern.test(header)) throw errors.keyRequired()
+  return header
+}

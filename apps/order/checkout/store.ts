@@ -1,0 +1,69 @@
+/**
+ * Placing an order: the order, the record of its Idempotency-Key and the event are one transaction. The record's primary key is
+ * what decides between requests that come at once; a cart's id decides between keys.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Card, OrderLine } from '@shop/contracts/order'
+import { placedData, publicOrder, tell } from '../orders/store.ts'
+import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
+
+export interface NewOrder {
+  userId: string
+  cartId: string
+  card: Card
+  lines: OrderLine[]
+  totalCents: number
+  currency: string
+}
+
+export interface RequestKey {
+  userId: string
+  keyHash: string
+  fingerprint: string
+}
+
+/** An answer that was given: to be given again, byte for byte. */
+export interface Recorded {
+  fingerprint: string
+  status: number
+  body: string
+}
+
+export function createCheckoutStore(prisma: PrismaClient) {
+  return { recorded, place }
+
+  function recorded({ userId, keyHash }: RequestKey): Promise<Recorded | null> {
+    return prisma.idempotencyRecord.findUnique({
+      where: { userId_keyHash: { userId, keyHash } },
+      select: { fingerprint: true, status: true, body: true },
+    })
+  }
+
+  /** The answer, or `taken` when the key or the cart was used by a request that came first. */
+  async function place(key: RequestKey, { lines, ...order }: NewOrder): Promise<Recorded | 'taken'> {
+    const id = randomUUID()
+    const createdAt = new Date()
+    const stored = {
+      id,
+      ...order,
+      lines: lines.map((line) => ({ orderId: id, ...line })),
+      createdAt,
+      updatedAt: createdAt,
+    }
+    const body = JSON.stringify(publicOrder({ ...stored, status: 'pending', cancelReason: null }))
+    const record: Recorded = { fingerprint: key.fingerprint, status: 202, body }
+    try {
+      await prisma.$transaction(async (tx) => {
+        await tx.idempotencyRecord.create({ data: { ...key, orderId: id, status: record.status, body } })
+        await tx.order.create({ data: { id, ...order, createdAt, updatedAt: createdAt, lines: { create: lines } } })
+        await tell(tx, id, 'order.placed', placedData(stored))
+      })
+      return record
+    } catch (error) {
+      if (error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2002') return 'taken'
+      throw error
+    }
+  }
+}
+
+export type CheckoutStore = ReturnType<typeof createCheckoutStore>

@@ -1,0 +1,29 @@
+/** What the order service is told through its environment. */
+import { commonConfig, databaseConfig, Integer, stateConfig, Url, verifyIdentityConfig } from '@shop/service-kit/config'
+import { type Static, Type } from 'typebox'
+
+const dayMs = 24 * 60 * 60 * 1000
+
+export const configSchema = Type.Object({
+  ...commonConfig,
+  ...databaseConfig,
+  ...stateConfig,
+  ...verifyIdentityConfig,
+  PUBLIC_URL: Url({
+    doc: 'Where browsers find the shop; https makes cookies Secure',
+    default: 'http://localhost:8080',
+  }),
+  CART_TTL_MS: Integer({
+    doc: 'A cart is forgotten this long after its last change',
+    default: 30 * dayMs,
+    minimum: 1_000,
+  }),
+  PAYMENT_TIMEOUT_MS: Integer({
+    doc: 'Longest wait for the payment provider',
+    default: 1_000,
+    minimum: 10,
+    maximum: 60_000,
+  }),
+})
+
+export type Config = Static<typeof configSchema>

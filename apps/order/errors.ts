@@ -1,0 +1,27 @@
+/** Every way in which the order service says no. */
+import { maxCartLines } from '@shop/contracts/cart'
+import { defineErrors } from '@shop/service-kit/errors'
+
+export const errors = defineErrors({
+  cartFull: ['conflict', 'cart-full', `A cart holds at most ${maxCartLines} different products`],
+  cartEmpty: ['conflict', 'cart-empty', 'There is nothing in the cart to order'],
+  cartOrdered: ['conflict', 'cart-ordered', 'This cart has become an order already'],
+  productsGone: [
+    'conflict',
+    'products-gone',
+    (skus: readonly string[]) => `These products are not sold any more: ${skus.join(', ')}`,
+  ],
+  priceChanged: [
+    'conflict',
+    'price-changed',
+    (totalCents: number) => `The total is ${totalCents} cents now; look at it and order again`,
+  ],
+  keyRequired: [
+    'invalid',
+    'idempotency-key-required',
+    'Send an Idempotency-Key header of 1 to 128 visible characters, a new one for each order',
+  ],
+  keyReused: ['unprocessable', 'idempotency-key-reused', 'This Idempotency-Key was used for another request'],
+  orderNotFound: ['not-found', 'order-not-found', 'There is no such order of yours'],
+  notCancellable: ['conflict', 'order-not-cancellable', 'This order is confirmed and cannot be cancelled any more'],
+})

@@ -1,0 +1,15 @@
+/** Every key and channel of the order service, and the catalog's topic that it reads. */
+import { topics } from '@shop/contracts/topics'
+import { distinctFamilies } from '@shop/redis-kit/keys'
+import { topicKeys } from '@shop/redis-kit/stream'
+import { cartKeys } from './cart/cart.ts'
+
+const { orderEvents, catalogStock } = topics
+
+export const keys = {
+  cart: cartKeys('order'),
+  orderEvents: topicKeys(orderEvents.service, orderEvents.entity, orderEvents),
+  catalogStock: topicKeys(catalogStock.service, catalogStock.entity, catalogStock),
+}
+
+export const keyFamilies = distinctFamilies([keys.cart, ...keys.orderEvents.families])

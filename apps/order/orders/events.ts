@@ -1,0 +1,41 @@
+/** What the order service hears: the catalog's word on stock. */
+import { StockEvent } from '@shop/contracts/events'
+import type { Redis } from '@shop/redis-kit/client'
+import type { Topic } from '@shop/redis-kit/stream'
+import { decodeEvent } from '@shop/service-kit/events'
+import type { Log } from '@shop/service-kit/log'
+import { isDependencyOutage } from '@shop/service-kit/outage'
+import type { Saga } from './saga.ts'
+
+const group = 'order'
+/** Orders at work at once per partition. They need no order among each other, and one may wait for the payment provider. */
+const concurrency = 16
+
+interface Dependencies {
+  stock: Topic
+  saga: Saga
+  consumer: string
+  connect: () => Redis
+  log: Log
+}
+
+/** Runs until the signal is aborted. */
+export async function consumeStock({ stock, saga, consumer, connect, log }: Dependencies, signal: AbortSignal) {
+  const messages = stock.read({ group, consumer, connect, signal, concurrency, isOutage: isDependencyOutage, log })
+  const worker = async () => {
+    for await (const message of messages) {
+      const decoded = decodeEvent(StockEvent, message)
+      if (decoded.status === 'undecodable') {
+        await message.reject(decoded.error)
+        continue
+      }
+      try {
+        if (decoded.status === 'event') await saga.handle(decoded.event)
+        await message.ack()
+      } catch (error) {
+        await message.fail(error)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, worker))
+}
