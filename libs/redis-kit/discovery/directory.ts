@@ -1,0 +1,195 @@
+/**
+ * The callers' side of the registry: who is alive, answered from memory. Hints keep it current within milliseconds, a listing
+ * every few seconds (and after every gap) keeps it true. With Redis away it answers what it last knew.
+ */
+import type { Subscriber } from '../client.ts'
+import { isRedisOutage } from '../errors.ts'
+import type { Instance, Registry } from './discovery.ts'
+import { parseHint } from './hint.ts'
+import { createSnapshot, type Snapshot } from './snapshot.ts'
+
+export interface DirectoryOptions {
+  /** The services it knows; asking for another is a mistake and throws. */
+  services: readonly string[]
+  /**
+   * The longest time between two looks at the registry; each is at a random moment in the second half of it. Without changes a look
+   * costs O(log n). A killed instance that no other's beat removes is gone after the registry's ttlMs + this. @default 4000
+   */
+  resyncMs?: number
+  /** Hears why a look failed when it is not an outage, as missing rights. @default a warning of the process */
+  onError?: (error: unknown) => void
+  /** @default Math.random */
+  random?: () => number
+  /** Monotonic clock, ms. @default performance.now */
+  now?: () => number
+}
+
+export interface Directory {
+  /**
+   * Resolves when each service was looked up once or could not be: a service starts without its registry too.
+   * Rejects when hints are refused for lack of rights.
+   */
+  start(): Promise<void>
+  /** The instances to choose from: no waiting, no allocation, the same frozen array until something changes. */
+  instances(service: string): readonly Instance[]
+  /** Calls back with each change. Returns how to stop that. */
+  onChange(listener: ChangeListener): () => void
+  /** Is any answer older or larger than the registry's, because that is out of reach or in doubt? */
+  isDegraded(): boolean
+  /** Stops looking. The subscriber stays its owner's. */
+  close(): Promise<void>
+}
+
+export type ChangeListener = (service: string, instances: readonly Instance[]) => void
+
+type Settings = Required<Omit<DirectoryOptions, 'services'>>
+
+const FIRST_RETRY_MS = 200
+
+export function createDirectory(
+  registry: Registry,
+  subscriber: Subscriber,
+  {
+    services,
+    resyncMs = 4_000,
+    onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
+    random = Math.random,
+    now = () => performance.now(),
+  }: DirectoryOptions,
+): Directory {
+  const settings: Settings = { resyncMs, onError, random, now }
+  const listeners = new Set<ChangeListener>()
+  const views = new Map(services.map((service) => [service, watch(registry, service, { ...settings, onChange })]))
+  const stops: (() => unknown)[] = []
+  return { start, instances, onChange: listen, isDegraded, close }
+
+  async function start() {
+    stops.push(subscriber.onGap(() => each((view) => view.doubt())))
+    await each(async (view, service) => {
+      // Listening first: a change between the listing and the subscription would be lost.
+      stops.push(await subscriber.subscribe(registry.channel(service), view.hear))
+      await view.look()
+    })
+  }
+
+  function instances(service: string) {
+    const view = views.get(service)
+    if (!view) throw new TypeError(`the directory was not told about ${service}`)
+    return view.snapshot.instances()
+  }
+
+  function listen(listener: ChangeListener) {
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  }
+
+  function isDegraded() {
+    return [...views.values()].some((view) => view.isDegraded())
+  }
+
+  async function close() {
+    listeners.clear()
+    await each((view) => view.stop())
+    await Promise.allSettled(stops.splice(0).map((stop) => stop()))
+  }
+
+  function onChange(service: string, changed: readonly Instance[]) {
+    for (const listener of listeners) listener(service, changed)
+  }
+
+  function each(act: (view: View, service: string) => unknown) {
+    return Promise.all([...views].map(([service, view]) => act(view, service)))
+  }
+}
+
+interface View {
+  snapshot: Snapshot
+  /** Looks now. Never rejects. One look at a time: a second caller gets one that begins after the first. */
+  look(): Promise<void>
+  hear(message: string): void
+  /** Hints may be missing: believe less, and look soon. */
+  doubt(): void
+  isDegraded(): boolean
+  stop(): void
+}
+
+/** Keeps the snapshot of one service: a timer for the next look, and at most one look under way. */
+function watch(registry: Registry, service: string, settings: Settings & { onChange: ChangeListener }): View {
+  const { resyncMs, random, now, onError } = settings
+  const snapshot = createSnapshot({
+    ttlMs: registry.ttlMs,
+    onChange: (instances) => settings.onChange(service, instances),
+    now,
+  })
+  let timer: NodeJS.Timeout | undefined
+  let looking: Promise<void> | undefined
+  let again = false
+  let failureCount = 0
+  let stopped = false
+  return { snapshot, look, hear, doubt, isDegraded: () => failureCount > 0 || snapshot.isHolding(), stop }
+
+  function look(): Promise<void> {
+    if (looking) again = true
+    looking ??= lookUntilCurrent().finally(() => {
+      looking = undefined
+      schedule(nextLookMs())
+    })
+    return looking
+  }
+
+  async function lookUntilCurrent() {
+    for (let round = 0; round < 5; round++) {
+      again = false
+      const outcome = await lookOnce()
+      if (outcome !== 'outdated' && !again) return
+    }
+  }
+
+  async function lookOnce() {
+    snapshot.expectListing()
+    const rev = snapshot.rev()
+    try {
+      const listing = rev === undefined ? await registry.list(service) : await registry.listSince(service, rev)
+      failureCount = 0
+      return listing && snapshot.applyListing(listing)
+    } catch (error) {
+      failureCount++
+      snapshot.suspect()
+      if (!isRedisOutage(error)) onError(error)
+    }
+  }
+
+  function hear(message: string) {
+    const hint = parseHint(message)
+    if (!hint || snapshot.applyHint(hint) === 'gap') lookSoon()
+  }
+
+  function doubt() {
+    snapshot.suspect()
+    lookSoon()
+  }
+
+  /** Not at once: everybody else has seen the same gap. */
+  function lookSoon() {
+    if (looking) again = true
+    else schedule(random() * Math.min(250, resyncMs / 4))
+  }
+
+  function nextLookMs() {
+    const regularMs = resyncMs * (0.5 + 0.5 * random())
+    if (failureCount > 0) return Math.min(regularMs, random() * FIRST_RETRY_MS * 2 ** failureCount)
+    if (snapshot.isHolding()) return Math.min(regularMs, Math.max(0, snapshot.doubtUntilMs() - now()))
+    return regularMs
+  }
+
+  function schedule(inMs: number) {
+    if (stopped) return
+    clearTimeout(timer)
+    timer = setTimeout(look, inMs).unref()
+  }
+
+  function stop() {
+    stopped = true
+    clearTimeout(timer)
+  }
+}

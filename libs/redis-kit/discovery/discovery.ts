@@ -1,0 +1,164 @@
+/**
+ * Which instances of a service are alive, and where. Three scripts over three keys per service, all in one slot:
+ *
+ *     expiry   zset    id -> the moment its last beat runs out, by the server's clock (never an instance's)
+ *     records  hash    id -> "<incarnation> <json>"
+ *     rev      string  counts the changes; each is told on the channel `changes` with its number
+ *
+ * `createRegistration` (registration.ts) is one instance's side, `createDirectory` (directory.ts) the side of those who call it.
+ */
+import type { Redis } from '../client.ts'
+import { type KeyFamily, keyFamily } from '../keys.ts'
+import { script } from '../script.ts'
+
+export { createDirectory, type Directory, type DirectoryOptions } from './directory.ts'
+export { createRegistration, type FenceReason, type Registration, type RegistrationOptions } from './registration.ts'
+
+/** What callers need in order to talk to an instance. */
+export interface Instance {
+  /** Unique within the service; a restart may take it again. At most 128 of [A-Za-z0-9_.-]. */
+  id: string
+  service: string
+  host: string
+  port: number
+  /** Where its metrics are. */
+  internalPort?: number
+  version?: string
+  /** Share of the traffic relative to others. @default 1 */
+  weight?: number
+  zone?: string
+  startedAtMs: number
+}
+
+export interface RegistryOptions {
+  keys: DiscoveryKeys
+  /** An instance is gone when its last beat is this old. At least three beats. @default 6000 */
+  ttlMs?: number
+}
+
+export interface Registry {
+  readonly ttlMs: number
+  /** Where the changes of a service are told; see hint.ts for the messages. */
+  channel(service: string): string
+  /**
+   * Says that the instance is alive, until ttlMs from now.
+   * @param incarnation 0 the first time, then what `beat` answered: it is the server's, and a later one outranks an earlier one
+   */
+  beat(service: string, record: Instance, incarnation: number): Promise<Beat>
+  /** Removes the instance at once, unless a later incarnation holds the id. Says whether it was there. */
+  leave(service: string, id: string, incarnation: number): Promise<boolean>
+  /** The living. At most 5000. */
+  list(service: string): Promise<Listing>
+  /** Likewise, or undefined if nothing has changed since `rev`: cheap enough to ask often. */
+  listSince(service: string, rev: number): Promise<Listing | undefined>
+}
+
+export type Beat = { status: 'accepted'; incarnation: number; rev: number } | { status: 'superseded' }
+
+export interface Listing {
+  /** 0: the registry knows nothing of this service, be it that nobody ever registered or that it lost its data. */
+  rev: number
+  nowMs: number
+  instances: Instance[]
+}
+
+export interface DiscoveryKeys {
+  expiry: KeyFamily
+  records: KeyFamily
+  rev: KeyFamily
+  changes: KeyFamily
+}
+
+const MAX_TTL_MS = 60_000
+const MAX_INSTANCE_COUNT = 5_000
+const MAX_RECORD_BYTES = 4_096
+
+/** Everybody who registers or looks up runs the scripts, and a script needs its keys read and write: see `sharedWith`. */
+export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['sharedWith'] = {}): DiscoveryKeys {
+  const common = { service, role: 'state', ttl: { ms: 10 * MAX_TTL_MS }, example: ['catalog'], sharedWith } as const
+  const name = `${service}:service:{<service>}`
+  return {
+    expiry: keyFamily({
+      ...common,
+      pattern: `${name}:expiry`,
+      type: 'zset',
+      doc: 'instance id -> end of its last beat',
+    }),
+    records: keyFamily({ ...common, pattern: `${name}:records`, type: 'hash', doc: 'instance id -> where it is' }),
+    rev: keyFamily({ ...common, pattern: `${name}:rev`, type: 'string', doc: 'number of the last change' }),
+    changes: keyFamily({
+      ...common,
+      pattern: `${name}:changes`,
+      type: 'channel',
+      ttl: { immortal: 'a channel stores nothing' },
+      doc: 'up, left and gone, as they happen',
+    }),
+  }
+}
+
+const beatScript = script<[accepted: 0 | 1, incarnation: number, rev: number]>(new URL('./beat.lua', import.meta.url))
+const leaveScript = script<0 | 1>(new URL('./leave.lua', import.meta.url), { effect: 'idempotent' })
+const listScript = script<[rev: number, nowMs: number, changed: 0 | 1, ...records: string[]]>(
+  new URL('./list.lua', import.meta.url),
+  { effect: 'read' },
+)
+
+export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOptions): Registry {
+  if (ttlMs > MAX_TTL_MS) throw new RangeError(`ttlMs is at most ${MAX_TTL_MS}`)
+  return { ttlMs, channel, beat, leave, list, listSince }
+
+  function channel(service: string) {
+    return keys.changes.key(service)
+  }
+
+  async function beat(service: string, record: Instance, incarnation: number): Promise<Beat> {
+    const args = [record.id, incarnation, encodeRecord(record), ttlMs, channel(service)]
+    const [accepted, stored, rev] = await beatScript(redis, keysOf(service), args)
+    return accepted ? { status: 'accepted', incarnation: stored, rev } : { status: 'superseded' }
+  }
+
+  async function leave(service: string, id: string, incarnation: number) {
+    return (await leaveScript(redis, keysOf(service), [id, incarnation, ttlMs, channel(service)])) === 1
+  }
+
+  async function list(service: string): Promise<Listing> {
+    return toListing(await listScript(redis, keysOf(service), [-1, MAX_INSTANCE_COUNT]))
+  }
+
+  async function listSince(service: string, knownRev: number) {
+    const reply = await listScript(redis, keysOf(service), [knownRev, MAX_INSTANCE_COUNT])
+    return reply[2] ? toListing(reply) : undefined
+  }
+
+  function keysOf(service: string) {
+    return [keys.expiry.key(service), keys.records.key(service), keys.rev.key(service)]
+  }
+}
+
+function toListing([rev, nowMs, , ...records]: [number, number, 0 | 1, ...string[]]): Listing {
+  return { rev, nowMs, instances: records.map(decodeRecord).filter((instance) => instance !== undefined) }
+}
+
+/** Throws a TypeError for a record that could not be told apart or would not fit: the registering side finds out. */
+function encodeRecord(instance: Instance): string {
+  const { id, host, port } = instance
+  if (!/^[\w.-]{1,128}$/.test(id))
+    throw new TypeError(`instance id ${JSON.stringify(id)}: at most 128 of A-Z a-z 0-9 _ . -`)
+  if (!host || !Number.isInteger(port) || port < 1 || port > 65_535)
+    throw new TypeError(`${id}: no address ${host}:${port}`)
+  const record = JSON.stringify(instance)
+  if (Buffer.byteLength(record) > MAX_RECORD_BYTES) throw new TypeError(`${id}: record above ${MAX_RECORD_BYTES} bytes`)
+  return record
+}
+
+/** Undefined for what is no record: somebody else's mistake must not stop us from seeing the others. */
+export function decodeRecord(record: string): Instance | undefined {
+  try {
+    const instance = JSON.parse(record) as Instance
+    return typeof instance.id === 'string' && typeof instance.host === 'string' && Number.isInteger(instance.port)
+      ? instance
+      : undefined
+  } catch {
+    return undefined
+  }
+}

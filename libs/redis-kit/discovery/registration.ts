@@ -1,0 +1,127 @@
+/**
+ * One instance's side of the registry: beats until it leaves.
+ *
+ * A beat is dropped, never queued: when Redis is away, when the one before is still on its way, when the event loop lags or
+ * when `healthy` says no. An instance that cannot beat in time is not one that should be called.
+ */
+import { isRedisOutage } from '../errors.ts'
+import type { Instance, Registry } from './discovery.ts'
+
+/**
+ * superseded: another process holds our id; it will not be given back, so stop.
+ * silent: no beat got through for a whole TTL, so callers may have given up on us. It ends with the next beat that does.
+ */
+export type FenceReason = 'superseded' | 'silent'
+
+export interface RegistrationOptions {
+  /** Told once each time the instance must assume that nobody counts on it any more. */
+  onSelfFence?: (reason: FenceReason) => void
+  /** May this instance be called? While it says no, beats are dropped and the entry runs out. @default always */
+  healthy?: () => boolean
+  /** A beat that fires later than this was held up by a busy event loop, and is dropped. @default 1000 */
+  maxLagMs?: number
+  /** Hears why a beat failed when it is not an outage, as missing rights. @default a warning of the process */
+  onError?: (error: unknown) => void
+  /** @default Math.random */
+  random?: () => number
+  /** Monotonic clock, ms. @default performance.now */
+  now?: () => number
+}
+
+export interface Registration {
+  /**
+   * Beats from now on. Resolves after the first attempt, successful or not: a service starts without its registry too.
+   * Rejects when it can never succeed: a record that is none, missing rights.
+   */
+  start(): Promise<void>
+  /** Stops beating and says goodbye. Never throws for an outage: the entry then runs out by itself. */
+  leave(): Promise<void>
+  /** Should this instance do without work that only a registered one may do? See FenceReason. */
+  isFenced(): boolean
+}
+
+export function createRegistration(
+  registry: Registry,
+  instance: Instance,
+  {
+    onSelfFence,
+    healthy = () => true,
+    maxLagMs = 1_000,
+    onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
+    random = Math.random,
+    now = () => performance.now(),
+  }: RegistrationOptions = {},
+): Registration {
+  const { ttlMs } = registry
+  let incarnation = 0
+  let heardAtMs = now()
+  let fence: FenceReason | undefined
+  let inFlight: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+  return { start, leave, isFenced }
+
+  async function start() {
+    heardAtMs = now()
+    schedule()
+    await (healthy() && beatOnce())
+  }
+
+  async function leave() {
+    clearTimeout(timer)
+    await inFlight?.catch(onError) // a beat still on its way would bring us back
+    if (incarnation === 0 || fence === 'superseded') return
+    try {
+      await registry.leave(instance.service, instance.id, incarnation)
+    } catch (error) {
+      if (!isRedisOutage(error)) throw error
+    }
+  }
+
+  function isFenced() {
+    return fence === 'superseded' || now() - heardAtMs > ttlMs
+  }
+
+  function schedule() {
+    const nextMs = (ttlMs / 3) * (0.7 + 0.3 * random()) // at most a third of the TTL: two beats may be lost
+    timer = setTimeout(tick, nextMs, now() + nextMs).unref()
+  }
+
+  function tick(dueMs: number) {
+    schedule()
+    fenceIfSilent()
+    if (inFlight || now() - dueMs > maxLagMs || !healthy()) return
+    beatOnce().catch(onError)
+  }
+
+  function beatOnce() {
+    inFlight = beat().finally(() => {
+      inFlight = undefined
+    })
+    return inFlight
+  }
+
+  async function beat() {
+    const sentAtMs = now()
+    try {
+      const answer = await registry.beat(instance.service, instance, incarnation)
+      if (answer.status === 'superseded') return supersede()
+      incarnation = answer.incarnation
+      heardAtMs = sentAtMs // the entry lives at least until then + ttlMs
+      fence = undefined
+    } catch (error) {
+      if (!isRedisOutage(error)) throw error
+    }
+  }
+
+  function fenceIfSilent() {
+    if (fence || now() - heardAtMs <= ttlMs) return
+    fence = 'silent'
+    onSelfFence?.('silent')
+  }
+
+  function supersede() {
+    clearTimeout(timer)
+    fence = 'superseded'
+    onSelfFence?.('superseded')
+  }
+}
