@@ -1,0 +1,102 @@
+/**
+ * Every key this system writes belongs to a family that is declared once: whose it is, its type, when it expires. From the
+ * declarations come the keys themselves, the ACL of each service, the page in docs, and the test that walks the keyspace
+ * and fails on a key that nobody declared.
+ *
+ *     const value = keyFamily({
+ *       service: 'catalog', pattern: 'catalog:product:{<sku>}:value', type: 'string',
+ *       role: 'cache', ttl: { ms: 60_000 }, example: ['TEA-1'],
+ *     })
+ *     value.key('TEA-1')            // catalog:product:{TEA-1}:value
+ *
+ * `<x>` is a placeholder. Braces are Redis Cluster's hash tag: keys with the same tag live in the same slot, so that one
+ * script may touch them together.
+ */
+
+export type KeyType = 'string' | 'hash' | 'list' | 'set' | 'zset' | 'stream' | 'channel'
+/** `cache` may be evicted at any moment; `state` may not be lost. They are two servers. */
+export type KeyRole = 'cache' | 'state'
+
+export interface KeyFamilyOptions {
+  /** Who owns it: the only service that writes it, unless `sharedWith` says otherwise. */
+  service: string
+  /** With `<placeholders>`, and braces for the hash tag. */
+  pattern: string
+  type: KeyType
+  role: KeyRole
+  /** The longest that a key may live, or why it may live for ever. */
+  ttl: { ms: number } | { immortal: string }
+  /** Ids for each placeholder, for docs and tests. */
+  example: readonly (string | number)[]
+  /** Other services that may read it, or write it too. @default nobody */
+  sharedWith?: Readonly<Record<string, 'read' | 'write'>>
+  /** What is in it, in one sentence. */
+  doc?: string
+}
+
+export interface KeyFamily extends KeyFamilyOptions {
+  /** The key of these ids, which are escaped: no id can break out of its place. Throws a TypeError for a missing or empty one. */
+  key(...ids: (string | number)[]): string
+  /** Could this family have made this key? */
+  matches(key: string): boolean
+  /** The pattern for SCAN and for an ACL rule (`~catalog:product:{*}:value`). */
+  readonly glob: string
+  readonly exampleKey: string
+}
+
+/** Everything that means something in a key, a glob or a log line. `%` too, so that no two ids become one key. */
+const SPECIAL = /[\s\p{Cc}:{}%<>*?[\]\\]/u
+const EVERY_SPECIAL = new RegExp(SPECIAL.source, 'gu')
+const ESCAPED_ID = '[^\\s\\p{Cc}:{}<>*?[\\]\\\\]+'
+const PLACEHOLDER = /<[a-z][\w-]*>/gi
+
+export function keyFamily(options: KeyFamilyOptions): KeyFamily {
+  const { pattern } = options
+  const texts = pattern.split(PLACEHOLDER)
+  const shape = new RegExp(`^${texts.map(RegExp.escape).join(ESCAPED_ID)}$`, 'u')
+
+  function key(...ids: (string | number)[]): string {
+    if (ids.length !== texts.length - 1) {
+      throw new TypeError(`${pattern} takes ${texts.length - 1} ids and got ${ids.length}`)
+    }
+    let result = texts[0] as string
+    for (let i = 0; i < ids.length; i++) result += escapeId(String(ids[i]), pattern) + texts[i + 1]
+    return result
+  }
+  return {
+    ...options,
+    key,
+    matches: (candidate) => shape.test(candidate),
+    glob: texts.join('*'),
+    exampleKey: key(...options.example),
+  }
+}
+
+/**
+ * The list a service exports, checked: throws a TypeError when two families could make the same key, which is how one
+ * feature comes to delete or mistype the data of another.
+ */
+export function distinctFamilies(families: readonly KeyFamily[]): KeyFamily[] {
+  for (const [index, family] of families.entries()) {
+    const twin = families.slice(0, index).find((other) => overlaps(family, other))
+    if (twin) throw new TypeError(`the key families ${twin.pattern} and ${family.pattern} overlap`)
+  }
+  return [...families]
+}
+
+function overlaps(a: KeyFamily, b: KeyFamily): boolean {
+  return a.glob === b.glob || a.matches(b.exampleKey) || b.matches(a.exampleKey)
+}
+
+function escapeId(id: string, pattern: string): string {
+  // A lone surrogate becomes U+FFFD on its way to UTF-8: two different ids would be one key.
+  if (id === '' || !id.isWellFormed())
+    throw new TypeError(`${pattern} got an id that is ${id ? 'not Unicode' : 'empty'}`)
+  return SPECIAL.test(id) ? id.replace(EVERY_SPECIAL, escapeCharacter) : id
+}
+
+function escapeCharacter(character: string): string {
+  const code = character.charCodeAt(0)
+  // Not `encodeURIComponent` alone: it leaves `*` as it is.
+  return code < 128 ? `%${code.toString(16).toUpperCase().padStart(2, '0')}` : encodeURIComponent(character)
+}

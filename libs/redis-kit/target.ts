@@ -1,0 +1,65 @@
+/**
+ * Where Redis is, as one URL, so that a service needs one variable whatever the topology:
+ *
+ *     redis://user:password@host:6379                          one server; rediss:// for TLS, here and below
+ *     redis+sentinel://user:password@s1:26379,s2:26379/main    the server that Sentinel calls the master of `main`
+ *     redis+cluster://user:password@n1:6379,n2:6379            a Cluster, found through any of these nodes
+ *
+ * Sentinel's own password goes into the query: `?sentinel-password=…` (and `sentinel-username`).
+ */
+
+export interface Target {
+  kind: 'standalone' | 'sentinel' | 'cluster'
+  isTls: boolean
+  nodes: { host: string; port: number }[]
+  username?: string
+  password?: string
+  /** Sentinel only: what the group of servers is called. */
+  masterName?: string
+  sentinelUsername?: string
+  sentinelPassword?: string
+}
+
+/** Not `URL`, which has no place for a list of hosts. */
+const SHAPE =
+  /^(?<scheme>rediss?)(?:\+(?<kind>sentinel|cluster))?:\/\/(?:(?<username>[^:@/]*)(?::(?<password>[^@/]*))?@)?(?<hosts>[^/?#@]+)(?:\/(?<path>[^?#]*))?(?:\?(?<query>[^#]*))?$/i
+const HOST_AND_PORT = /^(?:\[(?<ipv6>[\da-f:.]+)\]|(?<name>[^:[\]\s]+))(?::(?<port>\d{1,5}))?$/i
+const DEFAULT_PORT = { standalone: 6379, sentinel: 26_379, cluster: 6379 }
+
+/** Throws a TypeError that never quotes the URL: it holds the password. */
+export function parseTarget(url: string): Target {
+  const parts = SHAPE.exec(url)?.groups
+  if (!parts) throw new TypeError('a Redis URL looks like redis://user:password@host:6379 (see target.ts)')
+  const kind = (parts.kind?.toLowerCase() ?? 'standalone') as Target['kind']
+  const query = new URLSearchParams(parts.query)
+  const target: Target = {
+    kind,
+    isTls: parts.scheme?.toLowerCase() === 'rediss',
+    nodes: (parts.hosts as string).split(',').map((host) => parseNode(host, DEFAULT_PORT[kind])),
+    username: decode(parts.username),
+    password: decode(parts.password),
+    sentinelUsername: query.get('sentinel-username') ?? undefined,
+    sentinelPassword: query.get('sentinel-password') ?? undefined,
+  }
+  if (kind === 'sentinel') {
+    if (!parts.path) throw new TypeError('a redis+sentinel:// URL ends in /<name of the master>')
+    return { ...target, masterName: decode(parts.path) }
+  }
+  if (kind === 'standalone' && target.nodes.length > 1) {
+    throw new TypeError('several hosts need redis+cluster:// or redis+sentinel://')
+  }
+  // A Cluster has only database 0, and so have several managed services.
+  if (parts.path && parts.path !== '0') throw new TypeError('only database 0 is used: databases are not isolation')
+  return target
+}
+
+function parseNode(text: string, defaultPort: number): { host: string; port: number } {
+  const parts = HOST_AND_PORT.exec(text)?.groups
+  const host = parts?.ipv6 ?? parts?.name
+  if (!host) throw new TypeError('a Redis URL names each node as host:port')
+  return { host, port: Number(parts?.port ?? defaultPort) }
+}
+
+function decode(text: string | undefined): string | undefined {
+  return text ? decodeURIComponent(text) : undefined
+}
