@@ -1,0 +1,73 @@
+/**
+ * A cache in Redis, in front of a slower source, that does not stay wrong: an invalidation also voids every load under way;
+ * that loads each missing value once, however many processes ask; and that lets the source answer when Redis cannot.
+ *
+ *     const products = createCache<Product>(redis, { keys: cacheKeys('catalog', 'product'), ttlMs: MINUTE_MS })
+ *     const { value, source } = await products.get(sku, () => store.find(sku))
+ *     await products.invalidate(sku)       // after the commit
+ *
+ * read-through.ts follows one read; README.md has the guarantees and their limits.
+ */
+import type { Redis } from '../client.ts'
+import { createBatch, createLook } from './batch.ts'
+import { createBulkhead } from './bulkhead.ts'
+import { createCore } from './core.ts'
+import type { CacheResult } from './events.ts'
+import { createLocalStore } from './local.ts'
+import type { Cache, CacheOptions, Load, LoadMany, TagOptions } from './options.ts'
+import { createReadThrough, type ReadThrough } from './read-through.ts'
+import { invalidateEverywhere, invalidateTagEverywhere, writeThrough } from './write-through.ts'
+
+export { LoaderOverloaded, LoadTimeout } from './bulkhead.ts'
+export { type CacheKeys, cacheKeys } from './cache-keys.ts'
+export { type Codec, jsonCodec, ValueTooLarge } from './codec.ts'
+export type { CacheEvent, CacheEventDetail, CacheResult, CacheSource, OnEvent } from './events.ts'
+export type { Cache, CacheOptions, Load, LoadMany, LocalOptions, TagOptions } from './options.ts'
+export type { PutOutcome, PutResult } from './write-through.ts'
+
+const NO_TAGS: readonly string[] = []
+
+/** Throws a RangeError for lifetimes that the declared keys do not allow. */
+export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): Cache<Value> {
+  const { local, leaseMs = 5_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
+  const { core, objects, bytes, close } = createCore(redis, options)
+  const bulkhead = createBulkhead({ concurrencyCount: maxLoadCount, queueCount: maxQueuedCount })
+  const values = createReadThrough(core, objects, local && createLocalStore<CacheResult<Value>>(local))
+  const buffers = createReadThrough(core, bytes, local && createLocalStore<CacheResult<Buffer>>(local))
+  const look = (key: string) => redis.getBuffer(key)
+
+  function through<T>(reader: ReadThrough<T>) {
+    return (id: string, load: Load<T>, { tags = NO_TAGS }: TagOptions = {}) =>
+      reader.local(id) ?? reader.read({ id, tags, look, load: () => bulkhead.run(load, leaseMs) })
+  }
+
+  async function many(ids: readonly string[], loadMany: LoadMany<Value>, { tags = NO_TAGS }: TagOptions = {}) {
+    const wanted = [...new Set(ids)]
+    const lookTogether = createLook(redis)
+    const batch = createBatch(wanted, (missing) => bulkhead.run((signal) => loadMany(missing, signal), leaseMs))
+    const reads = wanted.map(async (id) => {
+      const onWait = () => batch.decide(id)
+      const load = () => batch.load(id)
+      const read = values.local(id) ?? values.read({ id, tags, look: lookTogether, load, onWait })
+      return [id, await read.finally(onWait)] as const
+    })
+    return new Map(await Promise.all(reads))
+  }
+
+  return {
+    get: through(values),
+    getBytes: through(buffers),
+    many,
+    put: (id, write, { tags = NO_TAGS } = {}) => writeThrough(core, objects, { id, tags, write }),
+    async invalidate(id) {
+      onEvent?.('invalidate')
+      await invalidateEverywhere(core, id)
+    },
+    async invalidateTag(tag) {
+      onEvent?.('invalidate')
+      await invalidateTagEverywhere(core, tag)
+    },
+    stats: bulkhead.stats,
+    close,
+  }
+}

@@ -1,0 +1,71 @@
+/** The parts of a cache, put together from its options. */
+import { createBreaker } from '../circuit-breaker/circuit-breaker.ts'
+import type { Redis } from '../client.ts'
+import { isRedisOutage } from '../errors.ts'
+import { MAX_LEASE_MS } from './cache-keys.ts'
+import { createServerClock } from './clock.ts'
+import { bytesCodec, copiedBytesCodec, createPacking, jsonCodec } from './codec.ts'
+import { createCoherence } from './coherence.ts'
+import { createGuard } from './guard.ts'
+import { createLeases } from './lease.ts'
+import type { CacheOptions } from './options.ts'
+import type { Core } from './reader.ts'
+import { createRecords, type Lifetimes, MAX_JITTER } from './records.ts'
+import { createTags } from './tags.ts'
+
+/** Throws a RangeError for lifetimes that the declared keys do not allow. */
+export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
+  const { keys, local, leaseMs = 5_000, waitMs = 2 * leaseMs, deadlineMs = 40, beta = 1, onEvent } = options
+  const lifetimes = lifetimesOf(options, leaseMs)
+  const clock = createServerClock()
+  const ownBreaker = options.breaker ? undefined : createOwnBreaker(keys.value.pattern)
+  const channel = keys.invalidations.key()
+  const coherence = createCoherence({ subscriber: local?.subscriber, channel, onEvent })
+  const core: Core = {
+    keys,
+    clock,
+    coherence,
+    leases: createLeases(redis, { keys, leaseMs, onServerTime: clock.observe }),
+    tags: createTags(redis, keys),
+    guard: createGuard({ breaker: options.breaker ?? (ownBreaker as NonNullable<typeof ownBreaker>), deadlineMs }),
+    leaseMs,
+    waitMs,
+    localTtlMs: local?.ttlMs ?? 30_000,
+    beta,
+    onEvent,
+    background: new Set(),
+  }
+  const { codec = jsonCodec<Value>(), maxValueBytes = 2 ** 20, compressAboveBytes = 2 ** 15 } = options
+  const common = { packing: createPacking({ maxValueBytes, compressAboveBytes }), clock, lifetimes }
+
+  async function close() {
+    while (core.background.size > 0) await Promise.allSettled([...core.background])
+    ownBreaker?.close()
+    await coherence.close()
+  }
+  return {
+    core,
+    objects: createRecords({ ...common, codec }),
+    bytes: createRecords({ ...common, codec: local ? copiedBytesCodec : bytesCodec }),
+    close,
+  }
+}
+
+/** Quick to trip and quick to try again: going around a cache is no disaster, and neither is asking it once a second. */
+function createOwnBreaker(pattern: string) {
+  return createBreaker({ name: `cache ${pattern}`, isFailure: isRedisOutage, windowMs: 2_000, openMs: 1_000 })
+}
+
+function lifetimesOf<Value>(options: CacheOptions<Value>, leaseMs: number): Lifetimes {
+  const { keys, ttlMs, staleMs = ttlMs, negativeTtlMs = Math.min(5_000, ttlMs), schemaVersion = 1 } = options
+  const longestMs = Math.max(ttlMs + staleMs, negativeTtlMs) * MAX_JITTER
+  const declaredMs = 'ms' in keys.value.ttl ? keys.value.ttl.ms : Number.POSITIVE_INFINITY
+  if (!(ttlMs > 0 && staleMs >= 0 && negativeTtlMs > 0))
+    throw new RangeError(`${keys.value.pattern}: lifetimes are positive`)
+  if (longestMs > declaredMs) {
+    throw new RangeError(`${keys.value.pattern} may live for ${declaredMs} ms, not for up to ${longestMs} ms`)
+  }
+  if (!(leaseMs > 0 && leaseMs <= MAX_LEASE_MS))
+    throw new RangeError(`leaseMs is at most ${MAX_LEASE_MS}, not ${leaseMs}`)
+  return { ttlMs, staleMs, negativeTtlMs, schemaVersion }
+}

@@ -1,0 +1,23 @@
+--[[ Read a value, or take the lease that entitles one caller among all processes to load it.
+     KEYS[1] value   KEYS[2] lease
+     ARGV[1] the caller's token   ARGV[2] how long the lease lasts, ms
+     ARGV[3] token inside the value that the caller has seen and found unusable (stale, invalidated by a tag), else ''
+     Returns {state, nowMs, leftMs, value}
+       state 0: here is a value          state 1: load it, the lease is yours
+       state 2: another caller loads it; its lease ends in leftMs unless it is done before
+     Asking again with the same token gives state 1 again. Clock: the server's. ]]
+local value, lease = KEYS[1], KEYS[2]
+local token, leaseMs, seen = ARGV[1], ARGV[2], ARGV[3]
+
+local time = redis.call('TIME')
+local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local present = redis.call('GETRANGE', value, 18, 25) -- where an envelope keeps its token
+if present ~= '' and present ~= seen then
+  return { 0, nowMs, 0, redis.call('GET', value) }
+end
+local holder = redis.call('SET', lease, token, 'NX', 'GET', 'PX', leaseMs)
+if holder and holder ~= token then
+  return { 2, nowMs, redis.call('PTTL', lease), '' }
+end
+return { 1, nowMs, 0, '' }

@@ -1,0 +1,93 @@
+/** Loading under a lease: for a caller who waits, or behind an answer that was stale. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { keepCopy } from './copies.ts'
+import type { Stamp } from './envelope.ts'
+import type { CacheResult } from './events.ts'
+import type { Lease } from './lease.ts'
+import { askForLease } from './obtain.ts'
+import { behind, type Flight, type Reader, type ReadRequest } from './reader.ts'
+
+const MAX_PAUSE_MS = 1_000
+const MAX_REFRESH_WAIT_MS = 100
+const NO_STAMPS: readonly Stamp[] = []
+
+export interface UnderLease<Value> {
+  lease: Lease
+  flight: Pick<Flight<Value>, 'isVoid'>
+  /** The coherence counter before Redis was asked. */
+  captured: number
+  /** When the load fails, nobody else may try for so long. @default 0 */
+  pauseMs?: number
+}
+
+/** Loads, and stores what was loaded unless it was invalidated meanwhile. Throws what the loader throws, and ValueTooLarge. */
+export async function loadUnder<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  { lease, flight, captured, pauseMs }: UnderLease<Value>,
+): Promise<CacheResult<Value>> {
+  const { guard, leases, onEvent } = reader
+  const onRedisError = (error: unknown) => onEvent?.('redis-error', { error })
+  const stamps = await stampsFor(reader, request).catch(onRedisError)
+  if (!stamps) return bypass(reader, request)
+  const record = await compose(reader, request, lease, stamps).catch((error) => {
+    behind(reader, leases.release(lease, pauseMs))
+    throw error
+  })
+  // Without an answer it is stored or not, and both are right: whether it may be is decided by the lease, in Redis.
+  const isStored = await guard(() => leases.fill(lease, record.bytes, record.keepMs)).catch(onRedisError)
+  flight.isVoid = isStored === false
+  if (isStored) keepCopy(reader, request.id, record, captured)
+  else if (flight.isVoid) onEvent?.('void')
+  return { value: record.value, source: 'miss' }
+}
+
+/** Around the cache: nothing is stored. */
+export async function bypass<Value>(
+  { records }: Reader<Value>,
+  request: ReadRequest<Value>,
+): Promise<CacheResult<Value>> {
+  return { value: records.copy(await request.load()), source: 'bypass' }
+}
+
+/** Loads anew what was served stale or nearly so: once at a time in this process, and by the lease once among all. */
+export async function refresh<Value>(reader: Reader<Value>, request: ReadRequest<Value>, seen: Buffer): Promise<void> {
+  const { refreshing, coherence, leaseMs, onEvent } = reader
+  const { id } = request
+  if (refreshing.has(id)) return
+  refreshing.add(id)
+  try {
+    const captured = coherence.capture()
+    const answer = await askForLease(reader, id, seen)
+    if (answer.status === 'leased') {
+      // A source that fails is left alone for a moment, or every reader of the stale value would try it again.
+      const pauseMs = Math.min(leaseMs, MAX_PAUSE_MS)
+      await loadUnder(reader, request, { lease: answer.lease, flight: { isVoid: false }, captured, pauseMs })
+    } else {
+      request.onWait?.()
+      if (answer.status === 'held') await sleep(Math.min(answer.leftMs, MAX_REFRESH_WAIT_MS), undefined, { ref: false })
+    }
+  } catch (error) {
+    onEvent?.('refresh-failed', { error })
+  } finally {
+    refreshing.delete(id)
+  }
+}
+
+/** Read before the load begins: an invalidation of a tag from then on makes the value void. */
+async function stampsFor<Value>({ guard, tags }: Reader<Value>, request: ReadRequest<Value>) {
+  return request.tags.length > 0 ? guard(() => tags.stamp(request.tags)) : NO_STAMPS
+}
+
+async function compose<Value>(
+  { onEvent, records }: Reader<Value>,
+  request: ReadRequest<Value>,
+  lease: Lease,
+  stamps: readonly Stamp[],
+) {
+  const startedAtMs = performance.now()
+  const value = await request.load()
+  const loadCostMs = performance.now() - startedAtMs
+  onEvent?.('load', { durationMs: loadCostMs })
+  return records.compose({ lease, value, loadCostMs, stamps })
+}

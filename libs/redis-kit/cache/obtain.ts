@@ -1,0 +1,47 @@
+/** Asking for the lease, and waiting while another has it. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { newToken, tokenOf } from './envelope.ts'
+import type { Answer } from './lease.ts'
+import { behind, type Core } from './reader.ts'
+
+/** The value, the lease, or who has it. Throws when Redis gives no answer in time. */
+export async function askForLease(core: Core, id: string, seen: Buffer | ''): Promise<Answer> {
+  const { guard, leases } = core
+  const token = newToken()
+  try {
+    return await guard(() => leases.getOrLease(id, seen, token))
+  } catch (error) {
+    // A lease granted after we stopped listening would keep everybody waiting for nobody.
+    behind(core, leases.release({ id, token, grantedAtMs: 0 }))
+    throw error
+  }
+}
+
+export interface Wait {
+  /** The token of a value that will not do. */
+  seen: Buffer | ''
+  /** When the other's lease ends, and when patience does; by `performance.now()`. */
+  leaseEndsAtMs: number
+  untilMs: number
+}
+
+/** The bytes that another filled in; undefined when its lease has ended without, or patience has. */
+export async function untilFilled(core: Core, id: string, { seen, leaseEndsAtMs, untilMs }: Wait) {
+  const startedAtMs = performance.now()
+  for (let nowMs = startedAtMs; nowMs < untilMs; nowMs = performance.now()) {
+    await sleep(pollDelayMs(nowMs - startedAtMs, leaseEndsAtMs - nowMs))
+    const { bytes, isHeld } = await core.guard(() => core.leases.peek(id))
+    if (bytes && !(seen && tokenOf(bytes).equals(seen))) return bytes
+    if (!isHeld) return undefined
+  }
+  return undefined
+}
+
+/**
+ * In proportion to the wait so far, so that a short load is noticed at once and a long one is not asked about all the time;
+ * jittered, so that waiting processes do not ask in step; and soon after the lease ends, for its holder may be dead.
+ */
+function pollDelayMs(waitedMs: number, leftMs: number): number {
+  const delayMs = Math.min(Math.max(waitedMs * 0.3, 4), 100) * (0.8 + Math.random() * 0.2)
+  return Math.min(delayMs, Math.max(leftMs, 0) + 1)
+}

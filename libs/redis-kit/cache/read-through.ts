@@ -1,0 +1,187 @@
+/**
+ * One read, from the copy in memory to the source:
+ *
+ *     copy in this process? ── no ──> in Redis? ── no, or void ──> lease? ── given ──> load, fill: 'miss'
+ *             │ yes                     │ yes                        │ another has it: wait for its fill, within bounds
+ *         'hit-local'        fresh: 'hit'                            v
+ *                            stale: 'stale', and one               'hit'
+ *                            process refreshes behind it
+ *
+ * Whatever goes wrong with Redis, or takes too long, ends in 'bypass': the source answers and nothing is stored. What the
+ * loader throws reaches the caller, and of the cache's own errors only ValueTooLarge and the bulkhead's.
+ */
+import { earlyMs, keepCopy, localCopy } from './copies.ts'
+import { tokenOf } from './envelope.ts'
+import type { CacheResult } from './events.ts'
+import type { Lease } from './lease.ts'
+import { bypass, loadUnder, refresh } from './load.ts'
+import type { LocalStore } from './local.ts'
+import { askForLease, untilFilled } from './obtain.ts'
+import { behind, type Core, type Flight, type Reader, type ReadRequest } from './reader.ts'
+import type { CachedRecord, Records } from './records.ts'
+import { areCurrent, type Stamps } from './tags.ts'
+
+/** How often a read joins loads that turn out to be void before it loads for itself. */
+const MAX_JOIN_COUNT = 3
+
+export interface ReadThrough<Value> {
+  local(id: string): Promise<CacheResult<Value>> | undefined
+  read(request: ReadRequest<Value>): Promise<CacheResult<Value>>
+}
+
+/** With a store, it keeps copies in memory. */
+export function createReadThrough<Value>(
+  core: Core,
+  records: Records<Value>,
+  store?: LocalStore<CacheResult<Value>>,
+): ReadThrough<Value> {
+  const reader: Reader<Value> = { ...core, records, store, flights: new Map(), refreshing: new Set() }
+  // Whoever asks after an invalidation must not join a read that began before it.
+  core.coherence.add({
+    drop(id) {
+      store?.drop(id)
+      reader.flights.delete(id)
+    },
+    dropTag(tag) {
+      store?.dropTag(tag)
+      reader.flights.clear()
+    },
+    clear() {
+      store?.clear()
+      reader.flights.clear()
+    },
+  })
+  return {
+    local: (id) => localCopy(reader, id),
+    read: (request) => read(reader, request, 0),
+  }
+}
+
+/** Single-flight: the reads of one id in this process that come while one is under way share its answer. */
+function read<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  joinCount: number,
+): Promise<CacheResult<Value>> {
+  const running = reader.flights.get(request.id)
+  if (running) {
+    request.onWait?.()
+    return join(reader, request, running, joinCount)
+  }
+  const flight = { isVoid: false } as Flight<Value>
+  reader.flights.set(request.id, flight)
+  flight.promise = fly(reader, request, flight)
+  return flight.promise
+}
+
+async function join<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  flight: Flight<Value>,
+  joinCount: number,
+) {
+  const result = await flight.promise
+  if (flight.isVoid) return joinCount < MAX_JOIN_COUNT ? read(reader, request, joinCount + 1) : bypass(reader, request)
+  reader.onEvent?.(result.source)
+  return result
+}
+
+async function fly<Value>(reader: Reader<Value>, request: ReadRequest<Value>, flight: Flight<Value>) {
+  const { coherence, flights, onEvent } = reader
+  const captured = coherence.capture()
+  try {
+    const found = await find(reader, request, captured).catch((error) => onEvent?.('redis-error', { error }))
+    const result = !found
+      ? await bypass(reader, request)
+      : 'source' in found
+        ? found
+        : await loadUnder(reader, request, { lease: found, flight, captured })
+    onEvent?.(result.source)
+    return result
+  } finally {
+    if (flights.get(request.id) === flight) flights.delete(request.id)
+  }
+}
+
+/** The answer, or the lease to load it; undefined when the wait for another's load took too long. */
+async function find<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  captured: number,
+): Promise<CacheResult<Value> | Lease | undefined> {
+  const { clock, guard, keys, tags } = reader
+  // Without the server's clock nobody can say what is fresh: the script says it along with the value.
+  if (clock.isDue()) return obtain(reader, request, captured)
+  const key = keys.value.key(request.id)
+  const [bytes, stamps] =
+    request.tags.length === 0
+      ? [await guard(() => request.look(key))]
+      : await guard(() => Promise.all([request.look(key), tags.read(request.tags)]))
+  if (!bytes) return obtain(reader, request, captured)
+  return (
+    (await serve(reader, request, { bytes, captured, stamps })) ?? obtain(reader, request, captured, tokenOf(bytes))
+  )
+}
+
+/** Until there is a usable value, or the lease, or patience ends. */
+async function obtain<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  captured: number,
+  unusable: Buffer | '' = '',
+): Promise<CacheResult<Value> | Lease | undefined> {
+  const { id } = request
+  const untilMs = performance.now() + reader.waitMs
+  for (let seen = unusable; performance.now() < untilMs; ) {
+    const answer = await askForLease(reader, id, seen)
+    if (answer.status === 'leased') return answer.lease
+    let bytes: Buffer | undefined
+    if (answer.status === 'held') {
+      request.onWait?.()
+      reader.onEvent?.('wait')
+      bytes = await untilFilled(reader, id, { seen, leaseEndsAtMs: performance.now() + answer.leftMs, untilMs })
+    } else bytes = answer.bytes
+    const result = bytes && (await serve(reader, request, { bytes, captured }))
+    if (result) return result
+    if (bytes) seen = tokenOf(bytes)
+  }
+  reader.onEvent?.('wait-timeout')
+  return undefined
+}
+
+interface FoundBytes {
+  bytes: Buffer
+  captured: number
+  /** Present stamps, as far as they were read along. */
+  stamps?: Stamps
+}
+
+/** The answer that bytes from Redis allow, if any. */
+async function serve<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  { bytes, captured, stamps }: FoundBytes,
+): Promise<CacheResult<Value> | undefined> {
+  const record = reader.records.read(bytes)
+  if (!record) return void reader.onEvent?.('unreadable')
+  const isTagged = record.stamps.length > 0 || request.tags.length > 0
+  if (isTagged && !(await hasCurrentTags(reader, record, request.tags, stamps))) {
+    return void reader.onEvent?.('tag-mismatch')
+  }
+  const { value, freshMs, token } = record
+  if (freshMs <= earlyMs(reader, record)) behind(reader, refresh(reader, request, token))
+  if (freshMs <= 0) return { value, source: 'stale' }
+  keepCopy(reader, request.id, record, captured)
+  return { value, source: 'hit' }
+}
+
+async function hasCurrentTags<Value>(
+  { guard, tags }: Reader<Value>,
+  { stamps }: CachedRecord<Value>,
+  wanted: readonly string[],
+  known?: Stamps,
+): Promise<boolean> {
+  const names = stamps.map(([tag]) => tag)
+  const present = known && names.every((tag) => known.has(tag)) ? known : await guard(() => tags.read(names))
+  return areCurrent(stamps, wanted, present)
+}

@@ -1,0 +1,105 @@
+/** A value with its lifetimes, to and from the bytes that Redis keeps. */
+import type { ServerClock } from './clock.ts'
+import type { Codec, Packing } from './codec.ts'
+import { type Envelope, open, type Stamp, seal } from './envelope.ts'
+import type { Lease } from './lease.ts'
+
+export const MAX_JITTER = 1.1
+
+export interface Lifetimes {
+  ttlMs: number
+  staleMs: number
+  negativeTtlMs: number
+  schemaVersion: number
+}
+
+export interface CachedRecord<Value> {
+  /** Undefined: the source has no such thing. */
+  value: Value | undefined
+  token: Buffer
+  stamps: readonly Stamp[]
+  loadCostMs: number
+  /** Fresh for so long from now; stale when not positive. */
+  freshMs: number
+  /** Encoded and not compressed. */
+  sizeBytes: number
+}
+
+export interface Composed<Value> extends CachedRecord<Value> {
+  bytes: Buffer
+  /** How long Redis is to keep the bytes. */
+  keepMs: number
+}
+
+export interface Loaded<Value> {
+  lease: Lease
+  value: Value | undefined
+  loadCostMs: number
+  stamps: readonly Stamp[]
+}
+
+export interface RecordsOptions<Value> {
+  codec: Codec<Value>
+  packing: Packing
+  clock: ServerClock
+  lifetimes: Lifetimes
+}
+
+export type Records<Value> = ReturnType<typeof createRecords<Value>>
+
+export function createRecords<Value>({ codec, packing, clock, lifetimes }: RecordsOptions<Value>) {
+  const { schemaVersion } = lifetimes
+
+  /** What to store. Its `value` is what a reader will get, not what the loader gave: the two may differ (dates in JSON). */
+  function compose({ lease, value, loadCostMs, stamps }: Loaded<Value>): Composed<Value> {
+    const encoded = value === undefined ? EMPTY : codec.encode(value)
+    const isNegative = value === undefined
+    const softTtlMs = jittered(isNegative ? lifetimes.negativeTtlMs : lifetimes.ttlMs)
+    const packed = packing.pack(lease.id, encoded)
+    const envelope: Envelope = {
+      ...packed,
+      schemaVersion,
+      createdAtMs: lease.grantedAtMs,
+      softTtlMs,
+      loadCostMs,
+      token: lease.token,
+      isNegative,
+      stamps,
+    }
+    return {
+      ...record(envelope, encoded),
+      bytes: seal(envelope),
+      keepMs: softTtlMs + (isNegative ? 0 : jittered(lifetimes.staleMs)),
+    }
+  }
+
+  /** Undefined when the bytes make no sense to this release. */
+  function read(bytes: Buffer): CachedRecord<Value> | undefined {
+    const envelope = open(bytes, schemaVersion)
+    if (!envelope) return undefined
+    try {
+      return record(envelope, packing.unpack(envelope))
+    } catch {
+      return undefined
+    }
+  }
+
+  function record(envelope: Envelope, encoded: Buffer): CachedRecord<Value> {
+    const { token, stamps, loadCostMs, isNegative } = envelope
+    const freshMs = envelope.createdAtMs + envelope.softTtlMs - clock.nowMs()
+    const value = isNegative ? undefined : codec.decode(encoded)
+    return { value, token, stamps, loadCostMs, freshMs, sizeBytes: encoded.length }
+  }
+
+  /** A value that goes around the cache, in the shape that it would have had coming out of it. */
+  const copy = (value: Value | undefined) => (value === undefined ? undefined : codec.decode(codec.encode(value)))
+
+  return { compose, read, copy }
+}
+
+const EMPTY = Buffer.alloc(0)
+
+/** +-10 %, so that what was filled together does not expire together. */
+function jittered(ms: number): number {
+  return ms * (MAX_JITTER - Math.random() * 0.2)
+}

@@ -1,0 +1,59 @@
+/**
+ * Tags: many values invalidated by one command, however many there are. No list of members is kept (it would grow without
+ * bound and span hash slots); a tag is one key with a random stamp, and each value carries the stamps that its tags had
+ * before it was loaded. Whoever reads the value compares. A tag whose key is gone, evicted or expired, matches nothing.
+ */
+import type { Redis } from '../client.ts'
+import { script } from '../script.ts'
+import type { CacheKeys } from './cache-keys.ts'
+import { newToken, type Stamp } from './envelope.ts'
+
+const invalidateTag = script<string>(new URL('./invalidate-tag.lua', import.meta.url), { effect: 'idempotent' })
+
+/** Present stamps by tag; null where there is none. */
+export type Stamps = ReadonlyMap<string, Buffer | null>
+
+export type Tags = ReturnType<typeof createTags>
+
+export function createTags(redis: Redis, keys: CacheKeys) {
+  const keepMs = 'ms' in keys.tag.ttl ? keys.tag.ttl.ms : 0
+  const channel = keys.invalidations.key()
+
+  /** For a value about to be loaded: the stamps to seal with it. Creates those that are missing and keeps all alive. */
+  async function stamp(tags: readonly string[]): Promise<Stamp[]> {
+    return Promise.all(
+      tags.map(async (tag): Promise<Stamp> => {
+        const key = keys.tag.key(tag)
+        const fresh = newToken()
+        const [present] = await Promise.all([
+          redis.setBuffer(key, fresh, 'PX', keepMs, 'NX', 'GET'),
+          redis.pexpire(key, keepMs),
+        ])
+        return [tag, present ?? fresh]
+      }),
+    )
+  }
+
+  /** For a value that was found. Tags live in slots of their own, so on a Cluster each is asked for by itself. */
+  async function read(tags: readonly string[]): Promise<Stamps> {
+    const tagKeys = tags.map((tag) => keys.tag.key(tag))
+    const stamps = redis.isCluster
+      ? await Promise.all(tagKeys.map((key) => redis.getBuffer(key)))
+      : await redis.mgetBuffer(tagKeys)
+    return new Map(tags.map((tag, index) => [tag, stamps[index] ?? null]))
+  }
+
+  async function invalidate(tag: string): Promise<void> {
+    await invalidateTag(redis, [keys.tag.key(tag)], [newToken(), keepMs, channel, `t${tag}`])
+  }
+
+  return { stamp, read, invalidate }
+}
+
+/** Is the value sealed with exactly the present stamps of its tags, and of those that the reader asks for? */
+export function areCurrent(sealed: readonly Stamp[], wanted: readonly string[], present: Stamps): boolean {
+  return (
+    sealed.every(([tag, stamp]) => present.get(tag)?.equals(stamp) === true) &&
+    wanted.every((tag) => sealed.some(([name]) => name === tag))
+  )
+}
