@@ -1,7 +1,24 @@
 /**
- * Import this first in a main.ts: Node then keeps the compiled form of every module in a folder and starts the next process a third
- * faster. NODE_COMPILE_CACHE names the folder, for an image that ships one already filled.
+ * Starts a service in about two thirds of the time. It works on what is imported after it has run, so main.ts imports it by itself and
+ * the rest dynamically:
+ *
+ *     import '@shop/service-kit/compile-cache'
+ *     const { runService } = await import('@shop/service-kit/process')
+ *
+ * Whoever starts many processes sets NODE_COMPILE_CACHE to a folder: then main.ts itself is cached too, and Node need not load its
+ * TypeScript stripper at all (measured: 25 MB and 60 ms less per process).
  */
-import { enableCompileCache } from 'node:module'
+import { enableCompileCache, registerHooks } from 'node:module'
 
 enableCompileCache()
+
+// TypeBox comes as 370 small files, and finding a file costs Node six system calls. Inside that package a relative import is the file
+// that it names, so half of the package's loading time goes away by saying so.
+registerHooks({
+  resolve(specifier, context, nextResolve) {
+    if (specifier.startsWith('.') && context.parentURL?.includes('/node_modules/typebox/')) {
+      return { url: new URL(specifier, context.parentURL).href, format: 'module', shortCircuit: true }
+    }
+    return nextResolve(specifier, context)
+  },
+})

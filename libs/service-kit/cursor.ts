@@ -2,9 +2,9 @@
  * Cursors for keyset paging: where the last page ended, as one opaque, URL-safe word. What comes back is checked like any other input:
  * a cursor that was damaged, cut or made up is 400 `cursor-invalid`, never a wrong query.
  */
-import { Ajv, type ValidateFunction } from 'ajv'
 import type { Static, TSchema } from 'typebox'
 import { defineErrors } from './errors.ts'
+import { createCheck } from './validation.ts'
 
 const errors = defineErrors({
   cursorInvalid: [
@@ -17,7 +17,7 @@ const errors = defineErrors({
 
 /** `schema` is what is inside, for example `Type.Tuple([Type.Integer(), Sku])`: the sort value and the unique tie-breaker. */
 export function createCursor<Schema extends TSchema>(schema: Schema) {
-  let check: ValidateFunction | undefined
+  const isPosition = createCheck(schema)
   return { encode, decode }
 
   function encode(position: Static<Schema>): string {
@@ -25,14 +25,13 @@ export function createCursor<Schema extends TSchema>(schema: Schema) {
   }
 
   function decode(cursor: string): Static<Schema> {
-    check ??= new Ajv({ strict: false }).compile(schema)
     let position: unknown
     try {
       position = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
     } catch {
       throw errors.cursorInvalid()
     }
-    if (!check(position)) throw errors.cursorInvalid()
+    if (!isPosition(position)) throw errors.cursorInvalid()
     return position as Static<Schema>
   }
 }

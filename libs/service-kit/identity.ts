@@ -2,11 +2,12 @@
  * Who a request is from. The gateway alone knows sessions; to the services it vouches in a header with a short-lived token that it
  * signs (JWT, EdDSA with Ed25519). Services hold only the public key: one that is broken into can be believed by none of the others.
  */
-import { generateKeyPairSync } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createRequire } from 'node:module'
 import type { Identity } from '@shop/contracts/identity'
 import { identityHeader } from '@shop/contracts/identity'
-import { createSigner, createVerifier } from 'fast-jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { createDeferrals, type Deferrals } from './deferral.ts'
 import { defineErrors } from './errors.ts'
 
 export type { Identity }
@@ -47,6 +48,7 @@ export interface MintOptions {
 
 /** The gateway's side: claims in, header value out. `privateKey` is the base64 of a PKCS8 PEM. */
 export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, maxCached = 10_000 }: MintOptions = {}) {
+  const { createSigner } = loadJwt()
   const sign = createSigner({ algorithm: 'EdDSA', key: pemOf(privateKey), expiresIn: lifeMs, iss: issuer })
   const recent = new Map<string, { token: string; mintedAtMs: number }>()
 
@@ -67,23 +69,29 @@ export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, max
 export type IdentityVerifier = (token: string | string[] | undefined) => Identity
 
 /** The services' side: header value in, identity out; throws 401 `identity-missing` or `identity-invalid`. `publicKey` is the base64 of an SPKI PEM. */
-export function createIdentityVerifier(publicKey: string, { maxCached = 5_000 } = {}): IdentityVerifier {
-  const verify = createVerifier({
-    key: pemOf(publicKey),
-    algorithms: ['EdDSA'],
-    allowedIss: issuer,
-    requiredClaims: ['iss', 'iat', 'exp', 'role'],
-    clockTolerance: clockToleranceMs,
-    cache: maxCached,
-    cacheTTL: lifeMs,
-  })
+export function createIdentityVerifier(
+  publicKey: string,
+  { maxCached = 5_000, deferrals = createDeferrals() }: { maxCached?: number; deferrals?: Deferrals } = {},
+): IdentityVerifier {
+  const key = ed25519PemOf(publicKey)
+  const verifier = deferrals.defer(() =>
+    loadJwt().createVerifier({
+      key,
+      algorithms: ['EdDSA'],
+      allowedIss: issuer,
+      requiredClaims: ['iss', 'iat', 'exp', 'role'],
+      clockTolerance: clockToleranceMs,
+      cache: maxCached,
+      cacheTTL: lifeMs,
+    }),
+  )
 
   return function verifyIdentity(token) {
     if (token === undefined || token === '') throw errors.missing()
     if (typeof token !== 'string') throw errors.invalid()
     let claims: Claims
     try {
-      claims = verify(token) as Claims
+      claims = verifier()(token) as Claims
     } catch (cause) {
       throw errors.invalid({ cause })
     }
@@ -138,6 +146,19 @@ export function generateIdentityKeys(): { IDENTITY_PRIVATE_KEY: string; IDENTITY
   })
   const base64 = (pem: string) => Buffer.from(pem).toString('base64')
   return { IDENTITY_PRIVATE_KEY: base64(privateKey), IDENTITY_PUBLIC_KEY: base64(publicKey) }
+}
+
+/** Loaded late, for it is not needed to start: see deferral.ts. */
+function loadJwt() {
+  return createRequire(import.meta.url)('fast-jwt') as typeof import('fast-jwt')
+}
+
+/** Throws at once when the key is none or of another kind: a service that can verify nobody should not start. */
+function ed25519PemOf(base64: string): string {
+  const pem = pemOf(base64)
+  const { asymmetricKeyType } = createPublicKey(pem)
+  if (asymmetricKeyType !== 'ed25519') throw new TypeError(`the identity key must be Ed25519, not ${asymmetricKeyType}`)
+  return pem
 }
 
 function pemOf(base64: string): string {

@@ -32,8 +32,8 @@ async function answer(
   { metrics, health }: { metrics: Metrics; health: Health },
 ) {
   if (path === '/metrics') {
-    response.setHeader('content-type', metrics.registry.contentType)
-    response.end(await metrics.registry.metrics())
+    const { contentType, text } = await metrics.page()
+    response.setHeader('content-type', contentType).end(text)
   } else if (path === '/health/live') {
     json(response, 200, { status: 'live' })
   } else if (path === '/health/ready') {

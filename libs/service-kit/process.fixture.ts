@@ -1,9 +1,10 @@
 /** A tiny service that process.test.ts starts as a real process. */
 import './compile-cache.ts'
-import { Type } from 'typebox'
-import { commonConfig, Flag } from './config.ts'
-import { runService } from './process.ts'
-import { createServer } from './server.ts'
+
+const { Type } = await import('typebox')
+const { commonConfig, Flag } = await import('./config.ts')
+const { createServer } = await import('./server.ts')
+const { runService } = await import('./process.ts')
 
 await runService({
   name: 'fixture',

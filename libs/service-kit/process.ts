@@ -112,6 +112,7 @@ async function start<Schema extends TObject>(
     log,
   )
   const loops = startLoops(app.loops ?? [], log)
+  void metrics.load()
   process.send?.({ type: 'listening', service: name, instanceId, port, internalPort: internal.port })
   log.info({ port, internalPort: internal.port, startedInMs: Math.round(performance.now()) }, 'started')
 

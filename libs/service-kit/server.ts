@@ -8,7 +8,15 @@
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import { type FastifyInstance, type FastifyRequest, fastify, LogController } from 'fastify'
+import {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  type FastifyServerOptions,
+  fastify,
+  LogController,
+} from 'fastify'
+import { createDeferrals, type Deferrals } from './deferral.ts'
 import { defineErrors } from './errors.ts'
 import { createHealth, type Health, type Probe } from './health.ts'
 import { createIdentityVerifier, requireIdentity } from './identity.ts'
@@ -16,6 +24,7 @@ import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
 import { rawProblem, sendProblem } from './problem.ts'
+import { createSerializerCompiler } from './serialization.ts'
 import { createValidatorCompiler } from './validation.ts'
 
 export interface ServerOptions {
@@ -56,9 +65,11 @@ export function createServer(options: ServerOptions) {
   const { log, name = 'service', identity = 'required', identityPublicKey, probes = [] } = options
   const metrics = options.metrics ?? createMetrics({ service: name, instanceId: '' })
   const acceptRequestId = options.acceptRequestId ?? identity === 'required'
+  const deferrals = createDeferrals()
   const server = fastify({
-    loggerInstance: log,
+    loggerInstance: log as FastifyBaseLogger,
     logController: requestLog(metrics),
+    schemaController: schemaCompilers(deferrals),
     genReqId: (request) => requestIdOf(request.headers['x-request-id'], acceptRequestId),
     bodyLimit: options.bodyLimitBytes ?? 1_048_576,
     trustProxy: false,
@@ -76,26 +87,36 @@ export function createServer(options: ServerOptions) {
       if (socket.writable) socket.write(rawProblem(error))
       socket.destroy(error)
     },
-  }).withTypeProvider<TypeBoxTypeProvider>()
+  })
 
   server.decorate('health', createHealth(probes))
   server.decorate('metrics', metrics)
   server.decorateRequest('identity', null as never)
-  server.setValidatorCompiler(createValidatorCompiler())
   server.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
-  readJsonOnly(server as unknown as FastifyInstance)
+  readJsonOnly(server)
   server.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     done(request.raw.url?.includes('%00') ? errors.nulCharacter() : undefined)
   })
   if (identity === 'required') {
     if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
-    requireIdentity(server as unknown as FastifyInstance, createIdentityVerifier(identityPublicKey))
+    requireIdentity(server, createIdentityVerifier(identityPublicKey, { deferrals }))
   }
-  answerUnknownRoutes(server as unknown as FastifyInstance)
-  serveOpenApi(server as unknown as FastifyInstance, { title: name })
-  serveHealth(server as unknown as FastifyInstance)
-  return server
+  answerUnknownRoutes(server)
+  serveOpenApi(server, { title: name })
+  serveHealth(server)
+  server.addHook('onListen', (done) => {
+    // Unhandled on purpose: a schema that cannot be compiled is a bug that should end the process and not some request.
+    void deferrals.makeAll()
+    done()
+  })
+  return server.withTypeProvider<TypeBoxTypeProvider>()
+}
+
+function schemaCompilers(deferrals: Deferrals): FastifyServerOptions['schemaController'] {
+  const validator = createValidatorCompiler(deferrals)
+  const serializer = createSerializerCompiler(deferrals)
+  return { compilersFactory: { buildValidator: () => validator as never, buildSerializer: () => serializer as never } }
 }
 
 /** One line per request, when it is over. Probes ask every second, so theirs are for `debug` only. */

@@ -3,12 +3,16 @@
  * number); query, path and headers are text and so are converted. Fields that the schema does not know are refused, not dropped: a
  * client that misspells `quantity` hears of it. Checking stops at the first mistake: collecting all of them is work an attacker chooses.
  */
-import { Ajv } from 'ajv'
-import addFormats from 'ajv-formats'
+import { createRequire } from 'node:module'
+import type { Ajv } from 'ajv'
 import type { FastifySchemaCompiler } from 'fastify'
+import type { TSchema } from 'typebox'
+import { createDeferrals, type Deferrals } from './deferral.ts'
 import type { FieldProblem } from './errors.ts'
 
 type Schema = Record<string, unknown>
+
+const require = createRequire(import.meta.url)
 
 const options = {
   allErrors: false,
@@ -21,17 +25,37 @@ const options = {
   strictTuples: false,
 } as const
 
-export function createValidatorCompiler(): FastifySchemaCompiler<Schema> {
-  const exact = withFormats(new Ajv({ ...options, coerceTypes: false }))
+/** For Fastify. Schemas are compiled later: see deferral.ts. */
+export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaCompiler<Schema> {
+  const exact = defer(() => createAjv(false))
   // 'array' so that ?sku=a is a list of one where the schema wants a list
-  const converting = withFormats(new Ajv({ ...options, coerceTypes: 'array' }))
+  const converting = defer(() => createAjv('array'))
   return ({ schema, httpPart }) => {
-    const ajv = httpPart === 'body' ? exact : converting
-    return ajv.compile(httpPart === 'headers' ? schema : (closed(schema) as Schema))
+    const compiled = defer(() => {
+      const ajv = httpPart === 'body' ? exact() : converting()
+      return ajv.compile(httpPart === 'headers' ? schema : (closed(schema) as Schema))
+    })
+    return (value: unknown) => {
+      const holder = { value }
+      const check = compiled()
+      // A converted value at the root (text that becomes a list) is written into its parent.
+      return check(value, { parentData: holder, parentDataProperty: 'value' } as never)
+        ? { value: holder.value }
+        : { error: check.errors as never }
+    }
   }
 }
 
-function withFormats(ajv: Ajv): Ajv {
+/** The same check for what does not come through a route: exact, and closed to unknown fields. */
+export function createCheck(schema: TSchema): (value: unknown) => boolean {
+  const compiled = createDeferrals().defer(() => createAjv(false).compile(closed(schema) as Schema))
+  return (value) => compiled()(value)
+}
+
+function createAjv(coerceTypes: false | 'array'): Ajv {
+  const { Ajv } = require('ajv') as typeof import('ajv')
+  const addFormats = require('ajv-formats') as typeof import('ajv-formats')
+  const ajv = new Ajv({ ...options, coerceTypes })
   addFormats.default(ajv)
   return ajv
 }
