@@ -1,0 +1,77 @@
+/**
+ * Keeps a topic small without losing anything: trims what every group has finished, and forgets consumers that are long gone.
+ * MAXLEN alone would drop what a slow group still has to read, and its pending list would look healthy afterwards.
+ *
+ *     loops: [{ name: 'janitor', run: createJanitor(redis, { keys }).run }]
+ */
+import type { Redis } from '../client.ts'
+import { isRedisOutage } from '../errors.ts'
+import { script } from '../script.ts'
+import { pause } from './pause.ts'
+import type { TopicKeys } from './stream.ts'
+
+export interface JanitorOptions {
+  keys: TopicKeys
+  /** @default 30_000 */
+  everyMs?: number
+  /** Entries younger than this stay, for a group that is yet to come and for whoever wants to look. @default 600_000 */
+  retainMs?: number
+  /** Consumers that hold nothing and were silent for so long are removed. @default 3_600_000 */
+  consumerIdleMs?: number
+  /** Entries dropped per call, so that no call holds up the server. @default 10_000 */
+  batchCount?: number
+}
+
+export interface Tidied {
+  droppedCount: number
+  forgottenConsumers: string[]
+}
+
+export interface Janitor {
+  /** One round over all partitions. */
+  tidy(): Promise<Tidied>
+  /** Rounds until the signal aborts. Any number of processes may do this for one topic. */
+  run(signal: AbortSignal): Promise<void>
+}
+
+const trim = script<[droppedCount: number, neededId: string]>(new URL('./trim.lua', import.meta.url), {
+  effect: 'idempotent',
+})
+const forget = script<string[]>(new URL('./forget-consumers.lua', import.meta.url), { effect: 'idempotent' })
+
+export function createJanitor(
+  redis: Redis,
+  { keys, everyMs = 30_000, retainMs = 600_000, consumerIdleMs = 3_600_000, batchCount = 10_000 }: JanitorOptions,
+): Janitor {
+  return { tidy, run }
+
+  async function tidy(): Promise<Tidied> {
+    const tidied: Tidied = { droppedCount: 0, forgottenConsumers: [] }
+    for (let partition = 0; partition < keys.partitions; partition++) {
+      const stream = [keys.stream.key(partition)]
+      tidied.droppedCount += await trimAll(stream)
+      tidied.forgottenConsumers.push(...(await forget(redis, stream, [consumerIdleMs])))
+    }
+    return tidied
+  }
+
+  async function trimAll(stream: string[]): Promise<number> {
+    let totalCount = 0
+    while (true) {
+      const [droppedCount] = await trim(redis, stream, [retainMs, batchCount])
+      totalCount += droppedCount
+      if (droppedCount < batchCount) return totalCount
+    }
+  }
+
+  async function run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await tidy()
+      } catch (error) {
+        if (!isRedisOutage(error)) throw error
+      }
+      await pause(everyMs * (0.5 + Math.random()), signal)
+    }
+  }
+}

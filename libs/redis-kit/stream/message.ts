@@ -1,0 +1,128 @@
+/** What a reader gets: an event, and the ways to be done with it. */
+import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
+import { fullJitterMs } from '../retry/retry.ts'
+import { script } from '../script.ts'
+import { type Held, hold, type Partition, settle } from './partition.ts'
+import { pause } from './pause.ts'
+
+export interface Message {
+  /** Its place in the stream, `1763911234567-0`. */
+  readonly id: string
+  /** The event's own id: the same on every delivery, after a redrive and in a repeated publication. Dedupe by this. */
+  readonly eventId: string
+  readonly key: string
+  readonly type: string
+  readonly body: string
+  readonly partition: number
+  /** 1 the first time. Counts deliveries, so a handler that kills its process is counted too. */
+  readonly deliveryCount: number
+  readonly publishedAtMs: number
+  /**
+   * It is done. False if it was no longer ours: held too long, taken over, or finished before; then somebody else does it
+   * or has done it. Insists while Redis is away, and throws in the end; the message will then come again.
+   */
+  ack(): Promise<boolean>
+  /**
+   * It did not work: try again after a backoff (full jitter), or give it up to the dead letters once it was delivered
+   * `maxDeliveries` times. In ordered mode its partition waits for it.
+   */
+  fail(error: unknown): Promise<Failed>
+  /** It will never work (it cannot be understood, say): to the dead letters at once. */
+  reject(error: unknown): Promise<Failed>
+}
+
+export type Failed = 'retry' | 'dead-letter' | 'not-owner'
+
+/** What the scripts hand out. */
+export type Entry = [id: string, fields: string[], deliveryCount: number]
+
+const finish = script<1 | 0 | -1>(new URL('./ack.lua', import.meta.url))
+const putAside = script<1 | 0>(new URL('./retry.lua', import.meta.url), { effect: 'idempotent' })
+const giveUp = script<[letterId: string, droppedCount: number]>(new URL('./dead-letter.lua', import.meta.url))
+
+const MAX_REASON_LENGTH = 500
+/** The set of retries is renewed with each one put into it; no backoff is nearly as long. */
+export const RETRY_SET_MS = 86_400_000
+
+/** The fields of an entry by name; a name that comes twice keeps its last value. */
+export function fieldsOf([, fields]: Entry): Record<string, string | undefined> {
+  const byName: Record<string, string> = {}
+  for (let i = 0; i < fields.length; i += 2) byName[fields[i] as string] = fields[i + 1] as string
+  return byName
+}
+
+/** The message of an entry, in hand from now on; undefined if it is not an event. */
+export function toMessage(partition: Partition, entry: Entry): Message | undefined {
+  const [id, , deliveryCount] = entry
+  const { id: eventId, key, type, body } = fieldsOf(entry)
+  if (eventId === undefined || key === undefined || type === undefined || body === undefined) return undefined
+
+  const held = hold(partition, id, deliveryCount)
+  return {
+    id,
+    eventId,
+    key,
+    type,
+    body,
+    partition: partition.index,
+    deliveryCount,
+    publishedAtMs: Number.parseInt(id, 10),
+    ack: () => settle(partition, held, false, () => finishEntry(partition, id)),
+    fail: (error) => failHeld(partition, held, error),
+    reject: (error) => settle(partition, held, 'not-owner', () => bury(partition, id, deliveryCount, error)),
+  }
+}
+
+export function failHeld(partition: Partition, held: Held, error: unknown): Promise<Failed> {
+  return settle(partition, held, 'not-owner', () => failEntry(partition, held, error))
+}
+
+/** Owner-checked ack. Repeated until Redis answers, or until the message is about to be taken over anyway. */
+export async function finishEntry(partition: Partition, id: string): Promise<boolean> {
+  const { redis, keys, settings } = partition
+  const deadlineMs = performance.now() + settings.minIdleMs
+  let wasSent = false
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const reply = await finish(redis, [keys.stream, keys.retry], [settings.group, settings.consumer, id])
+      partition.outageCount = 0
+      return reply === 1 || (reply === -1 && wasSent) // finished before: by our attempt that got no answer
+    } catch (error) {
+      wasSent ||= error instanceof OutcomeUnknown
+      if (!isRedisOutage(error) || performance.now() > deadlineMs) throw error
+      await pause(fullJitterMs(attempt, { baseMs: 50, capMs: 1000 }))
+    }
+  }
+}
+
+async function failEntry(partition: Partition, { id, deliveryCount }: Held, error: unknown): Promise<Failed> {
+  const { redis, keys, settings } = partition
+  const isOutage = settings.isOutage(error)
+  if (!isOutage && deliveryCount >= settings.maxDeliveries) return bury(partition, id, deliveryCount, error)
+
+  // When something the handler needs is away, that is not the message's fault: not counted, so never a dead letter by it.
+  const attempt = isOutage ? ++partition.outageCount : deliveryCount
+  const delayMs = Math.ceil(fullJitterMs(attempt, { baseMs: settings.retryBaseMs, capMs: settings.retryCapMs }))
+  const args = [settings.group, settings.consumer, id, delayMs, RETRY_SET_MS, isOutage ? deliveryCount - 1 : -1]
+  const isOurs = await putAside(redis, [keys.stream, keys.retry], args)
+  if (isOurs === 0) return 'not-owner'
+  partition.report({ fact: 'retry', id, deliveryCount, delayMs, reason: reasonOf(error) })
+  return 'retry'
+}
+
+/** To the dead letters, with its history. */
+export async function bury(partition: Partition, id: string, attempts: number, error: unknown): Promise<Failed> {
+  const { redis, keys, settings } = partition
+  const reason = reasonOf(error)
+  const args = [settings.group, settings.consumer, id, reason, attempts, settings.maxDeadLettersCount]
+  const [letterId, droppedCount] = await giveUp(redis, [keys.stream, keys.retry, keys.dead], args)
+  if (letterId === '') return 'not-owner'
+  partition.report({ fact: 'dead-letter', id, deliveryCount: attempts, reason })
+  if (droppedCount > 0) partition.report({ fact: 'dead-letters-dropped', count: droppedCount })
+  return 'dead-letter'
+}
+
+function reasonOf(error: unknown): string {
+  const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+  return text.slice(0, MAX_REASON_LENGTH)
+}

@@ -1,0 +1,108 @@
+/** One partition as one reader sees it: its keys, what is being worked on, and how the loop over it is woken. */
+import type { Redis } from '../client.ts'
+import type { Settings, StreamFact } from './reader.ts'
+import type { TopicKeys } from './stream.ts'
+
+export interface Partition {
+  readonly index: number
+  readonly redis: Redis
+  readonly keys: { stream: string; retry: string; dead: string; lease: string }
+  readonly settings: Settings
+  readonly signal: AbortSignal
+  /** Deliveries that are neither acked nor failed. */
+  readonly inFlight: Set<Held>
+  /** Ordered mode: is it ours, and should it be? */
+  readonly lease: { isHeld: boolean; isWanted: boolean }
+  readonly sweep: Sweep
+  isGroupKnown: boolean
+  /** Failures in a row that were an outage of something the handler needs. */
+  outageCount: number
+  wake: () => void
+  report: (fact: StreamFact) => void
+}
+
+/** One delivery of a message: a second one of the same message is another. */
+export interface Held {
+  id: string
+  deliveryCount: number
+  sinceMs: number
+  isSettling: boolean
+}
+
+/** Where the search for messages of silent consumers stands (any-order mode). */
+export interface Sweep {
+  scope: 'own' | 'idle'
+  cursor: string
+  dueMs: number
+}
+
+export function createPartition(
+  index: number,
+  redis: Redis,
+  keys: TopicKeys,
+  settings: Settings,
+  signal: AbortSignal,
+): Partition {
+  const { group, observe } = settings
+  return {
+    index,
+    redis,
+    keys: {
+      stream: keys.stream.key(index),
+      retry: keys.retry.key(index, group),
+      dead: keys.dead.key(index),
+      lease: keys.lease.key(index, group),
+    },
+    settings,
+    signal,
+    inFlight: new Set(),
+    lease: { isHeld: false, isWanted: false },
+    sweep: { scope: 'own', cursor: '0-0', dueMs: 0 },
+    isGroupKnown: false,
+    outageCount: 0,
+    wake: () => undefined,
+    report: (fact) => observe({ ...fact, topic: keys.name, group, partition: index }),
+  }
+}
+
+/** Resolves when something changed: a message was settled, the lease came or went, or the reader stops. */
+export function changed(partition: Partition): Promise<void> {
+  if (partition.signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    partition.wake = resolve
+  })
+}
+
+export function hold(partition: Partition, id: string, deliveryCount: number): Held {
+  const held = { id, deliveryCount, sinceMs: performance.now(), isSettling: false }
+  partition.inFlight.add(held)
+  return held
+}
+
+/**
+ * Runs the first way to be done with a delivery and no second one. A handler that was given up on may come back while the
+ * same message is redelivered, even to this very consumer: it must not finish that one. Frees the place whatever happens.
+ */
+export async function settle<Result>(
+  partition: Partition,
+  held: Held,
+  otherwise: Result,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  if (held.isSettling) return otherwise
+  held.isSettling = true
+  try {
+    return await work()
+  } catch (error) {
+    if (isGroupGone(error)) return otherwise
+    throw error
+  } finally {
+    partition.inFlight.delete(held)
+    partition.wake()
+    partition.settings.onSettled(partition)
+  }
+}
+
+export function isGroupGone(error: unknown): boolean {
+  return error instanceof Error && error.message.includes('NOGROUP')
+}

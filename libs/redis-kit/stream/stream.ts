@@ -1,0 +1,182 @@
+/**
+ * Events between services on Redis Streams: at least once, in order per key, surviving the death of anybody.
+ *
+ *     const orders = createTopic(redis, { keys: topicKeys('order', 'events', { partitions: 2 }) })
+ *     await orders.publish({ id, key: orderId, type: 'order.placed', body })
+ *
+ *     for await (const message of orders.read({ group: 'catalog', consumer: instanceId, connect, signal })) {
+ *       await reserve(message)      // its effect and its dedupe row in one transaction
+ *       await message.ack()         // after the work: a crash replays, never loses
+ *     }
+ *
+ * A topic is a fixed number of partitions, each a stream of its own. All events of a key are in one partition, in the order in
+ * which they were published. Readers, the fine print and the limits: README.md.
+ */
+import { crc32 } from 'node:zlib'
+import type { Redis } from '../client.ts'
+import { type KeyFamily, keyFamily } from '../keys.ts'
+import { script } from '../script.ts'
+import type { Message } from './message.ts'
+import { type ReadOptions, readTopic } from './reader.ts'
+import { type TopicStats, topicStats } from './stats.ts'
+
+export type { Message } from './message.ts'
+
+export interface TopicKeysOptions {
+  /** Fixed for the life of the topic: another number sends the events of a key elsewhere. @default 4 */
+  partitions?: number
+  /** How long a published event id is remembered, so that publishing it again adds nothing. @default 600_000 */
+  dedupeMs?: number
+  /** The services that read this topic: their groups write to it too (what they have finished, retry or give up). @default nobody */
+  readers?: readonly string[]
+}
+
+export interface TopicKeys {
+  /** `order:events` */
+  name: string
+  partitions: number
+  dedupeMs: number
+  stream: KeyFamily
+  dead: KeyFamily
+  seen: KeyFamily
+  retry: KeyFamily
+  lease: KeyFamily
+  members: KeyFamily
+  families: KeyFamily[]
+}
+
+/** What is kept only while somebody renews it lives this long at most. */
+const MAX_HELD_MS = 600_000
+const RETRY_SET_MS = 86_400_000
+
+/** The keys of a topic. The partition is the hash tag: whatever must move together is in one slot of a Cluster. */
+export function topicKeys(
+  service: string,
+  entity: string,
+  { partitions = 4, dedupeMs = 600_000, readers = [] }: TopicKeysOptions = {},
+): TopicKeys {
+  const name = `${service}:${entity}`
+  const shared = {
+    service,
+    role: 'state' as const,
+    sharedWith: Object.fromEntries(readers.filter((reader) => reader !== service).map((reader) => [reader, 'write'])),
+  } satisfies Partial<KeyFamily>
+  const stream = keyFamily({
+    ...shared,
+    pattern: `${name}:{<partition>}:stream`,
+    type: 'stream',
+    ttl: {
+      immortal: 'the log itself: what every group has finished is trimmed away, and a cap on its length is the fuse',
+    },
+    example: [0],
+    doc: 'Events in the order of their publication',
+  })
+  const dead = keyFamily({
+    ...shared,
+    pattern: `${name}:{<partition>}:dead`,
+    type: 'stream',
+    ttl: { immortal: 'waits for a person to redrive or discard it; its length is capped' },
+    example: [0],
+    doc: 'Events that a group has given up, with group, reason and number of attempts',
+  })
+  const seen = keyFamily({
+    ...shared,
+    sharedWith: {},
+    pattern: `${name}:{<partition>}:seen:<event-id>`,
+    type: 'string',
+    ttl: { ms: dedupeMs },
+    example: [0, '0197f3c2-0000-7000-8000-000000000000'],
+    doc: 'The stream id of an event that was published lately',
+  })
+  const retry = keyFamily({
+    ...shared,
+    pattern: `${name}:{<partition>}:retry:<group>`,
+    type: 'zset',
+    ttl: { ms: RETRY_SET_MS },
+    example: [0, 'catalog'],
+    doc: 'Ids of the messages that a group will try again, scored by when',
+  })
+  const lease = keyFamily({
+    ...shared,
+    pattern: `${name}:{<partition>}:lease:<group>`,
+    type: 'string',
+    ttl: { ms: MAX_HELD_MS },
+    example: [0, 'catalog'],
+    doc: 'The one consumer of a group that reads this partition, in ordered mode',
+  })
+  const members = keyFamily({
+    ...shared,
+    pattern: `${name}:{<partition>}:members:<group>`,
+    type: 'zset',
+    ttl: { ms: MAX_HELD_MS },
+    example: [0, 'catalog'],
+    doc: 'The living consumers of a group, in ordered mode; kept with partition 0',
+  })
+  const families = [stream, dead, seen, retry, lease, members]
+  return { name, partitions, dedupeMs, stream, dead, seen, retry, lease, members, families }
+}
+
+export interface TopicOptions {
+  keys: TopicKeys
+  /**
+   * A fuse per partition, about ten times what is normal: beyond it the oldest entries are dropped, read or not.
+   * Ordinary trimming is the janitor's (janitor.ts), which drops nothing that a group still needs.
+   * @default 1_000_000
+   */
+  maxLengthCount?: number
+  /** Hears of every time the fuse burnt: events were dropped that nobody may have read. */
+  onDropped?: (loss: { partition: number; count: number }) => void
+}
+
+export interface TopicEvent {
+  /** Unique for ever; the same event published again has the same id. */
+  id: string
+  /** What the event is about: events of one key stay in order. */
+  key: string
+  type: string
+  /** As text, usually JSON; this pattern does not look inside. */
+  body: string
+}
+
+export interface Topic {
+  /**
+   * Appends the event and returns its id on the stream; publishing the same event id again within `dedupeMs` returns that id
+   * and appends nothing, so whoever is unsure (OutcomeUnknown) simply publishes again.
+   */
+  publish(event: TopicEvent): Promise<string>
+  /** Everything the group has not finished, from the beginning of the stream. See reader.ts. */
+  read(options: ReadOptions): AsyncIterableIterator<Message>
+  /** How far behind a group is. */
+  stats(group: string): Promise<TopicStats>
+}
+
+const append = script<[streamId: string, isNew: 0 | 1, droppedCount: number]>(
+  new URL('./publish.lua', import.meta.url),
+  {
+    effect: 'idempotent',
+  },
+)
+
+export function createTopic(redis: Redis, { keys, maxLengthCount = 1_000_000, onDropped }: TopicOptions): Topic {
+  return {
+    publish,
+    read: (options) => readTopic(redis, keys, options),
+    stats: (group) => topicStats(redis, keys, group),
+  }
+
+  async function publish({ id, key, type, body }: TopicEvent): Promise<string> {
+    const partition = partitionOf(key, keys.partitions)
+    const [streamId, , droppedCount] = await append(
+      redis,
+      [keys.stream.key(partition), keys.seen.key(partition, id)],
+      [id, key, type, body, keys.dedupeMs, maxLengthCount],
+    )
+    if (droppedCount > 0) onDropped?.({ partition, count: droppedCount })
+    return streamId
+  }
+}
+
+/** Where the events of a key are. The same in every process and for ever, so it is a plain checksum (CRC-32). */
+export function partitionOf(key: string, partitions: number): number {
+  return crc32(key) % partitions
+}

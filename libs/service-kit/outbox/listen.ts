@@ -1,0 +1,88 @@
+/** LISTEN, as a hint and no more: whatever it misses is found by the next look. */
+
+import { fullJitterMs } from '@shop/redis-kit/retry'
+import type pg from 'pg'
+import { pause } from './pause.ts'
+
+export interface Alarm {
+  ring(): void
+  /** Resolves at the next ring, or at one since the last call; or after so long, or when the signal aborts. */
+  next(ms: number, signal: AbortSignal): Promise<void>
+}
+
+export function createAlarm(): Alarm {
+  let hasRung = false
+  let wake: (() => void) | undefined
+
+  return {
+    ring() {
+      hasRung = true
+      wake?.()
+    },
+    async next(ms, signal) {
+      if (!hasRung && !signal.aborted) await waitFor(ms, signal)
+      hasRung = false
+    },
+  }
+
+  function waitFor(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(done, ms)
+      signal.addEventListener('abort', done, { once: true })
+      wake = done
+      function done() {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', done)
+        wake = undefined
+        resolve()
+      }
+    })
+  }
+}
+
+export interface ListenOptions {
+  pool: pg.Pool
+  channel: string
+  alarm: Alarm
+  signal: AbortSignal
+  backoff: { baseMs: number; capMs: number }
+  log?: { warn(fields: object, text: string): void }
+}
+
+/** Keeps one connection listening until the signal aborts; connects again when it is lost, and rings then. */
+export async function listen({ pool, channel, alarm, signal, backoff, log }: ListenOptions): Promise<void> {
+  let failureCount = 0
+  while (!signal.aborted) {
+    try {
+      const client = await pool.connect()
+      const lost = lossOf(client, signal)
+      try {
+        client.on('notification', alarm.ring)
+        await client.query(`LISTEN ${channel}`)
+        failureCount = 0
+        alarm.ring() // something may have come while nobody listened
+        await lost
+      } finally {
+        client.off('notification', alarm.ring)
+        client.release(true) // a listening connection is of no use to others
+      }
+    } catch (error) {
+      if (signal.aborted) return
+      failureCount += 1
+      log?.warn({ err: error, failureCount }, 'outbox: not listening, polling meanwhile')
+      await pause(fullJitterMs(Math.min(failureCount, 20), backoff), signal)
+    }
+  }
+}
+
+/** Rejects when the connection is lost, resolves when the signal aborts. */
+function lossOf(client: pg.PoolClient, signal: AbortSignal): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const onAbort = () => resolve()
+  client.on('error', reject)
+  client.once('end', () => reject(new Error('the connection that listens was closed')))
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) resolve()
+  promise.catch(() => undefined).finally(() => signal.removeEventListener('abort', onAbort))
+  return promise
+}
