@@ -1,6 +1,6 @@
 /** `npm run demo`: the whole shop on this machine until Ctrl-C. */
 import { help, parseOptions, type StackOptions } from './stack/options.ts'
-import { startStack } from './stack/start.ts'
+import { type Stack, startStack } from './stack/start.ts'
 import { summary } from './stack/summary.ts'
 
 process.exitCode = await main()
@@ -19,7 +19,7 @@ async function main(): Promise<number> {
       await starting.then((started) => started.stop()).catch(() => {})
       return 130
     }
-    show(stack)
+    process.stdout.write(`${describe(stack, options, performance.now() - startedAtMs)}\n`)
     const reason = await Promise.race([stack.broken, interrupted])
     report(typeof reason === 'string' ? '\nStopping …' : `\n${reason.message}\nStopping everything.`)
     await stack.stop()
@@ -29,14 +29,12 @@ async function main(): Promise<number> {
     report(error instanceof Error ? error.message : String(error))
     return 1
   }
+}
 
-  function show(stack: Awaited<ReturnType<typeof startStack>>) {
-    const { url, accounts } = stack
-    const text = options.json
-      ? JSON.stringify({ url, accounts, parts: stack.parts() })
-      : summary(stack, options.dataDir, performance.now() - startedAtMs)
-    process.stdout.write(`${text}\n`)
-  }
+/** A table for people, one line of JSON for programs. */
+function describe(stack: Stack, options: StackOptions, tookMs: number): string {
+  if (!options.json) return summary(stack, options.dataDir, tookMs)
+  return JSON.stringify({ url: stack.url, accounts: stack.accounts, parts: stack.parts() })
 }
 
 function read(): StackOptions | number {

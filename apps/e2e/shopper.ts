@@ -52,7 +52,7 @@ export function createShopper(url = baseUrl) {
         ...headers,
       },
       ...(body !== undefined && {
-        body: typeof body === 'string' || body instanceof Uint8Array ? (body as BodyInit) : JSON.stringify(body),
+        body: typeof body === 'string' ? body : JSON.stringify(body),
       }),
     })
     remember(response.headers.getSetCookie())

@@ -4,7 +4,8 @@ import { rateLimitKeys } from '@shop/redis-kit/rate-limit'
 import { sessionKeys } from '@shop/redis-kit/session'
 
 export const keys = {
-  sessions: sessionKeys('user'),
+  /** The gateway loads sessions, which puts off their idle deadline. */
+  sessions: sessionKeys('user', { sharedWith: { gateway: 'write' } }),
   signIns: rateLimitKeys('user', 'sign-in', 'state'),
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type PostgresServer, startPostgres } from '@shop/test-kit/postgres-server'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import type { Secrets } from './secrets.ts'
-import type { Part } from './start.ts'
+import type { Part, Undo } from './start.ts'
 
 /** A database and a role of the same name each; no service can read another's. */
 const services = ['catalog', 'user', 'order'] as const
@@ -17,12 +17,10 @@ export interface Databases {
 export async function startDatabases(
   dataDir: string,
   secrets: Secrets,
-  undo: (() => Promise<void>)[],
+  undo: Undo,
 ): Promise<Databases> {
   const [postgres, cache, state] = await Promise.all([
-    startPostgres({ dir: join(dataDir, 'postgres'), password: secrets.postgresPassword, persistent: true }).then(
-      (server) => stopLater(server, undo),
-    ),
+    startPostgres({ dir: join(dataDir, 'postgres') }).then((server) => stopLater(server, undo)),
     startRedis({
       dir: join(dataDir, 'redis-cache'),
       password: secrets.redisCachePassword,
@@ -44,7 +42,7 @@ export async function startDatabases(
   }
 }
 
-function stopLater<Server extends { stop(): Promise<void> }>(server: Server, undo: (() => Promise<void>)[]): Server {
+function stopLater<Server extends { stop(): Promise<void> }>(server: Server, undo: Undo): Server {
   undo.push(() => server.stop())
   return server
 }

@@ -14,7 +14,6 @@ export interface Account {
 }
 
 export interface Secrets {
-  postgresPassword: string
   redisCachePassword: string
   redisStatePassword: string
   /** Ed25519, PKCS#8 PEM in base64: the gateway signs identities with it. */
@@ -43,7 +42,6 @@ function generateSecrets(): Secrets {
     publicKeyEncoding: { type: 'spki', format: 'pem' },
   })
   return {
-    postgresPassword: password(),
     redisCachePassword: password(),
     redisStatePassword: password(),
     identityPrivateKey: Buffer.from(privateKey).toString('base64'),

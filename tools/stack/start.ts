@@ -4,6 +4,7 @@
  */
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { pickPort } from '@shop/test-kit/port'
 import { migrate } from '../migrate.ts'
 import { seed } from '../seed.ts'
 import { startDatabases } from './databases.ts'
@@ -36,7 +37,7 @@ export interface Stack {
 }
 
 export async function startStack(options: StackOptions, report: (line: string) => void): Promise<Stack> {
-  const undo: (() => Promise<void> | void)[] = []
+  const undo: Undo = []
   const stop = once(async () => {
     for (const step of undo.reverse()) await step()
   })
@@ -48,7 +49,8 @@ export async function startStack(options: StackOptions, report: (line: string) =
   }
 }
 
-type Undo = (() => Promise<void> | void)[]
+/** How to stop what was started so far, in the order it was started. */
+export type Undo = (() => Promise<void> | void)[]
 
 async function startParts(
   options: StackOptions,
@@ -57,7 +59,8 @@ async function startParts(
   stop: () => Promise<void>,
 ) {
   requireRedisServer(report)
-  if (options.port !== 0) await requireFreePort(options.port)
+  const port = options.port === 0 ? await pickPort() : options.port
+  await requireFreePort(port)
   undo.push(lockDataDir(options.dataDir))
   if (options.fresh) clear(options.dataDir)
   const secrets = loadSecrets(options.dataDir)
@@ -78,13 +81,7 @@ async function startParts(
 
   report('Starting the services …')
   const broken = Promise.withResolvers<Error>()
-  const services = await startServices(
-    options,
-    environments(options.port, secrets, databases),
-    report,
-    undo,
-    broken.resolve,
-  )
+  const services = await startServices(options, environments(port, secrets, databases), report, undo, broken.resolve)
   const gateway = services.at(-1) as Service
   const url = `http://localhost:${gateway.port()}`
   await untilOpen(url)

@@ -6,11 +6,11 @@ import { requireUser } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CartOwner } from '../cart/owner.ts'
+import { Value } from 'typebox/value'
 import { errors } from '../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { PlaceOrder } from './checkout.ts'
 
-const keyPattern = new RegExp(IdempotencyKey.pattern ?? '')
 
 interface Dependencies {
   placeOrder: PlaceOrder
@@ -40,6 +40,6 @@ export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: D
 }
 
 function keyOf(header: string | string[] | undefined): string {
-  if (typeof header !== 'string' || !keyPattern.test(header)) throw errors.keyRequired()
+  if (!Value.Check(IdempotencyKey, header)) throw errors.keyRequired()
   return header
 }

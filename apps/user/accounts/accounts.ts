@@ -1,11 +1,11 @@
 /** The rules of accounts: one per e-mail address, and only its owner's password opens it. */
-import type { Credentials, Registration, User } from '@shop/contracts/user'
+import type { Registration, User } from '@shop/contracts/user'
 import { hashPassword, verifyPassword } from '@shop/service-kit/password'
 import { errors } from '../errors.ts'
 import { type Account, type AccountStore, publicUser } from './store.ts'
 
 export function createAccounts(store: AccountStore) {
-  return { register, verify, profile, rename }
+  return { register, find, isOwner, profile, rename }
 
   async function register({ email, name, password }: Registration): Promise<User> {
     const account = await store.add({
@@ -17,12 +17,13 @@ export function createAccounts(store: AccountStore) {
     return publicUser(account)
   }
 
-  /** The account, if the password is right. Takes as long when there is no such account as when the password is wrong. */
-  async function verify({ email, password }: Credentials): Promise<Account> {
-    const account = await store.byEmail(normalEmail(email))
-    const isRight = await verifyPassword(password, account?.passwordHash)
-    if (!account || !isRight) throw errors.credentialsWrong()
-    return account
+  async function find(email: string): Promise<Account | undefined> {
+    return (await store.byEmail(normalEmail(email))) ?? undefined
+  }
+
+  /** Takes as long without an account as with a wrong password: the time does not tell who has an account. */
+  function isOwner(account: Account | undefined, password: string): Promise<boolean> {
+    return verifyPassword(password, account?.passwordHash)
   }
 
   async function profile(id: string): Promise<User> {

@@ -23,18 +23,12 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
     '/api/sessions',
     { schema: { body: Credentials, response: { 201: SignedIn } } },
     async (request, reply) => {
-      const previousId = cookie.read(request.headers.cookie)
-      const { account, id, handle } = await signIn.signIn(
-        request.body,
-        deviceOf(request.headers['user-agent']),
-        previousId,
-      )
-      const session = (await sessions.list(account.id)).find((one) => one.handle === handle)
-      if (!session) throw errors.sessionNotFound()
+      const device = deviceOf(request.headers['user-agent'])
+      const { account, session } = await signIn.signIn(request.body, device, cookie.read(request.headers.cookie))
       return reply
         .code(201)
-        .header('set-cookie', cookie.write(id))
-        .send({ user: publicUser(account), session: sessionInfo(session, handle) })
+        .header('set-cookie', cookie.write(session.id))
+        .send({ user: publicUser(account), session: sessionInfo(session, session.handle) })
     },
   )
 

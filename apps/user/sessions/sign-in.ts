@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Credentials } from '@shop/contracts/user'
 import type { RateLimit } from '@shop/redis-kit/rate-limit'
-import type { Sessions } from '@shop/redis-kit/session'
+import type { CreatedSession, Sessions } from '@shop/redis-kit/session'
 import type { Accounts } from '../accounts/accounts.ts'
 import { normalEmail } from '../accounts/accounts.ts'
 import type { Account } from '../accounts/store.ts'
@@ -17,10 +17,8 @@ interface Dependencies {
 
 export interface SignInResult {
   account: Account
-  /** Goes into the cookie and nowhere else. */
-  id: string
-  /** Names the session without being it. */
-  handle: string
+  /** Its `id` goes into the cookie and nowhere else. */
+  session: CreatedSession
 }
 
 export function createSignIn({ accounts, sessions, attempts }: Dependencies) {
@@ -32,12 +30,16 @@ export function createSignIn({ accounts, sessions, attempts }: Dependencies) {
     const attempt = await attempts.check(subject)
     if (attempt.degraded) throw errors.signInUnavailable({ retryAfterMs: attempt.retryAfterMs })
     if (!attempt.allowed) throw errors.tooManySignIns({ retryAfterMs: attempt.retryAfterMs })
-    const account = await accounts.verify(credentials)
-    const session = await sessions.create({ userId: account.id, fields: { role: account.role }, device })
-    if (previousId !== undefined) await sessions.destroy(previousId)
+    const account = await accounts.find(credentials.email)
+    // Asked before the password is looked at: sessions that are revoked from here on revoke this one too.
+    const epoch = account && (await sessions.epoch(account.id))
+    const isOwner = await accounts.isOwner(account, credentials.password)
+    if (!account || !isOwner) throw errors.credentialsWrong()
+    const fields = { role: account.role }
+    const session = await sessions.create({ userId: account.id, fields, device, replaces: previousId, epoch })
     // Only failures use up attempts: whoever knows the password is not the one to slow down.
     if (attempt.charge) await attempts.refund(subject, attempt.charge)
-    return { account, ...session }
+    return { account, session }
   }
 }
 

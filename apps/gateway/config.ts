@@ -1,0 +1,31 @@
+/** What the gateway is told through its environment. */
+import { cacheConfig, commonConfig, Integer, mintIdentityConfig, stateConfig, Url } from '@shop/service-kit/config'
+import { type Static, Type } from 'typebox'
+
+const dayMs = 24 * 60 * 60 * 1000
+
+export const configSchema = Type.Object({
+  ...commonConfig,
+  ...cacheConfig,
+  ...stateConfig,
+  ...mintIdentityConfig,
+  PUBLIC_URL: Url({
+    doc: 'Where browsers find the shop: the one origin that may change things',
+    default: 'http://localhost:8080',
+  }),
+  RATE_LIMIT_COUNT: Integer({ doc: 'Requests per second that one address may make', default: 200, minimum: 1 }),
+  RATE_LIMIT_BURST: Integer({
+    doc: 'Requests that one address may make at once after a pause',
+    default: 600,
+    minimum: 1,
+  }),
+  REQUEST_TIMEOUT_MS: Integer({
+    doc: 'Longest that a service may take to answer, retries included',
+    default: 10_000,
+    minimum: 100,
+  }),
+  SESSION_IDLE_MS: Integer({ doc: 'As the user service has it', default: 7 * dayMs, minimum: 1_000 }),
+  SESSION_ABSOLUTE_MS: Integer({ doc: 'As the user service has it', default: 30 * dayMs, minimum: 1_000 }),
+})
+
+export type Config = Static<typeof configSchema>

@@ -1,0 +1,43 @@
+/** From a session cookie to the token that the services believe. */
+import type { Identity, Role } from '@shop/contracts/identity'
+import { isRedisOutage } from '@shop/redis-kit/errors'
+import type { Sessions } from '@shop/redis-kit/session'
+import type { SessionCookie } from '@shop/service-kit/session-cookie'
+import { errors } from './errors.ts'
+import type { Route } from './routes.ts'
+
+const guest: Identity = { role: 'guest' }
+
+interface Dependencies {
+  sessions: Sessions
+  cookie: SessionCookie
+}
+
+/**
+ * Who the cookie belongs to. No cookie, or one that opens nothing: a guest, and no question to Redis for what cannot be an id.
+ * Sessions out of reach: as the route says, and never "signed out", so the cookie stays as it is.
+ */
+export function createIdentify({ sessions, cookie }: Dependencies) {
+  return async function identify(
+    cookieHeader: string | undefined,
+    withoutSessions: Route['withoutSessions'],
+  ): Promise<Identity> {
+    const id = cookie.read(cookieHeader)
+    if (id === undefined) return guest
+    try {
+      const session = await sessions.load(id)
+      if (!session) return guest
+      return { role: roleOf(session.fields.role), userId: session.userId, session: session.handle }
+    } catch (error) {
+      if (!isRedisOutage(error)) throw error
+      if (withoutSessions === 'guest') return guest
+      throw errors.sessionsUnavailable({ cause: error, retryAfterMs: 1_000 })
+    }
+  }
+}
+
+export type Identify = ReturnType<typeof createIdentify>
+
+function roleOf(field: string | undefined): Role {
+  return field === 'admin' ? 'admin' : 'customer'
+}

@@ -1,0 +1,51 @@
+import type { TSchema } from 'typebox'
+import { Value } from 'typebox/value'
+import { describe, expect, it } from 'vitest'
+import { CartItemInput } from './cart.ts'
+import { OrderEvent, StockEvent } from './events.ts'
+import { Checkout, IdempotencyKey } from './order.ts'
+import { ProductInput, ProductPatch } from './product.ts'
+import { Credentials, ProfilePatch, Registration } from './user.ts'
+
+const product = { sku: 'TEA-1', name: 'Tea', description: '', category: 'tea', priceCents: 499, stockCount: 3 }
+
+/** Every body that a client may send, with an example. */
+const bodies: [name: string, schema: TSchema, example: object][] = [
+  ['Registration', Registration, { email: 'ada@example.com', name: 'Ada', password: 'long enough' }],
+  ['ProfilePatch', ProfilePatch, { name: 'Ada' }],
+  ['Credentials', Credentials, { email: 'ada@example.com', password: 'x' }],
+  ['CartItemInput', CartItemInput, { quantity: 1 }],
+  ['Checkout', Checkout, { payment: { card: 'approve' } }],
+  ['ProductInput', ProductInput, product],
+  ['ProductPatch', ProductPatch, { priceCents: 1 }],
+]
+
+describe('a request body', () => {
+  it.each(bodies)('%s accepts its example', (_, schema, example) => {
+    expect(Value.Check(schema, example)).toBe(true)
+  })
+  it.each(bodies)('%s refuses a field it does not know', (_, schema, example) => {
+    expect(Value.Check(schema, { ...example, role: 'admin' })).toBe(false)
+  })
+  it('refuses quantities and prices outside their limits', () => {
+    for (const quantity of [0, -1, 100, 1e9, 1.5, '1']) expect(Value.Check(CartItemInput, { quantity })).toBe(false)
+    for (const priceCents of [-1, 0.5, 1e10]) expect(Value.Check(ProductPatch, { priceCents })).toBe(false)
+  })
+  it('refuses a patch that changes nothing', () => expect(Value.Check(ProductPatch, {})).toBe(false))
+})
+
+describe('an Idempotency-Key', () => {
+  it.each(['a', 'f3b2-…'.slice(0, 5), 'x'.repeat(128)])('may be %s', (key) =>
+    expect(Value.Check(IdempotencyKey, key)).toBe(true),
+  )
+  it.each(['', 'with space', 'x'.repeat(129), 'ü'])('may not be "%s"', (key) =>
+    expect(Value.Check(IdempotencyKey, key)).toBe(false),
+  )
+})
+
+describe('events', () => {
+  it('differ in their type', () => {
+    const types = [...OrderEvent.anyOf, ...StockEvent.anyOf].map((schema) => schema.properties.type.const)
+    expect(new Set(types).size).toBe(types.length)
+  })
+})

@@ -1,0 +1,71 @@
+/**
+ * `npm run e2e`: the shopper's journey, against the shop at BASE_URL, or against one that is started for it and stopped again.
+ * With a shop of its own the tests also kill parts of it.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { root, runTool } from './run.ts'
+
+const help = `Run the end-to-end tests.
+
+  npm run e2e                                   against a shop of its own, on free ports
+  BASE_URL=http://localhost:8080 npm run e2e    against a shop that runs
+
+What follows \`--\` is passed on to vitest: npm run e2e -- -t 'cannot buy more'
+`
+const productCount = 400
+
+if (process.argv.includes('--help')) process.stdout.write(help)
+else process.exitCode = await runE2e(process.argv.slice(2))
+
+/** Resolves to the exit code of vitest. */
+export async function runE2e(args: readonly string[]): Promise<number> {
+  if (process.env.BASE_URL) return runTests(args, process.env.BASE_URL, [])
+  const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-e2e-'))
+  const stack = startStack(dataDir)
+  const interrupt = () => stack.kill('SIGTERM')
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  try {
+    const { url, parts } = await opened(stack)
+    return await runTests(args, url, parts)
+  } finally {
+    await stopped(stack)
+    rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+function runTests(args: readonly string[], url: string, parts: unknown[]): Promise<number> {
+  const vitestArgs = ['run', '--project', 'e2e', '--no-file-parallelism', ...reporters, ...args]
+  return runTool('vitest', vitestArgs, { BASE_URL: url, SHOP_PARTS: JSON.stringify(parts) })
+}
+
+const reporters = ['--reporter=default', '--reporter=json', '--outputFile.json=reports/@shop/e2e.json']
+
+function startStack(dataDir: string): ChildProcess {
+  const options = ['--json', '--port', '0', '--data', dataDir, '--products', String(productCount)]
+  return spawn(process.execPath, [join(root, 'tools/stack.ts'), ...options], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+}
+
+async function opened(stack: ChildProcess): Promise<{ url: string; parts: unknown[] }> {
+  const lines = createInterface({ input: stack.stdout as NodeJS.ReadableStream })
+  const died = once(stack, 'exit').then(() =>
+    Promise.reject(new Error('the shop did not start; the lines above say why')),
+  )
+  const [line] = await Promise.race([once(lines, 'line'), died])
+  died.catch(() => {})
+  return JSON.parse(line)
+}
+
+async function stopped(stack: ChildProcess): Promise<void> {
+  if (stack.exitCode !== null || stack.signalCode !== null) return
+  const gone = once(stack, 'exit')
+  stack.kill('SIGTERM')
+  await gone
+}
