@@ -32,7 +32,7 @@ export function createLink(
   let isBroken = false
   let sprung: (() => void) | undefined
 
-  client.on('data', (chunk) => {
+  client.on('data', (chunk: Buffer) => {
     counters.packetsToServer++
     counters.bytesToServer += chunk.length
     if (swallow()) return
@@ -42,7 +42,7 @@ export function createLink(
     }
     forward(chunk, client, server)
   })
-  server.on('data', (chunk) => {
+  server.on('data', (chunk: Buffer) => {
     counters.packetsToClient++
     counters.bytesToClient += chunk.length
     if (swallow()) return
