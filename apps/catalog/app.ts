@@ -1,0 +1,78 @@
+/** The catalog, wired: products and stock in Postgres, copies of what is read often in Redis, events to and from order on streams. */
+import { createCache } from '@shop/redis-kit/cache'
+import { createBreaker } from '@shop/redis-kit/circuit-breaker'
+import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { isRedisOutage } from '@shop/redis-kit/errors'
+import { createTopic } from '@shop/redis-kit/stream'
+import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
+import { prismaProbe, redisProbe } from '@shop/service-kit/health'
+import { createRelay } from '@shop/service-kit/outbox'
+import type { App, Surroundings } from '@shop/service-kit/process'
+import { createServer } from '@shop/service-kit/server'
+import type { Config } from './config.ts'
+import { keys } from './keys.ts'
+import { PrismaClient } from './prisma/client/client.ts'
+import { createProducts } from './products/products.ts'
+import { productRoutes } from './products/routes.ts'
+import { createProductStore } from './products/store.ts'
+import { consumeOrders, orderGroup } from './stock/events.ts'
+import { expireReservations } from './stock/expiry.ts'
+import { forgetOldEvents } from './stock/forgetting.ts'
+import { createStockStore } from './stock/store.ts'
+
+/** Postgres is needed for everything; without Redis reads are slower and orders wait in the streams. */
+export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
+  const poolMax = Math.ceil(config.DATABASE_POOL_MAX / 2)
+  const prisma = new PrismaClient({ adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax }) })
+  const pool = createPool(config.DATABASE_URL, { name: instanceId, poolMax })
+  const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId })
+  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, role: 'blocking' })
+
+  const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage })
+  const productCache = createCache(cacheRedis, { keys: keys.products, ttlMs: 60_000, staleMs: 600_000, breaker })
+  const categoryCache = createCache(cacheRedis, { keys: keys.categories, ttlMs: 60_000, staleMs: 600_000, breaker })
+  const products = createProducts(createProductStore(prisma, pool), {
+    products: productCache,
+    categories: categoryCache,
+    onStale: (error, id) => log.warn({ err: error, id }, 'a cache entry stays until it expires'),
+  })
+  const server = createServer({
+    log,
+    name,
+    metrics,
+    identityPublicKey: config.IDENTITY_PUBLIC_KEY,
+    probes: [
+      prismaProbe(prisma),
+      redisProbe('redis-state', stateRedis, { required: false }),
+      redisProbe('redis-cache', cacheRedis, { required: false }),
+    ],
+  })
+  productRoutes(server, products)
+
+  const orders = createTopic(stateRedis, { keys: keys.orders })
+  const announcements = createTopic(stateRedis, { keys: keys.stock })
+  const { forget } = products
+  const stock = createStockStore(prisma, {
+    group: orderGroup,
+    topic: keys.stock.name,
+    reservationTtlMs: config.RESERVATION_TTL_MS,
+  })
+  const relay = createRelay({ pool, log, publish: (row) => announcements.publish({ ...row, id: row.eventId }) })
+  return {
+    server,
+    registry: createRegistry(stateRedis, { keys: discoveryKeys() }),
+    loops: [
+      { name: 'order-events', run: consumeOrders({ orders, stock, forget, consumer: instanceId, connect, log }) },
+      { name: 'outbox', run: relay.run },
+      { name: 'expiry', run: expireReservations({ stock, forget, log, sweepMs: config.RESERVATION_SWEEP_MS }) },
+      { name: 'forgetting', run: forgetOldEvents({ stock, pool }) },
+    ],
+    close: async () => {
+      await Promise.all([productCache.close(), categoryCache.close()])
+      breaker.close()
+      await Promise.all([prisma.$disconnect(), pool.end(), closeRedis(cacheRedis), closeRedis(stateRedis)])
+    },
+  }
+}

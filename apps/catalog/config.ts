@@ -1,0 +1,34 @@
+/** What the catalog is told through its environment. */
+import {
+  cacheConfig,
+  commonConfig,
+  databaseConfig,
+  Integer,
+  stateConfig,
+  verifyIdentityConfig,
+} from '@shop/service-kit/config'
+import { type Static, Type } from 'typebox'
+
+const minuteMs = 60_000
+
+export const configSchema = Type.Object({
+  ...commonConfig,
+  ...databaseConfig,
+  ...cacheConfig,
+  ...stateConfig,
+  ...verifyIdentityConfig,
+  RESERVATION_TTL_MS: Integer({
+    doc: 'How long pieces are kept for an order that is not paid',
+    default: 15 * minuteMs,
+    minimum: 1_000,
+    maximum: 24 * 60 * minuteMs,
+  }),
+  RESERVATION_SWEEP_MS: Integer({
+    doc: 'How often reservations that nobody paid for are looked for',
+    default: 5_000,
+    minimum: 50,
+    maximum: 10 * minuteMs,
+  }),
+})
+
+export type Config = Static<typeof configSchema>

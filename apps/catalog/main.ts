@@ -1,0 +1,6 @@
+import '@shop/service-kit/compile-cache'
+import { runService } from '@shop/service-kit/process'
+import { buildApp } from './app.ts'
+import { configSchema } from './config.ts'
+
+await runService({ name: 'catalog', schema: configSchema, build: buildApp })

@@ -1,0 +1,88 @@
+/** Products and categories over HTTP. */
+import {
+  Category,
+  Product,
+  ProductInput,
+  ProductPage,
+  ProductPatch,
+  ProductQuery,
+  Quote,
+  QuoteQuery,
+  Sku,
+} from '@shop/contracts/product'
+import { requireAdmin } from '@shop/service-kit/identity'
+import type { Server } from '@shop/service-kit/server'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
+import type { CachedResponse, Products } from './products.ts'
+import { isNotModified } from './stored-response.ts'
+
+const ProductParams = Type.Object({ sku: Sku })
+const CategoryList = Type.Object({ items: Type.Array(Category) })
+
+export function productRoutes(server: Server, products: Products) {
+  server.get('/api/products', { schema: { querystring: ProductQuery, response: { 200: ProductPage } } }, (request) =>
+    products.page(request.query),
+  )
+
+  // For order only: the gateway does not let it through. Never cached, because it is what a buyer will pay.
+  server.get('/api/products/quote', { schema: { querystring: QuoteQuery, response: { 200: Quote } } }, (request) =>
+    products.quote(request.query.sku),
+  )
+
+  server.get(
+    '/api/products/:sku',
+    { schema: { params: ProductParams, response: { 200: Product } } },
+    async (request, reply) => sendStored(request, reply, await products.read(request.params.sku)),
+  )
+
+  server.get('/api/products/:sku/image.svg', { schema: { params: ProductParams } }, async (request, reply) =>
+    reply
+      .header('cache-control', 'public, max-age=86400')
+      .header('content-security-policy', "default-src 'none'")
+      .type('image/svg+xml')
+      .send(await products.image(request.params.sku)),
+  )
+
+  server.get('/api/categories', { schema: { response: { 200: CategoryList } } }, async (request, reply) =>
+    sendStored(request, reply, await products.categories()),
+  )
+
+  adminRoutes(server, products)
+}
+
+function adminRoutes(server: Server, products: Products) {
+  const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
+
+  server.post(
+    '/api/products',
+    { ...adminOnly, schema: { body: ProductInput, response: { 201: Product } } },
+    async (request, reply) =>
+      reply
+        .code(201)
+        .header('location', `/api/products/${request.body.sku}`)
+        .send(await products.add(request.body)),
+  )
+
+  server.patch(
+    '/api/products/:sku',
+    { ...adminOnly, schema: { params: ProductParams, body: ProductPatch, response: { 200: Product } } },
+    (request) => products.change(request.params.sku, request.body),
+  )
+
+  server.delete('/api/products/:sku', { ...adminOnly, schema: { params: ProductParams } }, async (request, reply) => {
+    await products.remove(request.params.sku)
+    return reply.code(204).send()
+  })
+}
+
+/** The stored bytes as they are, or 304. Clients may keep the answer but ask each time whether it is still the one. */
+function sendStored(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { etag, body, source }: CachedResponse,
+): FastifyReply {
+  reply.header('etag', etag).header('cache-control', 'no-cache').header('x-cache', source)
+  if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
+  return reply.type('application/json; charset=utf-8').send(body)
+}

@@ -1,0 +1,64 @@
+/** What the catalog hears from order: placed, confirmed, cancelled. What it answers goes out through the outbox. */
+import { OrderEvent } from '@shop/contracts/events'
+import type { Redis } from '@shop/redis-kit/client'
+import type { Topic } from '@shop/redis-kit/stream'
+import { decodeEvent } from '@shop/service-kit/events'
+import type { Log } from '@shop/service-kit/log'
+import { isDependencyOutage } from '@shop/service-kit/outage'
+import { cancel, confirm, place, StockGone } from './stock.ts'
+import type { StockStore, StockUpdate } from './store.ts'
+
+export const orderGroup = 'catalog'
+
+/**
+ * Orders at work at once per partition. Events of one order may overtake each other then, which the rules bear: in return one
+ * order that cannot be handled holds up no other.
+ */
+const concurrency = 4
+
+interface Dependencies {
+  orders: Topic
+  stock: StockStore
+  /** Called after the commit, with the products whose stock may have changed. Must not reject. */
+  forget(skus: readonly string[]): Promise<void>
+  /** Unique among the living instances. */
+  consumer: string
+  /** Makes a blocking connection. */
+  connect(): Redis
+  log: Log
+}
+
+/** Runs until the signal is aborted. */
+export function consumeOrders({ orders, stock, forget, consumer, connect, log }: Dependencies) {
+  return async (signal: AbortSignal) => {
+    const options = { group: orderGroup, consumer, connect, signal, concurrency, isOutage: isDependencyOutage, log }
+    const messages = orders.read(options)
+    await Promise.all(Array.from({ length: concurrency }, () => work(messages)))
+  }
+
+  /** Ack comes last: whatever dies before it, the event comes again, changes nothing, and the cache is told once more to forget. */
+  async function work(messages: ReturnType<Topic['read']>) {
+    for await (const message of messages) {
+      const decoded = decodeEvent(OrderEvent, message)
+      if (decoded.status === 'undecodable') {
+        await message.reject(decoded.error)
+        continue
+      }
+      try {
+        if (decoded.status === 'event') await forget((await stock.update(updateFor(decoded.event))).skus)
+        await message.ack()
+      } catch (error) {
+        // What a person has to decide is for the dead letters; anything else may work the next time.
+        await (error instanceof StockGone ? message.reject(error) : message.fail(error))
+      }
+    }
+  }
+}
+
+export function updateFor(event: OrderEvent): StockUpdate {
+  const { orderId } = event.data
+  if (event.type === 'order.cancelled') return { orderId, eventId: event.id, rule: cancel }
+  const { items } = event.data
+  const decide = event.type === 'order.placed' ? place : confirm
+  return { orderId, eventId: event.id, skus: items.map(({ sku }) => sku), rule: (order) => decide(order, items) }
+}

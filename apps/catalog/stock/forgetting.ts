@@ -1,0 +1,18 @@
+/** Deletes what is kept only because an event might still come: for a week, longer than the outboxes keep their rows for a replay. */
+import { setTimeout as elapse } from 'node:timers/promises'
+import type { createPool } from '@shop/service-kit/database'
+import { forgetSeen } from '@shop/service-kit/inbox'
+import type { StockStore } from './store.ts'
+
+const retainMs = 7 * 24 * 60 * 60 * 1000
+const everyMs = 10 * 60 * 1000
+
+export function forgetOldEvents({ stock, pool }: { stock: StockStore; pool: ReturnType<typeof createPool> }) {
+  return async (signal: AbortSignal) => {
+    while (!signal.aborted) {
+      await forgetSeen(pool, { retainMs })
+      await stock.forgetCancellations(retainMs)
+      await elapse(everyMs, undefined, { signal }).catch(() => {})
+    }
+  }
+}
