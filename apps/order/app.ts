@@ -23,3 +23,61 @@ import { createSaga } from './orders/saga.ts'
 import { createOrderStore } from './orders/store.ts'
 import { createSimulatedProvider } from './payment/simulated-provider.ts'
 import { PrismaClient } from './prisma/client/client.ts'
+
+/** The outbox' relay holds one connection to listen and one to publish. */
+const relayConnections = 2
+
+export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
+  const prisma = new PrismaClient({
+    adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
+  })
+  const pool = createPool(config.DATABASE_URL, { name: `${instanceId}-outbox`, poolMax: relayConnections })
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId })
+  const registry = createRegistry(redis, { keys: discoveryKeys() })
+  const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
+  const services = createServiceClient({ directory })
+  await directory.start()
+
+  const server = createServer({
+    log,
+    name,
+    metrics,
+    identityPublicKey: config.IDENTITY_PUBLIC_KEY,
+    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true })],
+  })
+  const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
+  const owner = createCartOwner(carts, { publicUrl: config.PUBLIC_URL, ttlMs: config.CART_TTL_MS })
+  const onCartLeft = (error: unknown) => log.warn({ err: error }, 'an ordered cart could not be emptied')
+  const { placeOrder } = createCheckout({ carts, store: createCheckoutStore(prisma), onCartLeft })
+  const orders = createOrderStore(prisma)
+  cartRoutes(server, { carts, owner })
+  checkoutRoutes(server, { placeOrder, owner, catalog: createCatalog(services) })
+  orderRoutes(server, orders)
+
+  const topic = createTopic(redis, { keys: keys.orderEvents })
+  const relay = createRelay({ pool, log, publish: (row) => topic.publish({ ...row, id: row.eventId }) })
+  const saga = createSaga({
+    store: orders,
+    provider: createSimulatedProvider(prisma),
+    paymentTimeoutMs: config.PAYMENT_TIMEOUT_MS,
+  })
+  const stock = createTopic(redis, { keys: keys.catalogStock })
+  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-stock`, role: 'blocking' })
+
+  return {
+    server,
+    registry,
+    loops: [
+      { name: 'outbox', run: (signal) => relay.run(signal) },
+      {
+        name: 'stock-events',
+        run: (signal) => consumeStock({ stock, saga, consumer: instanceId, connect, log }, signal),
+      },
+    ],
+    close: async () => {
+      await Promise.all([services.close(), directory.close()])
+      await Promise.all([prisma.$disconnect(), pool.end(), subscriber.close(), closeRedis(redis)])
+    },
+  }
+}

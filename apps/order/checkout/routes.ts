@@ -5,12 +5,11 @@ import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
 import { requireUser } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { CartOwner } from '../cart/owner.ts'
 import { Value } from 'typebox/value'
+import type { CartOwner } from '../cart/owner.ts'
 import { errors } from '../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { PlaceOrder } from './checkout.ts'
-
 
 interface Dependencies {
   placeOrder: PlaceOrder

@@ -1,0 +1,71 @@
+/** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
+import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
+import { createDirectory, createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { createRateLimit } from '@shop/redis-kit/rate-limit'
+import { createSessions } from '@shop/redis-kit/session'
+import { createServiceClient } from '@shop/service-kit/client'
+import { redisProbe } from '@shop/service-kit/health'
+import { createIdentityMinter } from '@shop/service-kit/identity'
+import type { App, Surroundings } from '@shop/service-kit/process'
+import { createServer } from '@shop/service-kit/server'
+import { createSessionCookie } from '@shop/service-kit/session-cookie'
+import type { Config } from './config.ts'
+import { createIdentify } from './identity.ts'
+import { keys } from './keys.ts'
+import { limitRequests } from './limits.ts'
+import { createOriginCheck } from './origin.ts'
+import { forwardRoutes } from './proxy.ts'
+import { services } from './routes.ts'
+
+export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
+  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId })
+  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId })
+  const registry = createRegistry(state, { keys: discoveryKeys() })
+  const directory = createDirectory(registry, subscriber, { services: [...services, name] })
+  const client = createServiceClient({ directory })
+  await directory.start()
+
+  const sessions = createSessions(state, {
+    keys: keys.sessions,
+    idleMs: config.SESSION_IDLE_MS,
+    absoluteMs: config.SESSION_ABSOLUTE_MS,
+  })
+  const cookie = createSessionCookie({ publicUrl: config.PUBLIC_URL, maxAgeMs: config.SESSION_ABSOLUTE_MS })
+  const addresses = createRateLimit(cache, {
+    keys: keys.addresses,
+    limit: { count: config.RATE_LIMIT_COUNT, periodMs: 1_000 },
+    burst: config.RATE_LIMIT_BURST,
+    onUnavailable: 'local',
+    instances: () => Math.max(1, directory.instances(name).length),
+  })
+
+  const server = createServer({
+    log,
+    name,
+    metrics,
+    identity: 'none',
+    probes: [
+      redisProbe('redis-state', state, { required: false }),
+      redisProbe('redis-cache', cache, { required: false }),
+    ],
+  })
+  limitRequests(server, addresses)
+  forwardRoutes(server, {
+    client,
+    identify: createIdentify({ sessions, cookie }),
+    mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
+    checkOrigin: createOriginCheck(config.PUBLIC_URL),
+    sessionCookieName: cookie.name,
+    timeoutMs: config.REQUEST_TIMEOUT_MS,
+  })
+
+  return {
+    server,
+    registry,
+    close: async () => {
+      await Promise.all([client.close(), directory.close()])
+      await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])
+    },
+  }
+}
