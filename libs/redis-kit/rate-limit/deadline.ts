@@ -1,4 +1,4 @@
-/** The decision's deadline: an answer that comes later is of no use to the request that waits for it. */
+/** A deadline for decisions: an answer that comes later is of no use to the request that waits for it. */
 
 export class DecisionLate extends Error {
   override readonly name = 'DecisionLate'
@@ -6,11 +6,10 @@ export class DecisionLate extends Error {
 }
 
 /** Settles as `work` does, or rejects with DecisionLate after `ms`. The work goes on; its late end is ignored. */
-export function within<Value>(ms: number, work: Promise<Value>): Promise<Value> {
+export function within<Value>(ms: number, work: () => Promise<Value>): Promise<Value> {
   return new Promise((resolve, reject) => {
-    const onLate = () => reject(new DecisionLate(`no decision within ${ms} ms`))
-    const timer = setTimeout(onLate, ms)
-    work.then(
+    const timer = setTimeout(() => reject(new DecisionLate(`no decision within ${ms} ms`)), ms)
+    work().then(
       (value) => {
         clearTimeout(timer)
         resolve(value)

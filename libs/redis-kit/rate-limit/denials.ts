@@ -1,38 +1,58 @@
 /**
- * Denials that are still true, so that a hot offender is refused in this process, at a million decisions per second
- * and without a round trip. Sound because nothing but time (and a refund, see `forget`) makes room in a bucket: until
- * the announced wait is over, Redis would say the same.
+ * Denials that are still true, so that a hot offender is refused in this process: no round trip, a million times a second.
+ * Sound because nothing but time (and a refund, see `forget`) makes room in a bucket: until the announced wait is over,
+ * Redis would say the same.
+ *
+ * When Redis denied is known only to lie between our asking and our hearing. The earliest moment decides how long we refuse,
+ * so that nobody is refused whom Redis would admit; the latest is what we tell, so that nobody is told to come too early.
  */
+import type { Spacing, Verdict } from './gcra.ts'
 import { remember } from './local-bucket.ts'
 
-export interface Denial {
-  untilMs: number
-  resetAtMs: number
-  remaining: number
-  /** A smaller cost might still fit. */
-  cost: number
+interface Denial {
+  /** When the bucket will be full again: the earliest it can be, and how much later it may be. */
+  fullAtMs: number
+  slackMs: number
 }
 
 export interface Denials {
-  find(id: string, cost: number): Denial | undefined
-  add(id: string, denial: Denial): void
+  /** What Redis would certainly say, if it would certainly deny. */
+  find(id: string, cost: number): Verdict | undefined
+  /** `askedMs` is `nowMs()` from before the question. */
+  add(id: string, verdict: { resetAfterMs: number }, askedMs: number): void
   forget(id: string): void
 }
 
-/** Times are readings of one monotonic clock, `nowMs`. */
-export function createDenials({ maxIds, nowMs }: { maxIds: number; nowMs: () => number }): Denials {
+export function createDenials(
+  { intervalUs, toleranceUs }: Spacing,
+  { maxIds, nowMs }: { maxIds: number; nowMs: () => number },
+): Denials {
   const denials = new Map<string, Denial>()
+  const intervalMs = intervalUs / 1000
+  const toleranceMs = toleranceUs / 1000
 
-  function find(id: string, cost: number) {
+  function find(id: string, cost: number): Verdict | undefined {
     const denial = denials.get(id)
-    if (!denial || cost < denial.cost) return undefined
-    if (denial.untilMs > nowMs()) return denial
-    denials.delete(id)
+    if (!denial) return undefined
+    const fullInMs = denial.fullAtMs - nowMs()
+    const waitMs = fullInMs + cost * intervalMs - toleranceMs
+    if (waitMs > 0 && cost * intervalMs <= toleranceMs)
+      return verdictOf(fullInMs + denial.slackMs, waitMs + denial.slackMs)
+    if (fullInMs + intervalMs <= toleranceMs) denials.delete(id) // there is room for one: nothing is denied for certain
     return undefined
   }
-  return {
-    find,
-    add: (id, denial) => remember(denials, id, denial, maxIds),
-    forget: (id) => void denials.delete(id),
+  function verdictOf(fullInMs: number, waitMs: number): Verdict {
+    return {
+      allowed: false,
+      remaining: Math.max(0, Math.floor((toleranceMs - fullInMs) / intervalMs)),
+      retryAfterMs: Math.ceil(waitMs),
+      resetAfterMs: Math.ceil(fullInMs),
+      tatUs: 0,
+    }
   }
+  function add(id: string, { resetAfterMs }: { resetAfterMs: number }, askedMs: number) {
+    const earliestMs = askedMs + resetAfterMs - 1 // resetAfterMs was rounded up
+    remember(denials, id, { fullAtMs: earliestMs, slackMs: nowMs() + resetAfterMs - earliestMs }, maxIds)
+  }
+  return { find, add, forget: (id) => void denials.delete(id) }
 }

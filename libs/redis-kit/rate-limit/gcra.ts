@@ -23,13 +23,16 @@ export interface Spacing {
   toleranceUs: number
 }
 
-/** What one decision found, before it has a name and a degraded flag. */
+/** What one decision found. */
 export interface Verdict {
   allowed: boolean
+  /** How many of cost 1 would still be admitted now. */
   remaining: number
-  /** -1: the cost is more than the burst and will never fit. */
+  /** 0 when admitted. The same request, alone, succeeds after this wait. -1 when its cost exceeds the burst: never. */
   retryAfterMs: number
+  /** Until the full burst is available again, if nothing more is asked. */
   resetAfterMs: number
+  /** The theoretical arrival time it leaves behind. */
   tatUs: number
 }
 
@@ -49,19 +52,20 @@ export function spacingOf({ count, periodMs, burst }: Policy): Spacing {
   return { intervalUs, toleranceUs: intervalUs * burst }
 }
 
+/** `tatUs` is 0 for an id never seen. The verdict's `tatUs` is what to remember of it. */
 export function decide(tatUs: number, nowUs: number, { intervalUs, toleranceUs }: Spacing, cost: number): Verdict {
-  const tat = Math.min(Math.max(tatUs, nowUs), nowUs + toleranceUs)
   const charge = intervalUs * cost
-  const newTat = tat + charge
-  const early = newTat - toleranceUs - nowUs
-  const left = (from: number) => Math.floor((toleranceUs - (from - nowUs)) / intervalUs)
-  if (charge > toleranceUs || early > 0) {
-    const retryAfterMs = charge > toleranceUs ? -1 : Math.ceil(early / 1000)
-    const resetAfterMs = Math.ceil((tat - nowUs) / 1000)
-    return { allowed: false, remaining: left(tat), retryAfterMs, resetAfterMs, tatUs: 0 }
+  const before = Math.min(Math.max(tatUs, nowUs), nowUs + toleranceUs)
+  const early = before + charge - toleranceUs - nowUs
+  const allowed = early <= 0
+  const tat = allowed ? before + charge : before
+  return {
+    allowed,
+    remaining: Math.floor((toleranceUs - (tat - nowUs)) / intervalUs),
+    retryAfterMs: allowed ? 0 : charge > toleranceUs ? -1 : Math.ceil(early / 1000),
+    resetAfterMs: Math.ceil((tat - nowUs) / 1000),
+    tatUs: tat,
   }
-  const resetAfterMs = Math.ceil((newTat - nowUs) / 1000)
-  return { allowed: true, remaining: left(newTat), retryAfterMs: 0, resetAfterMs, tatUs: newTat }
 }
 
 function requireCount(name: string, value: number) {

@@ -17,7 +17,7 @@ export function createLocalBucket(
   function check(id: string, cost: number): Verdict {
     const share = shareOf(policy, Math.max(1, Math.floor(instances())), cost)
     const verdict = decide(tats.get(id) ?? 0, Math.round(nowMs() * 1000), share, cost)
-    if (verdict.allowed) remember(tats, id, verdict.tatUs, maxIds)
+    remember(tats, id, verdict.tatUs, maxIds)
     return verdict
   }
   return { check }

@@ -7,7 +7,7 @@ import { isRedisOutage } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { script } from '../script.ts'
 import { DecisionLate, within } from './deadline.ts'
-import { createDenials, type Denial } from './denials.ts'
+import { createDenials } from './denials.ts'
 import { type Policy, type Rate, type Spacing, spacingOf, type Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
@@ -68,16 +68,9 @@ export interface Charge {
   tatUs: number
 }
 
-export interface Decision {
-  allowed: boolean
+export interface Decision extends Omit<Verdict, 'tatUs'> {
   /** The rate's count, as configured. */
   limitCount: number
-  /** How many of cost 1 would still be admitted now. */
-  remaining: number
-  /** 0 when admitted; the same request, alone, succeeds after this wait; -1 when its cost exceeds the burst: never. */
-  retryAfterMs: number
-  /** Until the full burst is available again, if nothing more is asked. */
-  resetAfterMs: number
   /** Redis had no part in this decision: see `onUnavailable`. */
   degraded: boolean
   /** Present when Redis charged for it. */
@@ -96,53 +89,43 @@ export interface RateLimit {
 
 /** Throws RangeError for a limit that cannot be kept. `check` rejects only for what is no outage: a bad cost, no permission. */
 export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLimit {
-  const { keys, limit, burst, onUnavailable, breaker, onDegraded } = options
-  const { deadlineMs: defaultDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
+  const { keys, limit, burst, onUnavailable, breaker = noBreaker, onDegraded } = options
+  const { deadlineMs: usualDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
   const policy: Policy = { ...limit, burst }
   const spacing = requireFits(spacingOf(policy), keys)
-  const denials = createDenials({ maxIds, nowMs })
+  const denials = createDenials(spacing, { maxIds, nowMs })
   const local = createLocalBucket(policy, { instances, maxIds, nowMs })
-  const guarded = breaker ? <Value>(work: () => Promise<Value>) => breaker.run(work) : call
 
-  async function check(id: string, cost = 1, deadlineMs = defaultDeadlineMs): Promise<Decision> {
+  async function check(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
     requireCost(cost)
     const known = knownDenial(id, cost)
     if (known) return known
     const args = [spacing.intervalUs, spacing.toleranceUs, spacing.intervalUs * cost]
     const askedMs = nowMs()
     try {
-      const reply = await within(
-        deadlineMs,
-        guarded(() => gcra(redis, [keys.key(id)], args)),
-      )
-      const decision = decisionOf(reply, limit.count, cost)
-      // From when we asked, not from when we heard: the local refusal never outlasts the real one.
-      if (decision.retryAfterMs > 0) denials.add(id, denialOf(decision, askedMs, cost))
-      return decision
+      const reply = await within(deadlineMs, () => breaker.run(() => gcra(redis, [keys.key(id)], args)))
+      const verdict = verdictOf(reply)
+      if (verdict.retryAfterMs > 0) denials.add(id, verdict, askedMs)
+      return decisionOf(verdict, limit.count, verdict.allowed ? { cost, tatUs: verdict.tatUs } : undefined)
     } catch (error) {
       onDegraded?.(requireOutage(error))
-      return degradedDecision(onUnavailable, limit.count, () => local.check(id, cost))
+      return degraded(onUnavailable === 'local' ? local.check(id, cost) : fixedVerdicts[onUnavailable], limit.count)
     }
   }
-
   function knownDenial(id: string, cost = 1): Decision | undefined {
     const denial = denials.find(id, cost)
-    return denial && deniedLocally(denial, limit.count)
+    return denial && decisionOf(denial, limit.count)
   }
-
-  async function refund(id: string, { cost, tatUs }: Charge, deadlineMs = defaultDeadlineMs): Promise<boolean> {
-    denials.forget(id)
+  async function refund(id: string, { cost, tatUs }: Charge, deadlineMs = usualDeadlineMs): Promise<boolean> {
+    const args = [spacing.intervalUs * cost, tatUs]
     try {
-      const args = [spacing.intervalUs * cost, tatUs]
-      return (
-        (await within(
-          deadlineMs,
-          guarded(() => refundCharge(redis, [keys.key(id)], args)),
-        )) === 1
-      )
+      const run = () => refundCharge(redis, [keys.key(id)], args)
+      return (await within(deadlineMs, () => breaker.run(run))) === 1
     } catch (error) {
       onDegraded?.(requireOutage(error))
       return false
+    } finally {
+      denials.forget(id) // after the answer: a denial that overtook the refund is void as well
     }
   }
 
@@ -152,46 +135,24 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
 /** Monotonic: a step of this machine's clock must neither free nor lock anybody. */
 const nowMs = () => performance.now()
 
-const call = <Value>(work: () => Promise<Value>) => work()
+const noBreaker = { run: <Value>(work: () => Promise<Value>) => work() }
 
-function decisionOf([allowed, remaining, retryAfterMs, resetAfterMs, tatUs]: Reply, limitCount: number, cost: number) {
-  const decision: Decision = {
-    allowed: allowed === 1,
-    limitCount,
-    remaining,
-    retryAfterMs,
-    resetAfterMs,
-    degraded: false,
-    charge: allowed === 1 ? { cost, tatUs } : undefined,
-  }
+const fixedVerdicts: Record<'open' | 'closed', Verdict> = {
+  open: { allowed: true, remaining: 0, retryAfterMs: 0, resetAfterMs: 0, tatUs: 0 },
+  closed: { allowed: false, remaining: 0, retryAfterMs: CLOSED_RETRY_MS, resetAfterMs: CLOSED_RETRY_MS, tatUs: 0 },
+}
+
+function verdictOf([allowed, remaining, retryAfterMs, resetAfterMs, tatUs]: Reply): Verdict {
+  return { allowed: allowed === 1, remaining, retryAfterMs, resetAfterMs, tatUs }
+}
+
+function decisionOf({ allowed, remaining, retryAfterMs, resetAfterMs }: Verdict, limitCount: number, charge?: Charge) {
+  const decision: Decision = { allowed, limitCount, remaining, retryAfterMs, resetAfterMs, degraded: false, charge }
   return decision
 }
 
-function denialOf({ retryAfterMs, resetAfterMs, remaining }: Decision, askedMs: number, cost: number): Denial {
-  return { untilMs: askedMs + retryAfterMs, resetAtMs: askedMs + resetAfterMs, remaining, cost }
-}
-
-function deniedLocally({ untilMs, resetAtMs, remaining }: Denial, limitCount: number): Decision {
-  const now = nowMs()
-  const retryAfterMs = Math.max(1, Math.ceil(untilMs - now))
-  const resetAfterMs = Math.max(retryAfterMs, Math.ceil(resetAtMs - now))
-  return { allowed: false, limitCount, remaining, retryAfterMs, resetAfterMs, degraded: false }
-}
-
-function degradedDecision(
-  mode: 'open' | 'closed' | 'local',
-  limitCount: number,
-  decideLocally: () => Verdict,
-): Decision {
-  if (mode === 'open') {
-    return { allowed: true, limitCount, remaining: 0, retryAfterMs: 0, resetAfterMs: 0, degraded: true }
-  }
-  if (mode === 'closed') {
-    const waitMs = CLOSED_RETRY_MS
-    return { allowed: false, limitCount, remaining: 0, retryAfterMs: waitMs, resetAfterMs: waitMs, degraded: true }
-  }
-  const { allowed, remaining, retryAfterMs, resetAfterMs } = decideLocally()
-  return { allowed, limitCount, remaining, retryAfterMs, resetAfterMs, degraded: true }
+function degraded(verdict: Verdict, limitCount: number): Decision {
+  return { ...decisionOf(verdict, limitCount), degraded: true }
 }
 
 /** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not look like one. */

@@ -1,0 +1,155 @@
+import { describe, expect, test } from 'vitest'
+import { createDenials } from './denials.ts'
+import { decide, spacingOf } from './gcra.ts'
+import { createLocalBucket } from './local-bucket.ts'
+
+/** A reproducible source of integers below n (mulberry32). */
+function random(seed: number) {
+  return (n: number) => {
+    seed = (seed + 0x6d2b79f5) | 0
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) % n
+  }
+}
+
+/** The most units admitted in any interval, less what the interval allows: at most 0 for an exact limiter. */
+function worstExcess(admitted: { atUs: number; cost: number }[], allowedIn: (spanUs: number) => number) {
+  let worst = Number.NEGATIVE_INFINITY
+  for (let from = 0; from < admitted.length; from++) {
+    let units = 0
+    for (const { atUs, cost } of admitted.slice(from)) {
+      units += cost
+      worst = Math.max(worst, units - allowedIn(atUs - (admitted[from]?.atUs ?? 0)))
+    }
+  }
+  return worst
+}
+
+describe('the algorithm', () => {
+  const policy = { count: 100, periodMs: 1000, burst: 20 }
+  const allowedIn = (spanUs: number) => policy.burst + (spanUs * policy.count) / (policy.periodMs * 1000)
+
+  test.each([1, 2, 3, 4, 5])('any interval admits at most burst + rate * interval (seed %i)', (seed) => {
+    const pick = random(seed)
+    const spacing = spacingOf(policy)
+    const admitted: { atUs: number; cost: number }[] = []
+    let [nowUs, tatUs] = [1_000_000, 0]
+    for (let i = 0; i < 2000; i++) {
+      nowUs += pick(10) === 0 ? pick(300_000) : pick(5000)
+      const cost = 1 + pick(4)
+      const verdict = decide(tatUs, nowUs, spacing, cost)
+      tatUs = verdict.tatUs
+      if (verdict.allowed) admitted.push({ atUs: nowUs, cost })
+    }
+    expect(admitted.length).toBeGreaterThan(100)
+    expect(worstExcess(admitted, allowedIn)).toBeLessThanOrEqual(0)
+  })
+
+  test('control: a fixed window admits twice the limit around its boundary', () => {
+    const limit = 20
+    const admitted: { atUs: number; cost: number }[] = []
+    const counts = new Map<number, number>()
+    for (const atUs of [...Array(25).fill(999_000), ...Array(25).fill(1_001_000)] as number[]) {
+      const window = Math.floor(atUs / 1_000_000)
+      const count = (counts.get(window) ?? 0) + 1
+      counts.set(window, count)
+      if (count <= limit) admitted.push({ atUs, cost: 1 })
+    }
+    expect(worstExcess(admitted, (spanUs) => limit + (spanUs * limit) / 1_000_000)).toBeGreaterThan(15)
+  })
+
+  test('120 per minute with burst 1 is two a second, evenly', () => {
+    const spacing = spacingOf({ count: 120, periodMs: 60_000, burst: 1 })
+    const first = decide(0, 0, spacing, 1)
+    expect(first).toMatchObject({ allowed: true, remaining: 0 })
+    expect(decide(first.tatUs, 499_999, spacing, 1)).toMatchObject({ allowed: false, retryAfterMs: 1 })
+    expect(decide(first.tatUs, 500_000, spacing, 1)).toMatchObject({ allowed: true })
+  })
+
+  test.each([
+    [{ count: 0, periodMs: 1000, burst: 1 }, 'limit.count'],
+    [{ count: 1.5, periodMs: 1000, burst: 1 }, 'limit.count'],
+    [{ count: 1, periodMs: 0, burst: 1 }, 'limit.periodMs'],
+    [{ count: 1, periodMs: Number.NaN, burst: 1 }, 'limit.periodMs'],
+    [{ count: 1, periodMs: 1000, burst: 0 }, 'burst'],
+    [{ count: 1, periodMs: 1000, burst: Number.POSITIVE_INFINITY }, 'burst'],
+    [{ count: 700_001, periodMs: 1000, burst: 1 }, 'too fast'],
+  ])('the policy %o is refused, and the error says %s', (bad, text) => {
+    expect(() => spacingOf(bad)).toThrow(text)
+  })
+})
+
+describe('the limit of one process alone', () => {
+  test('an instance keeps its share of burst and rate', () => {
+    let now = 0
+    const bucket = createLocalBucket(
+      { count: 100, periodMs: 1000, burst: 20 },
+      { instances: () => 4, maxIds: 10, nowMs: () => now },
+    )
+    const admitted = (tries: number) =>
+      Array.from({ length: tries }, () => bucket.check('a', 1)).filter((v) => v.allowed)
+    expect(admitted(50)).toHaveLength(5)
+    now = 80 // 25 per second: two more
+    expect(admitted(50)).toHaveLength(2)
+  })
+
+  test('a cost that the whole limit can bear is admitted by an instance whose share is smaller', () => {
+    const bucket = createLocalBucket(
+      { count: 100, periodMs: 1000, burst: 20 },
+      { instances: () => 10, maxIds: 10, nowMs: () => 0 },
+    )
+    expect(bucket.check('a', 15).allowed).toBe(true)
+    expect(bucket.check('a', 15).allowed).toBe(false)
+    expect(bucket.check('b', 21)).toMatchObject({ allowed: false, retryAfterMs: -1 })
+  })
+})
+
+describe('remembered denials', () => {
+  function denialsAt(clock: { nowMs: number }, maxIds = 100) {
+    return createDenials({ intervalUs: 10_000, toleranceUs: 50_000 }, { maxIds, nowMs: () => clock.nowMs })
+  }
+
+  test('an id is denied until the earliest moment that Redis could admit it, and told the latest', () => {
+    const clock = { nowMs: 100 }
+    const denials = denialsAt(clock)
+    denials.add('a', { resetAfterMs: 50 }, 95) // asked at 95, heard at 100: full between 144 and 150
+    expect(denials.find('a', 1)).toMatchObject({ allowed: false, retryAfterMs: 10, resetAfterMs: 50, remaining: 0 })
+    clock.nowMs = 103.9
+    expect(denials.find('a', 1)).toMatchObject({ retryAfterMs: 7 })
+    clock.nowMs = 104
+    expect(denials.find('a', 1)).toBeUndefined()
+  })
+
+  test('a larger cost is denied longer and a smaller one is left to Redis', () => {
+    const clock = { nowMs: 0 }
+    const denials = denialsAt(clock)
+    denials.add('a', { resetAfterMs: 41 }, 0) // denied for a cost of 2: there may be room for 1 at once
+    expect(denials.find('a', 1)).toBeUndefined()
+    denials.add('a', { resetAfterMs: 49 }, 0)
+    clock.nowMs = 9
+    expect(denials.find('a', 1)).toBeUndefined()
+    denials.add('a', { resetAfterMs: 49 }, 9)
+    expect(denials.find('a', 3)).toMatchObject({ retryAfterMs: 29 })
+  })
+
+  test('a cost above the burst is left to Redis, which says that it never fits', () => {
+    const denials = denialsAt({ nowMs: 0 })
+    denials.add('a', { resetAfterMs: 50 }, 0)
+    expect(denials.find('a', 6)).toBeUndefined()
+  })
+
+  test('a refund forgets the denial', () => {
+    const denials = denialsAt({ nowMs: 0 })
+    denials.add('a', { resetAfterMs: 50 }, 0)
+    denials.forget('a')
+    expect(denials.find('a', 1)).toBeUndefined()
+  })
+
+  test('a flood of ids is remembered up to the bound, the latest first', () => {
+    const denials = denialsAt({ nowMs: 0 }, 10)
+    for (let i = 0; i < 1000; i++) denials.add(`id-${i}`, { resetAfterMs: 50 }, 0)
+    const remembered = Array.from({ length: 1000 }, (_, i) => `id-${i}`).filter((id) => denials.find(id, 1))
+    expect(remembered).toEqual(Array.from({ length: 10 }, (_, i) => `id-${990 + i}`))
+  })
+})
