@@ -44,6 +44,7 @@ export interface RedisOptions {
 const BLOCK_MARGIN_MS = 2000
 const CLOSE_TIMEOUT_MS = 1000
 const gates = new WeakMap<Redis, Gate>()
+const closings = new WeakMap<Redis, Promise<void>>()
 
 /**
  * Starts connecting and returns at once. An unreachable server is no reason to throw: commands wait for it up to their
@@ -99,7 +100,13 @@ export function pendingOn(redis: Redis): { count: number; bytes: number } {
  * Refuses new commands, lets those in flight finish (their deadline bounds that; a blocked read is cut off), and disconnects.
  * May be called twice.
  */
-export async function closeRedis(redis: Redis): Promise<void> {
+export function closeRedis(redis: Redis): Promise<void> {
+  const closing = closings.get(redis) ?? close(redis)
+  closings.set(redis, closing)
+  return closing
+}
+
+async function close(redis: Redis): Promise<void> {
   await gates.get(redis)?.shut()
   if (redis.status === 'end') return
   const ended = untilEvent(redis, 'end', CLOSE_TIMEOUT_MS)

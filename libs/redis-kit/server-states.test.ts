@@ -1,0 +1,192 @@
+/** What a server goes through besides being away: loading, being demoted, a user with few rights, TLS, Sentinel. */
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { Redis as Server } from 'ioredis'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, type RedisOptions, whenReady } from './client.ts'
+import { isRedisOutage, RedisUnavailable } from './errors.ts'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function start(options?: Parameters<typeof startRedis>[0]): Promise<RedisServer> {
+  const server = await startRedis(options)
+  cleanups.push(() => server.stop())
+  return server
+}
+function connect(url: string, options?: Partial<RedisOptions>): Redis {
+  const redis = connectRedis(url, { name: 'test', ...options })
+  cleanups.push(() => closeRedis(redis))
+  return redis
+}
+function connectDirect(port: number): Server {
+  const direct = new Server(port)
+  direct.on('error', () => {})
+  cleanups.push(() => direct.disconnect())
+  return direct
+}
+const outcomeOf = (promise: Promise<unknown>) => promise.catch((error: Error) => error) as Promise<Error>
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await sleep(20)
+}
+
+test('a server that was killed is used again within five seconds of its restart', async () => {
+  const server = await start()
+  const redis = connect(server.url, { commandTimeoutMs: 300 })
+  await whenReady(redis, 5000)
+  await server.kill('SIGKILL')
+  await until(async () => (await outcomeOf(redis.ping())) instanceof RedisUnavailable)
+  await sleep(2000)
+  await server.restart()
+  const restartedMs = performance.now()
+  await until(async () => (await outcomeOf(redis.ping())) === ('PONG' as unknown))
+  expect(performance.now() - restartedMs).toBeLessThan(5000)
+})
+
+test('a frozen server settles commands in time, and is used again once it thaws', async () => {
+  const server = await start()
+  const redis = connect(server.url, { commandTimeoutMs: 300 })
+  await whenReady(redis, 5000)
+  await server.kill('SIGSTOP')
+  const startedMs = performance.now()
+  expect(isRedisOutage(await outcomeOf(redis.incr('frozen')))).toBe(true)
+  expect(performance.now() - startedMs).toBeLessThan(600)
+  await sleep(1500)
+  await server.kill('SIGCONT')
+  await until(async () => (await outcomeOf(redis.ping())) === ('PONG' as unknown))
+  expect(await redis.get('frozen')).toBe('1') // it did arrive: this is what unknown means
+})
+
+test('a server that loads its data is an outage, and no command is lost in it', async () => {
+  // 100 ms per key, and other clients are answered in between
+  const config = {
+    'enable-debug-command': 'yes',
+    'key-load-delay': '100000',
+    'loading-process-events-interval-bytes': '1024',
+  }
+  const server = await start({ config })
+  const redis = connect(server.url)
+  const direct = connectDirect(server.port)
+  await Promise.all(Array.from({ length: 20 }, (_, i) => direct.set(`key:${i}`, randomBytes(1024))))
+  await whenReady(redis, 5000)
+  const reloaded = direct.debug('RELOAD')
+  await until(async () => {
+    const outcome = await outcomeOf(redis.incr('counter'))
+    if (outcome instanceof Error) expect(isRedisOutage(outcome)).toBe(true)
+    return outcome instanceof Error && outcome.message.startsWith('LOADING')
+  })
+  // Whoever connects now waits until it is done instead of being ready with nothing to offer.
+  const late = connect(server.url, { commandTimeoutMs: 200 })
+  expect(await outcomeOf(late.get('key:1'))).toBeInstanceOf(RedisUnavailable)
+  await reloaded
+  await whenReady(late, 5000)
+  expect(await late.strlen('key:1')).toBe(1024)
+})
+
+test('a demoted server is an outage: its connection is replaced and the write is not repeated', async () => {
+  const server = await start()
+  const direct = connectDirect(server.port)
+  const redis = connect(server.url) as Server
+  await redis.incr('counter')
+  const { stream } = redis
+  await direct.replicaof('127.0.0.1', 1)
+  const refusal = await outcomeOf(redis.incr('counter'))
+  expect(refusal).toMatchObject({ message: expect.stringContaining('READONLY') })
+  expect(isRedisOutage(refusal)).toBe(true)
+  await until(() => redis.status === 'ready' && redis.stream !== stream)
+  await direct.replicaof('NO', 'ONE')
+  expect(await redis.get('counter')).toBe('1')
+  expect(await redis.incr('counter')).toBe(2)
+})
+
+test('a server that is full is an outage for writes and serves reads', async () => {
+  const server = await start({ config: { maxmemory: '1', 'maxmemory-policy': 'noeviction' } })
+  const redis = connect(server.url)
+  const refusal = await outcomeOf(redis.set('key', 'value'))
+  expect(refusal).toMatchObject({ message: expect.stringContaining('OOM') })
+  expect(isRedisOutage(refusal)).toBe(true)
+  expect(await redis.get('key')).toBeNull()
+})
+
+test('a mistake of the caller is no outage', async () => {
+  const server = await start()
+  const redis = connect(server.url)
+  await redis.set('text', 'x')
+  expect(isRedisOutage(await outcomeOf(redis.incr('text')))).toBe(false)
+  expect(isRedisOutage(await outcomeOf(redis.lpush('text', 'LOADING')))).toBe(false)
+})
+
+describe('a user with few rights', () => {
+  const rights = ['on', '>pw', '~app:*', '&app:*', '+@all', '-client', '-info', '-@admin']
+  async function startWithUser(): Promise<string> {
+    const server = await start()
+    await connectDirect(server.port).acl('SETUSER', 'app', ...rights)
+    return `redis://app:pw@127.0.0.1:${server.port}`
+  }
+
+  test('is connected without INFO or CLIENT, and nothing is printed', async () => {
+    const warn = vi.spyOn(console, 'warn')
+    const redis = connect(await startWithUser())
+    expect(await redis.set('app:a', '1')).toBe('OK')
+    await expect(redis.get('other')).rejects.toThrow('NOPERM')
+    expect(warn).not.toHaveBeenCalled()
+    warn.mockRestore()
+  })
+
+  test('is told so when it may not subscribe', async () => {
+    const subscriber = connectSubscriber(await startWithUser(), { name: 'test' })
+    cleanups.push(() => subscriber.close())
+    await subscriber.subscribe('app:allowed', () => {})
+    await expect(subscriber.subscribe('denied', () => {})).rejects.toThrow('NOPERM')
+    expect(subscriber.isHealthy()).toBe(true)
+  })
+})
+
+test('a wrong password fails commands as unavailable and names the reason', async () => {
+  const server = await start({ password: 'right' })
+  const onError = vi.fn()
+  const redis = connect(server.url.replace('right', 'wrong'), { commandTimeoutMs: 200, onError })
+  const outcome = await outcomeOf(redis.get('key'))
+  expect(outcome).toBeInstanceOf(RedisUnavailable)
+  expect(String(outcome.cause)).toContain('WRONGPASS')
+  expect(onError).toHaveBeenCalled()
+})
+
+test('TLS: the authority is checked', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'shop-tls-'))
+  cleanups.push(() => rm(folder, { recursive: true }))
+  execFileSync(
+    'openssl',
+    [
+      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1'],
+      ...['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'],
+      ...['-keyout', join(folder, 'key.pem'), '-out', join(folder, 'cert.pem')],
+    ],
+    { stdio: 'ignore' },
+  )
+  const plain = await start()
+  const port = plain.port + 10_000 > 65_535 ? plain.port - 10_000 : plain.port + 10_000
+  await start({
+    config: {
+      'tls-port': String(port),
+      'tls-cert-file': join(folder, 'cert.pem'),
+      'tls-key-file': join(folder, 'key.pem'),
+      'tls-ca-cert-file': join(folder, 'cert.pem'),
+      'tls-auth-clients': 'no',
+    },
+  })
+  const url = `rediss://127.0.0.1:${port}`
+  const ca = await readFile(join(folder, 'cert.pem'))
+  const redis = connect(url, { tls: { ca } })
+  const results = await Promise.all(Array.from({ length: 100 }, () => redis.incr('n')))
+  expect(results.at(-1)).toBe(100)
+  const suspicious = connect(url, { commandTimeoutMs: 300 })
+  expect(String((await outcomeOf(suspicious.get('n'))).cause)).toContain('self-signed')
+})
