@@ -9,7 +9,7 @@
  * read-through.ts follows one read; README.md has the guarantees and their limits.
  */
 import type { Redis } from '../client.ts'
-import { createBatch, createLook } from './batch.ts'
+import { createBatch } from './batch.ts'
 import { createBulkhead } from './bulkhead.ts'
 import { createCore } from './core.ts'
 import type { CacheResult } from './events.ts'
@@ -30,25 +30,23 @@ const NO_TAGS: readonly string[] = []
 /** Throws a RangeError for lifetimes that the declared keys do not allow. */
 export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): Cache<Value> {
   const { local, leaseMs = 5_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
-  const { core, objects, bytes, close } = createCore(redis, options)
+  const { core, coarseClock, objects, bytes, close } = createCore(redis, options)
   const bulkhead = createBulkhead({ concurrencyCount: maxLoadCount, queueCount: maxQueuedCount })
-  const values = createReadThrough(core, objects, local && createLocalStore<CacheResult<Value>>(local))
-  const buffers = createReadThrough(core, bytes, local && createLocalStore<CacheResult<Buffer>>(local))
-  const look = (key: string) => redis.getBuffer(key)
+  const values = createReadThrough(core, objects, local && createLocalStore<CacheResult<Value>>(local, coarseClock))
+  const buffers = createReadThrough(core, bytes, local && createLocalStore<CacheResult<Buffer>>(local, coarseClock))
 
   function through<T>(reader: ReadThrough<T>) {
-    return (id: string, load: Load<T>, { tags = NO_TAGS }: TagOptions = {}) =>
-      reader.local(id) ?? reader.read({ id, tags, look, load: () => bulkhead.run(load, leaseMs) })
+    return (id: string, load: Load<T>, options?: TagOptions) =>
+      reader.local(id) ?? reader.read({ id, tags: options?.tags ?? NO_TAGS, load: () => bulkhead.run(load, leaseMs) })
   }
 
   async function many(ids: readonly string[], loadMany: LoadMany<Value>, { tags = NO_TAGS }: TagOptions = {}) {
     const wanted = [...new Set(ids)]
-    const lookTogether = createLook(redis)
     const batch = createBatch(wanted, (missing) => bulkhead.run((signal) => loadMany(missing, signal), leaseMs))
     const reads = wanted.map(async (id) => {
       const onWait = () => batch.decide(id)
       const load = () => batch.load(id)
-      const read = values.local(id) ?? values.read({ id, tags, look: lookTogether, load, onWait })
+      const read = values.local(id) ?? values.read({ id, tags, load, onWait })
       return [id, await read.finally(onWait)] as const
     })
     return new Map(await Promise.all(reads))

@@ -10,6 +10,7 @@
  * dropped, and none is read or made until the subscriber is healthy again.
  */
 import type { Subscriber } from '../client.ts'
+import type { CoarseClock } from './coarse-clock.ts'
 import type { OnEvent } from './events.ts'
 
 const PLACES = 4096
@@ -27,15 +28,18 @@ export interface CoherenceOptions {
   /** Without one there are no copies, and only this process's own invalidations are heard. */
   subscriber?: Subscriber
   channel: string
+  coarseClock: CoarseClock
   onEvent?: OnEvent
 }
 
-export function createCoherence({ subscriber, channel, onEvent }: CoherenceOptions) {
+export function createCoherence({ subscriber, channel, coarseClock, onEvent }: CoherenceOptions) {
   const listeners = new Set<Listener>()
   const invalidatedAt = new Float64Array(PLACES)
   let flushedAt = 0
   let counter = 0
   let isSubscribed = false
+  let isHealthy = false
+  let checkedAtMs = 0
 
   const stopHearingGaps = subscriber?.onGap(flush)
   const subscription = subscriber?.subscribe(channel, hear).then((unsubscribe) => {
@@ -64,14 +68,25 @@ export function createCoherence({ subscriber, channel, onEvent }: CoherenceOptio
   }
 
   function flush() {
+    isHealthy = false // until it is asked again
+    checkedAtMs = 0
     flushedAt = ++counter
     for (const listener of listeners) listener.clear()
     onEvent?.('local-flush')
   }
 
+  /** The subscriber's word is good for one reading of the coarse clock. */
+  function isUsable(): boolean {
+    const nowMs = coarseClock()
+    if (nowMs === checkedAtMs) return isHealthy
+    checkedAtMs = nowMs
+    isHealthy = isSubscribed && subscriber?.isHealthy() === true
+    return isHealthy
+  }
+
   return {
     /** May copies be read and made at this moment? */
-    isUsable: () => isSubscribed && subscriber?.isHealthy() === true,
+    isUsable,
     /** To note before Redis is asked. */
     capture: () => counter,
     /** Has nothing that concerns the id happened since? */
@@ -84,7 +99,7 @@ export function createCoherence({ subscriber, channel, onEvent }: CoherenceOptio
       stopHearingGaps?.()
       const unsubscribe = await subscription?.catch(() => undefined)
       isSubscribed = false
-      for (const listener of listeners) listener.clear()
+      flush()
       await unsubscribe?.()
     },
   }

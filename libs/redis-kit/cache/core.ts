@@ -4,10 +4,12 @@ import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import { MAX_LEASE_MS } from './cache-keys.ts'
 import { createServerClock } from './clock.ts'
+import { createCoarseClock } from './coarse-clock.ts'
 import { bytesCodec, copiedBytesCodec, createPacking, jsonCodec } from './codec.ts'
 import { createCoherence } from './coherence.ts'
 import { createGuard } from './guard.ts'
 import { createLeases } from './lease.ts'
+import { createLookup } from './lookup.ts'
 import type { CacheOptions } from './options.ts'
 import type { Core } from './reader.ts'
 import { createRecords, type Lifetimes, MAX_JITTER } from './records.ts'
@@ -15,19 +17,23 @@ import { createTags } from './tags.ts'
 
 /** Throws a RangeError for lifetimes that the declared keys do not allow. */
 export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
-  const { keys, local, leaseMs = 5_000, waitMs = 2 * leaseMs, deadlineMs = 40, beta = 1, onEvent } = options
+  const { keys, local, leaseMs = 5_000, waitMs = 2 * leaseMs, deadlineMs = 50, beta = 1, onEvent } = options
   const lifetimes = lifetimesOf(options, leaseMs)
-  const clock = createServerClock()
+  const coarseClock = createCoarseClock()
+  const clock = createServerClock(coarseClock)
   const ownBreaker = options.breaker ? undefined : createOwnBreaker(keys.value.pattern)
   const channel = keys.invalidations.key()
-  const coherence = createCoherence({ subscriber: local?.subscriber, channel, onEvent })
+  const coherence = createCoherence({ subscriber: local?.subscriber, channel, coarseClock, onEvent })
+  const breaker = options.breaker ?? (ownBreaker as NonNullable<typeof ownBreaker>)
+  const guard = createGuard({ breaker, deadlineMs })
   const core: Core = {
     keys,
     clock,
     coherence,
     leases: createLeases(redis, { keys, leaseMs, onServerTime: clock.observe }),
     tags: createTags(redis, keys),
-    guard: createGuard({ breaker: options.breaker ?? (ownBreaker as NonNullable<typeof ownBreaker>), deadlineMs }),
+    guard,
+    look: createLookup(redis, guard),
     leaseMs,
     waitMs,
     localTtlMs: local?.ttlMs ?? 30_000,
@@ -45,6 +51,7 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
   }
   return {
     core,
+    coarseClock,
     objects: createRecords({ ...common, codec }),
     bytes: createRecords({ ...common, codec: local ? copiedBytesCodec : bytesCodec }),
     close,

@@ -2,7 +2,7 @@
  * Between the cache and Redis: no question takes longer than the deadline, and when Redis keeps failing nobody asks.
  */
 import type { Breaker } from '../circuit-breaker/circuit-breaker.ts'
-import { OutcomeUnknown } from '../errors.ts'
+import { createDeadline } from './deadline.ts'
 
 /** A breaker's bookkeeping costs as much as a GET itself, so a busy healthy cache has one question per so many ms counted. */
 const SAMPLE_EVERY_MS = 1
@@ -15,33 +15,14 @@ export interface GuardOptions {
 export type Guard = <T>(ask: () => Promise<T>) => Promise<T>
 
 export function createGuard({ breaker, deadlineMs }: GuardOptions): Guard {
+  const within = createDeadline(deadlineMs)
   let sampledAtMs = Number.NEGATIVE_INFINITY
 
   return function guarded<T>(ask: () => Promise<T>): Promise<T> {
     const nowMs = performance.now()
     // Which ones are counted is decided before they are asked: a fair sample of good and bad answers.
-    if (nowMs - sampledAtMs < SAMPLE_EVERY_MS && breaker.state() === 'closed') return within(deadlineMs, ask)
+    if (nowMs - sampledAtMs < SAMPLE_EVERY_MS && breaker.state() === 'closed') return within(nowMs, ask)
     sampledAtMs = nowMs
-    return breaker.run(() => within(deadlineMs, ask))
+    return breaker.run(() => within(nowMs, ask))
   }
-}
-
-/** The answer, or OutcomeUnknown after the deadline. What arrives later is dropped. */
-function within<T>(deadlineMs: number, ask: () => Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      // Timers run before sockets are read: after a long pause of this process the answer may already be here.
-      setImmediate(() => reject(new OutcomeUnknown(`the cache got no answer within ${deadlineMs} ms`)))
-    }, deadlineMs)
-    ask().then(
-      (answer) => {
-        clearTimeout(timer)
-        resolve(answer)
-      },
-      (error) => {
-        clearTimeout(timer)
-        reject(error)
-      },
-    )
-  })
 }

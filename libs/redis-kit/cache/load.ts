@@ -6,10 +6,12 @@ import type { CacheResult } from './events.ts'
 import type { Lease } from './lease.ts'
 import { askForLease } from './obtain.ts'
 import { behind, type Flight, type Reader, type ReadRequest } from './reader.ts'
+import { areCurrent, type Stamps } from './tags.ts'
 
 const MAX_PAUSE_MS = 1_000
 const MAX_REFRESH_WAIT_MS = 100
 const NO_STAMPS: readonly Stamp[] = []
+const NO_TAGS: readonly string[] = []
 
 export interface UnderLease<Value> {
   lease: Lease
@@ -35,10 +37,12 @@ export async function loadUnder<Value>(
     throw error
   })
   // Without an answer it is stored or not, and both are right: whether it may be is decided by the lease, in Redis.
-  const isStored = await guard(() => leases.fill(lease, record.bytes, record.keepMs)).catch(onRedisError)
-  flight.isVoid = isStored === false
-  if (isStored) keepCopy(reader, request.id, record, captured)
-  else if (flight.isVoid) onEvent?.('void')
+  const [isStored, present] = await guard(() =>
+    Promise.all([leases.fill(lease, record.bytes, record.keepMs), readTags(reader, request.tags)]),
+  ).catch((error) => [void onRedisError(error)])
+  flight.isVoid = isStored === false || (present !== undefined && !areCurrent(stamps, NO_TAGS, present))
+  if (flight.isVoid) onEvent?.('void')
+  else if (isStored) keepCopy(reader, request.id, record, captured)
   return { value: record.value, source: 'miss' }
 }
 
@@ -77,6 +81,11 @@ export async function refresh<Value>(reader: Reader<Value>, request: ReadRequest
 /** Read before the load begins: an invalidation of a tag from then on makes the value void. */
 async function stampsFor<Value>({ guard, tags }: Reader<Value>, request: ReadRequest<Value>) {
   return request.tags.length > 0 ? guard(() => tags.stamp(request.tags)) : NO_STAMPS
+}
+
+/** After the load: whoever joined it after an invalidation of a tag must not have its value. */
+async function readTags<Value>({ tags }: Reader<Value>, names: readonly string[]): Promise<Stamps | undefined> {
+  return names.length > 0 ? tags.read(names) : undefined
 }
 
 async function compose<Value>(

@@ -1,5 +1,6 @@
 /** Asking for the lease, and waiting while another has it. */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { OutcomeUnknown } from '../errors.ts'
 import { newToken, tokenOf } from './envelope.ts'
 import type { Answer } from './lease.ts'
 import { behind, type Core } from './reader.ts'
@@ -12,7 +13,7 @@ export async function askForLease(core: Core, id: string, seen: Buffer | ''): Pr
     return await guard(() => leases.getOrLease(id, seen, token))
   } catch (error) {
     // A lease granted after we stopped listening would keep everybody waiting for nobody.
-    behind(core, leases.release({ id, token, grantedAtMs: 0 }))
+    if (error instanceof OutcomeUnknown) behind(core, leases.release({ id, token, grantedAtMs: 0 }))
     throw error
   }
 }

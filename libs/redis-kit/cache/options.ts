@@ -26,7 +26,7 @@ export interface CacheOptions<Value> {
   leaseMs?: number
   /** How long a read waits for another process's load before it goes to the source itself. @default 2 * leaseMs */
   waitMs?: number
-  /** How long one answer of Redis is waited for. @default 40 */
+  /** How long one answer of Redis is waited for. @default 50 */
   deadlineMs?: number
   /** Stops asking a Redis that keeps failing; share one among the caches of one Redis. @default one of its own */
   breaker?: Pick<Breaker, 'run' | 'state'>

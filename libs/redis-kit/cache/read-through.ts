@@ -86,40 +86,77 @@ async function join<Value>(
   return result
 }
 
-async function fly<Value>(reader: Reader<Value>, request: ReadRequest<Value>, flight: Flight<Value>) {
-  const { coherence, flights, onEvent } = reader
+/** The common case, an untagged value that is there, in as few steps as it can be done; all else in `goOn`. */
+function fly<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  flight: Flight<Value>,
+): Promise<CacheResult<Value>> {
+  const { clock, coherence, keys, look } = reader
   const captured = coherence.capture()
+  const key = keys.value.key(request.id)
+  // Without the server's clock nobody can say what is fresh: the script says it along with the value.
+  if (clock.isDue() || request.tags.length > 0) return goOn(reader, request, { flight, captured })
+  return look(key).then(
+    (bytes) => {
+      const record = bytes ? reader.records.read(bytes) : undefined
+      if (!record || record.stamps.length > 0) return goOn(reader, request, { flight, captured, bytes })
+      land(reader, request.id, flight)
+      return answer(reader, request, record, captured)
+    },
+    (error) => goOn(reader, request, { flight, captured, error }),
+  )
+}
+
+interface Progress<Value> {
+  flight: Flight<Value>
+  captured: number
+  /** What Redis has, if that is known. */
+  bytes?: Buffer | null
+  /** Why it could not be asked. */
+  error?: unknown
+}
+
+async function goOn<Value>(reader: Reader<Value>, request: ReadRequest<Value>, progress: Progress<Value>) {
+  const { flight, captured, error } = progress
+  const { onEvent } = reader
   try {
-    const found = await find(reader, request, captured).catch((error) => onEvent?.('redis-error', { error }))
+    const found = await (error ? Promise.reject(error) : find(reader, request, progress)).catch((cause) =>
+      onEvent?.('redis-error', { error: cause }),
+    )
     const result = !found
       ? await bypass(reader, request)
       : 'source' in found
         ? found
         : await loadUnder(reader, request, { lease: found, flight, captured })
-    onEvent?.(result.source)
+    if (result.source === 'miss' || result.source === 'bypass') onEvent?.(result.source)
     return result
   } finally {
-    if (flights.get(request.id) === flight) flights.delete(request.id)
+    land(reader, request.id, flight)
   }
+}
+
+/** Nobody joins any more. */
+function land<Value>({ flights }: Reader<Value>, id: string, flight: Flight<Value>): void {
+  if (flights.get(id) === flight) flights.delete(id)
 }
 
 /** The answer, or the lease to load it; undefined when the wait for another's load took too long. */
 async function find<Value>(
   reader: Reader<Value>,
   request: ReadRequest<Value>,
-  captured: number,
+  { bytes, captured }: Progress<Value>,
 ): Promise<CacheResult<Value> | Lease | undefined> {
-  const { clock, guard, keys, tags } = reader
-  // Without the server's clock nobody can say what is fresh: the script says it along with the value.
-  if (clock.isDue()) return obtain(reader, request, captured)
+  const { clock, guard, keys, look, tags } = reader
+  if (bytes === null || clock.isDue()) return obtain(reader, request, captured)
+  if (bytes)
+    return (await serve(reader, request, { bytes, captured })) ?? obtain(reader, request, captured, tokenOf(bytes))
   const key = keys.value.key(request.id)
-  const [bytes, stamps] =
-    request.tags.length === 0
-      ? [await guard(() => request.look(key))]
-      : await guard(() => Promise.all([request.look(key), tags.read(request.tags)]))
-  if (!bytes) return obtain(reader, request, captured)
+  const [found, stamps] = await Promise.all([look(key), guard(() => tags.read(request.tags))])
+  if (!found) return obtain(reader, request, captured)
   return (
-    (await serve(reader, request, { bytes, captured, stamps })) ?? obtain(reader, request, captured, tokenOf(bytes))
+    (await serve(reader, request, { bytes: found, captured, stamps })) ??
+    obtain(reader, request, captured, tokenOf(found))
   )
 }
 
@@ -168,11 +205,22 @@ async function serve<Value>(
   if (isTagged && !(await hasCurrentTags(reader, record, request.tags, stamps))) {
     return void reader.onEvent?.('tag-mismatch')
   }
+  return answer(reader, request, record, captured)
+}
+
+/** Of a value that may be served, fresh or stale; a stale one, and now and then a fresh one, is refreshed behind it. */
+function answer<Value>(
+  reader: Reader<Value>,
+  request: ReadRequest<Value>,
+  record: CachedRecord<Value>,
+  captured: number,
+): CacheResult<Value> {
   const { value, freshMs, token } = record
+  const source = freshMs > 0 ? 'hit' : 'stale'
   if (freshMs <= earlyMs(reader, record)) behind(reader, refresh(reader, request, token))
-  if (freshMs <= 0) return { value, source: 'stale' }
-  keepCopy(reader, request.id, record, captured)
-  return { value, source: 'hit' }
+  if (source === 'hit') keepCopy(reader, request.id, record, captured)
+  reader.onEvent?.(source)
+  return { value, source }
 }
 
 async function hasCurrentTags<Value>(

@@ -6,6 +6,7 @@ import type { CacheResult, OnEvent } from './events.ts'
 import type { Guard } from './guard.ts'
 import type { Leases } from './lease.ts'
 import type { LocalStore } from './local.ts'
+import type { Lookup } from './lookup.ts'
 import type { Records } from './records.ts'
 import type { Tags } from './tags.ts'
 
@@ -16,6 +17,7 @@ export interface Core {
   tags: Tags
   clock: ServerClock
   guard: Guard
+  look: Lookup
   coherence: Coherence
   leaseMs: number
   waitMs: number
@@ -45,8 +47,6 @@ export interface Flight<Value> {
 export interface ReadRequest<Value> {
   id: string
   tags: readonly string[]
-  /** The plain read of a value's key. */
-  look(key: string): Promise<Buffer | null>
   load(): Promise<Value | undefined>
   /** Called when this read comes to wait for a load that it has not started itself. */
   onWait?(): void

@@ -3,7 +3,7 @@
  * one order and set in the other, and the older value stays). The writer takes the lease before it writes, which voids
  * every load in flight, and stores only if no other writer has come in between; else both values are forgotten.
  */
-import { behind, type Core } from './reader.ts'
+import type { Core } from './reader.ts'
 import type { Records } from './records.ts'
 
 export type PutOutcome =
@@ -39,7 +39,7 @@ export async function writeThrough<Value>(
   try {
     value = await request.write()
   } catch (error) {
-    behind(core, invalidateEverywhere(core, id))
+    await invalidateEverywhere(core, id).catch((cause) => onEvent?.('redis-error', { error: cause }))
     throw error
   }
   coherence.drop(id)
