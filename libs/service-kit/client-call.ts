@@ -1,0 +1,167 @@
+/**
+ * One call with all its attempts: choose an instance, exchange with it, judge the outcome, try again where that is safe.
+ */
+import { addAbortSignal, Readable } from 'node:stream'
+import type { Instance } from '@shop/redis-kit/discovery'
+import type { Balancer, Outcome, Pick } from '@shop/redis-kit/discovery/balancer'
+import { DeadlineExceeded, type RetryBudget, retry } from '@shop/redis-kit/retry'
+import type { ServiceRequest, ServiceResponse } from './client.ts'
+import { ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
+import {
+  type Connections,
+  type Delivery,
+  ExchangeFailed,
+  HeadTimeout,
+  ResponseTooLarge,
+  type SendOptions,
+} from './dispatch.ts'
+
+/** What is remembered of a service between calls. */
+export interface Peer {
+  balancer: Balancer
+  budget: RetryBudget
+}
+
+export interface CallSettings {
+  attempts: number
+  attemptRatio: number
+  maxBodyBytes: number
+  maxInFlightCount: number
+}
+
+const isGatewayFailure = (status: number) => status === 502 || status === 503 || status === 504
+const deliveries = new Map<ServiceRequest['stream'], Delivery>([
+  [true, 'streamed'],
+  ['large', 'by-size'],
+])
+
+/** An answer that another instance may do better than. */
+class PoorAnswer extends Error {
+  readonly response: ServiceResponse<Buffer | Readable>
+
+  constructor(response: ServiceResponse<Buffer | Readable>) {
+    super(`${response.instanceId} answered ${response.status}`)
+    this.response = response
+  }
+}
+
+/** One request through all its attempts. */
+interface Journey {
+  request: ServiceRequest & { method: string; deadlineMs: number }
+  peer: Peer
+  connections: Connections
+  settings: CallSettings
+  isIdempotent: boolean
+  /** Ids of the instances tried so far. */
+  tried: Set<string>
+  wasSent: boolean
+}
+
+export async function callWithRetries(
+  peer: Peer,
+  connections: Connections,
+  given: ServiceRequest,
+  settings: CallSettings,
+) {
+  const request = { method: 'GET', deadlineMs: 2_000, ...given }
+  const isRepeatable = !(request.body instanceof Readable)
+  const isIdempotent = isRepeatable && (request.idempotent ?? isSafe(request.method))
+  const journey: Journey = { request, peer, connections, settings, isIdempotent, tried: new Set(), wasSent: false }
+  try {
+    return await retry((attempt, signal) => callOnce(journey, attempt, signal), {
+      attempts: settings.attempts,
+      baseMs: 10,
+      capMs: 100,
+      deadlineMs: request.deadlineMs,
+      signal: request.signal,
+      budget: peer.budget,
+      isRetryable: (error) => (isRepeatable && wasNotSent(error)) || (isIdempotent && isWorthAnother(error)),
+    })
+  } catch (error) {
+    if (error instanceof PoorAnswer) return error.response
+    throw request.signal?.aborted && error === request.signal.reason ? error : unavailable(journey, error)
+  }
+}
+
+async function callOnce(journey: Journey, attempt: number, signal: AbortSignal) {
+  const { request, peer, connections, tried } = journey
+  const pick = peer.balancer.pick(tried) ?? peer.balancer.pick()
+  if (!pick) throw new ServiceUnavailable(request.service, 'no-instance')
+  tried.add(pick.instance.id)
+  try {
+    const response = await connections.send(originOf(pick.instance), request, sendOptions(journey, pick, signal))
+    const isPoor = isGatewayFailure(response.status)
+    const body = request.stream === true ? toStream(response.body) : response.body
+    whenEnded(body, request.signal, () => pick.done(isPoor ? 'failed' : 'ok'))
+    const answer = { ...response, body, instanceId: pick.instance.id, attemptCount: attempt }
+    if (isPoor && journey.isIdempotent) throw new PoorAnswer(answer)
+    return answer
+  } catch (error) {
+    pick.done(outcomeOf(error, request.signal)) // nothing, if it is done already
+    throw error
+  }
+}
+
+function sendOptions(journey: Journey, pick: Pick, signal: AbortSignal): SendOptions {
+  const { request, settings, isIdempotent } = journey
+  return {
+    delivery: deliveries.get(request.stream),
+    maxBodyBytes: settings.maxBodyBytes,
+    isAlwaysBuffered: isIdempotent ? isGatewayFailure : undefined,
+    headTimeoutMs: isIdempotent ? request.deadlineMs * settings.attemptRatio : undefined,
+    idleTimeoutMs: request.idleTimeoutMs ?? 60_000,
+    signal,
+    onSend: () => {
+      journey.wasSent = true
+    },
+    onHead: pick.responded,
+  }
+}
+
+function originOf({ host, port }: Instance) {
+  return host.includes(':') ? `http://[${host}]:${port}` : `http://${host}:${port}`
+}
+
+function toStream(body: Buffer | Readable) {
+  return body instanceof Readable ? body : Readable.from(body)
+}
+
+/** A stream keeps its instance busy, and hears its caller's signal, until it has ended. */
+function whenEnded(body: Buffer | Readable, signal: AbortSignal | undefined, done: () => void) {
+  if (!(body instanceof Readable)) return done()
+  body.once('close', done)
+  if (signal) addAbortSignal(signal, body)
+}
+
+function outcomeOf(error: unknown, callerSignal: AbortSignal | undefined): Outcome {
+  if (error instanceof ExchangeFailed) {
+    if (error.cause instanceof ResponseTooLarge) return 'ok'
+    return error.phase === 'receiving' || error.cause instanceof HeadTimeout ? 'failed' : 'unreachable'
+  }
+  return error instanceof DeadlineExceeded && !callerSignal?.aborted ? 'failed' : 'cancelled'
+}
+
+function wasNotSent(error: unknown) {
+  return error instanceof ExchangeFailed && error.phase === 'connecting'
+}
+
+function isWorthAnother(error: unknown) {
+  return error instanceof PoorAnswer || (error instanceof ExchangeFailed && !(error.cause instanceof ResponseTooLarge))
+}
+
+function isSafe(method: string) {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+}
+
+/** What the caller of a service is told when no answer came. Mistakes of our own pass through as they are. */
+function unavailable({ request: { service }, wasSent }: Journey, error: unknown) {
+  if (error instanceof DeadlineExceeded) return new ServiceUnavailable(service, 'timed-out', { cause: error, wasSent })
+  if (!(error instanceof ExchangeFailed)) return error
+  return new ServiceUnavailable(service, reasonOf(error), { cause: error, wasSent })
+}
+
+function reasonOf({ phase, cause }: ExchangeFailed): UnavailableReason {
+  if (cause instanceof ResponseTooLarge) return 'too-large'
+  if (cause instanceof HeadTimeout) return 'timed-out'
+  return phase === 'connecting' ? 'unreachable' : 'lost'
+}

@@ -1,0 +1,119 @@
+/**
+ * One service calls another: an instance is chosen by the balancer, the answer comes within a deadline, and what may safely be
+ * tried again is tried again elsewhere.
+ *
+ *     const services = createServiceClient({ directory })
+ *     const quote = await services.request({ service: 'catalog', path: '/api/products/quote?sku=TEA-1', headers })
+ *     if (quote.status === 200) return parseQuote(JSON.parse(quote.body.toString()))
+ *
+ * Tried again: anything that certainly was not sent (nobody listens there), and, if `idempotent`, what was lost on the way or
+ * answered with 502, 503 or 504. Within the deadline, under a retry budget per service, on an instance not tried before.
+ */
+import type { Readable } from 'node:stream'
+import type { Instance } from '@shop/redis-kit/discovery'
+import { type Balancer, type BalancerOptions, createBalancer } from '@shop/redis-kit/discovery/balancer'
+import { createRetryBudget } from '@shop/redis-kit/retry'
+import { type CallSettings, callWithRetries, type Peer } from './client-call.ts'
+import { ServiceUnavailable } from './client-errors.ts'
+import { type ConnectionOptions, createConnections, type HttpRequest, type HttpResponse } from './dispatch.ts'
+
+export { ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
+
+export interface ServiceRequest extends Partial<HttpRequest> {
+  service: string
+  path: string
+  /** @default 'GET' */
+  method?: string
+  /** May it be executed twice? @default true for GET, HEAD and OPTIONS; say so of a request that carries an idempotency key */
+  idempotent?: boolean
+  /** For everything together, up to the end of a buffered body or the head of a streamed one. @default 2000 */
+  deadlineMs?: number
+  /** true: `body` is a Readable at the first byte. 'large': a Readable unless it is small. @default false: a Buffer */
+  stream?: boolean | 'large'
+  /** Longest silence of a streamed body. @default 60_000 */
+  idleTimeoutMs?: number
+  /** Ends it, a streamed body too. */
+  signal?: AbortSignal
+}
+
+export interface ServiceResponse<Body extends Buffer | Readable = Buffer> extends HttpResponse<Body> {
+  /** The instance that answered. */
+  instanceId: string
+  attemptCount: number
+}
+
+export interface ServiceClientOptions extends ConnectionOptions {
+  /** Who is there; a directory of redis-kit. */
+  directory: { instances(service: string): readonly Instance[] }
+  balancer?: BalancerOptions
+  /** Attempts per request, the first included. @default 3 */
+  attempts?: number
+  /** One attempt waits for the head of an answer at most this share of the deadline, if it may be tried again. @default 0.5 */
+  attemptRatio?: number
+  /** Of a buffered body. @default 1 MiB */
+  maxBodyBytes?: number
+  /** Requests under way, to all services; more are refused. @default 1000 */
+  maxInFlightCount?: number
+  /** Retries per request, over time. @default 0.2 */
+  retryRatio?: number
+}
+
+export interface ServiceClient {
+  /**
+   * Answers with whatever status the service gave; a 503 too, when nobody gave a better answer.
+   * Throws ServiceUnavailable when there was no answer, and the signal's reason when that ended it.
+   */
+  request(request: ServiceRequest & { stream: true }): Promise<ServiceResponse<Readable>>
+  request(request: ServiceRequest & { stream: 'large' }): Promise<ServiceResponse<Buffer | Readable>>
+  request(request: ServiceRequest & { stream?: false }): Promise<ServiceResponse>
+  /** What the balancer thinks of a service's instances. */
+  inspect(service: string): ReturnType<Balancer['inspect']>
+  /** Lets running requests finish for `patienceMs`, then ends them. @default 5000 */
+  close(patienceMs?: number): Promise<void>
+}
+
+export function createServiceClient(options: ServiceClientOptions): ServiceClient {
+  const { directory, retryRatio = 0.2 } = options
+  const settings: CallSettings = {
+    attempts: 3,
+    attemptRatio: 0.5,
+    maxBodyBytes: 1_048_576,
+    maxInFlightCount: 1_000,
+    ...options,
+  }
+  const connections = createConnections(options)
+  const peers = new Map<string, Peer>()
+  let inFlightCount = 0
+  return { request: request as ServiceClient['request'], inspect, close }
+
+  async function request(given: ServiceRequest): Promise<ServiceResponse<Buffer | Readable>> {
+    if (inFlightCount >= settings.maxInFlightCount) throw new ServiceUnavailable(given.service, 'overloaded')
+    inFlightCount++
+    try {
+      return await callWithRetries(peerOf(given.service), connections, given, settings)
+    } finally {
+      inFlightCount--
+    }
+  }
+
+  function peerOf(service: string): Peer {
+    let peer = peers.get(service)
+    if (!peer) {
+      directory.instances(service) // throws for a service that nobody knows, before it is remembered
+      const balancer = createBalancer({ instances: () => directory.instances(service) }, options.balancer)
+      peer = { balancer, budget: createRetryBudget({ ratio: retryRatio }) }
+      peers.set(service, peer)
+    }
+    return peer
+  }
+
+  function inspect(service: string) {
+    return peerOf(service).balancer.inspect()
+  }
+
+  async function close(patienceMs = 5_000) {
+    const timer = setTimeout(() => connections.destroy(), patienceMs)
+    await connections.close()
+    clearTimeout(timer)
+  }
+}
