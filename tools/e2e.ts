@@ -18,6 +18,7 @@ const help = `Run the end-to-end tests.
 What follows \`--\` is passed on to vitest: npm run e2e -- -t 'cannot buy more'
 `
 const productCount = 400
+const reporters = ['--reporter=default', '--reporter=json', '--outputFile.json=reports/@shop/e2e.json']
 
 if (process.argv.includes('--help')) process.stdout.write(help)
 else process.exitCode = await runE2e(process.argv.slice(2))
@@ -31,19 +32,20 @@ export async function runE2e(args: readonly string[]): Promise<number> {
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
     const { url, parts } = await opened(stack)
-    return await runTests(args, url, parts)
+    const exitCode = await runTests(args, url, parts)
+    await stopped(stack)
+    if (exitCode === 0) rmSync(dataDir, { recursive: true, force: true })
+    else process.stderr.write(`What the services said is in ${join(dataDir, 'logs')}\n`)
+    return exitCode
   } finally {
     await stopped(stack)
-    rmSync(dataDir, { recursive: true, force: true })
   }
 }
 
 function runTests(args: readonly string[], url: string, parts: unknown[]): Promise<number> {
   const vitestArgs = ['run', '--project', 'e2e', '--no-file-parallelism', ...reporters, ...args]
-  return runTool('vitest', vitestArgs, { BASE_URL: url, SHOP_PARTS: JSON.stringify(parts) })
+  return runTool('vitest', vitestArgs, { SHOP_URL: url, SHOP_PARTS: JSON.stringify(parts) })
 }
-
-const reporters = ['--reporter=default', '--reporter=json', '--outputFile.json=reports/@shop/e2e.json']
 
 function startStack(dataDir: string): ChildProcess {
   const options = ['--json', '--port', '0', '--data', dataDir, '--products', String(productCount)]

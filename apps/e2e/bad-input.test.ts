@@ -37,7 +37,7 @@ const cases: Case[] = [
     body: '{"email":',
     headers: json,
     status: 400,
-    code: 'body-malformed',
+    code: 'body-not-json',
   },
   {
     what: 'a body of the wrong type',
@@ -129,7 +129,7 @@ const cases: Case[] = [
     path: '/api/products/%7Bx%7D',
     status: 400,
     code: 'validation-failed',
-    field: '/sku',
+    field: 'sku',
   },
   {
     what: 'quantity 0',
@@ -199,7 +199,7 @@ const cases: Case[] = [
     path: '/api/orders/1',
     status: 400,
     code: 'validation-failed',
-    field: '/id',
+    field: 'id',
   },
   { what: 'an unknown path', method: 'GET', path: '/api/nothing', status: 404, code: 'route-not-found' },
   {

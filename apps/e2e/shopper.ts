@@ -9,7 +9,8 @@ import type { SignedIn, User } from '@shop/contracts/user'
 const requestTimeoutMs = 10_000
 const pollMs = 25
 
-export const baseUrl = process.env.BASE_URL ?? 'http://localhost:8080'
+/** From `npm run e2e`, which takes BASE_URL; vitest keeps a variable of that name for itself. */
+export const baseUrl = process.env.SHOP_URL ?? 'http://localhost:8080'
 
 export interface Answer<Body> {
   status: number

@@ -3,9 +3,35 @@
  * that the event loop goes on. Stored as a PHC string, which names its own parameters: they can be raised later without locking anyone out.
  */
 import { type Argon2Parameters, argon2, randomBytes, timingSafeEqual } from 'node:crypto'
+import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
+import { defineErrors } from './errors.ts'
 
-const derive = promisify(argon2) as (algorithm: 'argon2id', parameters: Argon2Parameters) => Promise<Buffer>
+const errors = defineErrors({
+  overloaded: ['unavailable', 'sign-in-overloaded', 'Too many people sign in at this moment; try again'],
+})
+
+const deriveNow = promisify(argon2) as (algorithm: 'argon2id', parameters: Argon2Parameters) => Promise<Buffer>
+
+/** At most one per core and never all of the pool's four threads: sign-ins may queue, everything else goes on. */
+const maxAtOnce = Math.min(availableParallelism(), 3)
+const maxWaitingCount = 200
+let runningCount = 0
+const waiting: (() => void)[] = []
+
+/** Throws `sign-in-overloaded` (503) when too many wait already. */
+async function derive(algorithm: 'argon2id', parameters: Argon2Parameters): Promise<Buffer> {
+  if (waiting.length >= maxWaitingCount) throw errors.overloaded({ retryAfterMs: 1_000 })
+  if (runningCount >= maxAtOnce) await new Promise<void>((resolve) => waiting.push(resolve))
+  else runningCount++
+  try {
+    return await deriveNow(algorithm, parameters)
+  } finally {
+    const next = waiting.shift()
+    if (next) next()
+    else runningCount--
+  }
+}
 
 const cost = { memory: 19_456, passes: 2, parallelism: 1 }
 const saltBytes = 16

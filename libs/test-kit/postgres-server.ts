@@ -15,7 +15,7 @@ import {
   SUPERUSER,
   temporaryData,
 } from './postgres-data.ts'
-import { type ServerProcess, spawnServer, untilReady } from './server-process.ts'
+import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
 const MAX_PORT_TRIES = 10
 const START_TIMEOUT_MS = 60_000 // a recovery after a crash included
@@ -42,6 +42,8 @@ export interface PostgresServer {
   readonly port: number
   /** Of the process that runs now: another one after `restart`. */
   readonly pid: number
+  /** Resolves when the process that runs now is gone, however it went. */
+  readonly exited: Promise<Exit>
   /** The end of the server's own log. */
   log(): string
   /**
@@ -112,6 +114,9 @@ function postgresServer({ port, password, launchOnPort, afterStop }: Placement, 
     port,
     get pid() {
       return server.pid
+    },
+    get exited() {
+      return server.exited
     },
     log: () => server.log(),
     createDatabase: (name, owner) => createDatabase(url, name, typeof owner === 'string' ? { name: owner } : owner),

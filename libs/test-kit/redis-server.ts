@@ -9,7 +9,7 @@ import { delimiter, join } from 'node:path'
 import { formCluster } from './form-cluster.ts'
 import { isAddressInUse, pickPort } from './port.ts'
 import { ask, type RedisAddress } from './redis-wire.ts'
-import { type ServerProcess, spawnServer, untilReady } from './server-process.ts'
+import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
 const MAX_PORT_TRIES = 10
 
@@ -33,6 +33,8 @@ export interface RedisServer {
   readonly port: number
   /** Of the process that runs now: another one after `restart`. */
   readonly pid: number
+  /** Resolves when the process that runs now is gone, however it went. */
+  readonly exited: Promise<Exit>
   /** The end of the server's own log. */
   log(): string
   /** In order: SIGTERM, then SIGKILL after a deadline. May be called twice. */
@@ -101,6 +103,9 @@ function redisServer(placement: Placement, first: ServerProcess): RedisServer {
     port,
     get pid() {
       return server.pid
+    },
+    get exited() {
+      return server.exited
     },
     log: () => server.log(),
     stop,

@@ -1,7 +1,8 @@
 /** Postgres and the two Redis roles of the demo, with the policies of docs/architecture.md; data stays in the data folder. */
 import { join } from 'node:path'
 import { type PostgresServer, startPostgres } from '@shop/test-kit/postgres-server'
-import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { type RedisOptions, type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { keepAlive, type Supervisor } from './keep-alive.ts'
 import type { Secrets } from './secrets.ts'
 import type { Part, Undo } from './start.ts'
 
@@ -18,19 +19,14 @@ export async function startDatabases(
   dataDir: string,
   secrets: Secrets,
   undo: Undo,
+  supervisor: Supervisor,
 ): Promise<Databases> {
+  const keep = <Server extends Restartable>(name: string, starting: Promise<Server>) =>
+    starting.then((server) => supervise(name, server, undo, supervisor))
   const [postgres, cache, state] = await Promise.all([
-    startPostgres({ dir: join(dataDir, 'postgres') }).then((server) => stopLater(server, undo)),
-    startRedis({
-      dir: join(dataDir, 'redis-cache'),
-      password: secrets.redisCachePassword,
-      config: { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lfu' },
-    }).then((server) => stopLater(server, undo)),
-    startRedis({
-      dir: join(dataDir, 'redis-state'),
-      password: secrets.redisStatePassword,
-      config: { maxmemory: '256mb', 'maxmemory-policy': 'noeviction', appendonly: 'yes', appendfsync: 'everysec' },
-    }).then((server) => stopLater(server, undo)),
+    keep('postgres', startPostgres({ dir: join(dataDir, 'postgres') })),
+    keep('redis-cache', startRedis({ dir: join(dataDir, 'redis-cache'), ...cacheRole(secrets) })),
+    keep('redis-state', startRedis({ dir: join(dataDir, 'redis-state'), ...stateRole(secrets) })),
   ])
   const entries = await Promise.all(
     services.map(async (name) => [name, await postgres.createDatabase(name, name)] as const),
@@ -42,9 +38,40 @@ export async function startDatabases(
   }
 }
 
-function stopLater<Server extends { stop(): Promise<void> }>(server: Server, undo: Undo): Server {
-  undo.push(() => server.stop())
+/** May forget: under pressure what is used least goes first, and nothing is written to disk. */
+function cacheRole({ redisCachePassword: password }: Secrets): RedisOptions {
+  return { password, config: { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lfu' } }
+}
+
+/** Must not forget: a full server refuses writes, and a restart loses a second at most. */
+function stateRole({ redisStatePassword: password }: Secrets): RedisOptions {
+  const persistence = { appendonly: 'yes', appendfsync: 'everysec' }
+  return { password, config: { maxmemory: '256mb', 'maxmemory-policy': 'noeviction', ...persistence } }
+}
+
+interface Restartable {
+  readonly exited: Promise<unknown>
+  restart(): Promise<void>
+  stop(): Promise<void>
+}
+
+function supervise<Server extends Restartable>(
+  name: string,
+  server: Server,
+  undo: Undo,
+  supervisor: Supervisor,
+): Server {
+  const kept = keepAlive(name, supervisor)
+  undo.push(() => {
+    kept.stop()
+    return server.stop()
+  })
+  watch()
   return server
+
+  function watch() {
+    server.exited.then(() => kept.died('', () => server.restart().then(watch)))
+  }
 }
 
 function describe(postgres: PostgresServer, cache: RedisServer, state: RedisServer): Part[] {

@@ -1,5 +1,5 @@
 /**
- * One service of the demo as a child process that is kept alive: what dies is started again, until it dies too often.
+ * One service of the demo as a child process that is kept alive.
  *
  * A service runs in a session of its own, so Ctrl-C reaches only the stack, which stops the parts in order. It is tied
  * to the stack by its IPC channel: when the stack dies, however it dies, the channel closes and the service stops itself.
@@ -7,12 +7,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { type KeepAlive, keepAlive, type Supervisor } from './keep-alive.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 const startTimeoutMs = 20_000
 const stopTimeoutMs = 15_000
-const restartDelayMs = 1_000
-const maxRestartsPerMinute = 5
 
 export interface ServiceOptions {
   /** Unique in the stack: `catalog-2`. */
@@ -22,8 +21,7 @@ export interface ServiceOptions {
   env: Record<string, string>
   logFile: string
   watch: boolean
-  onRestart: (how: string) => void
-  onGivenUp: (error: Error) => void
+  supervisor: Supervisor
 }
 
 export interface Service {
@@ -38,13 +36,11 @@ export interface Service {
 interface State {
   child?: ChildProcess
   port: number
-  isStopping: boolean
-  restartTimer?: NodeJS.Timeout
-  restartedAtMs: number[]
+  keptAlive: KeepAlive
 }
 
 export function startService(options: ServiceOptions): Service {
-  const state: State = { port: 0, isStopping: false, restartedAtMs: [] }
+  const state: State = { port: 0, keptAlive: keepAlive(options.name, options.supervisor) }
   mkdirSync(dirname(options.logFile), { recursive: true })
   return {
     name: options.name,
@@ -80,27 +76,13 @@ function launch(state: State, options: ServiceOptions): Promise<number> {
     reject(
       new Error(`${options.name} stopped while starting (${signal ?? `exit code ${code}`}):\n${tail(options.logFile)}`),
     )
-    if (!state.isStopping && state.port !== 0) restart(state, options, signal ?? `exit code ${code}`)
+    if (state.port !== 0) state.keptAlive.died(` (${signal ?? `exit code ${code}`})`, () => launch(state, options))
   })
   return promise
 }
 
-function restart(state: State, options: ServiceOptions, how: string) {
-  const nowMs = Date.now()
-  state.restartedAtMs = [...state.restartedAtMs.filter((atMs) => atMs > nowMs - 60_000), nowMs]
-  if (state.restartedAtMs.length > maxRestartsPerMinute) {
-    options.onGivenUp(
-      new Error(`${options.name} died ${maxRestartsPerMinute} times in a minute; see ${options.logFile}`),
-    )
-    return
-  }
-  options.onRestart(how)
-  state.restartTimer = setTimeout(() => launch(state, options).catch(options.onGivenUp), restartDelayMs)
-}
-
 async function stop(state: State): Promise<void> {
-  state.isStopping = true
-  clearTimeout(state.restartTimer)
+  state.keptAlive.stop()
   const { child } = state
   if (!child || child.exitCode !== null || child.signalCode !== null) return
   const gone = new Promise((resolve) => child.once('exit', resolve))

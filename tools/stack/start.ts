@@ -9,6 +9,7 @@ import { migrate } from '../migrate.ts'
 import { seed } from '../seed.ts'
 import { startDatabases } from './databases.ts'
 import { environments } from './environment.ts'
+import type { Supervisor } from './keep-alive.ts'
 import { lockDataDir, lockFile } from './lock.ts'
 import type { StackOptions } from './options.ts'
 import { requireFreePort, requireRedisServer } from './requirements.ts'
@@ -65,8 +66,11 @@ async function startParts(
   if (options.fresh) clear(options.dataDir)
   const secrets = loadSecrets(options.dataDir)
 
+  const broken = Promise.withResolvers<Error>()
+  const supervisor: Supervisor = { report, giveUp: broken.resolve }
+
   report('Starting Postgres and two Redis servers …')
-  const databases = await startDatabases(options.dataDir, secrets, undo)
+  const databases = await startDatabases(options.dataDir, secrets, undo, supervisor)
   for (const [service, databaseUrl] of Object.entries(databases.urls)) await migrate({ service, databaseUrl })
   if (options.seed) {
     report(`Filling the catalogue with ${options.productCount} products …`)
@@ -80,8 +84,7 @@ async function startParts(
   }
 
   report('Starting the services …')
-  const broken = Promise.withResolvers<Error>()
-  const services = await startServices(options, environments(port, secrets, databases), report, undo, broken.resolve)
+  const services = await startServices(options, environments(port, secrets, databases), undo, supervisor)
   const gateway = services.at(-1) as Service
   const url = `http://localhost:${gateway.port()}`
   await untilOpen(url)
@@ -97,28 +100,31 @@ async function startParts(
 async function startServices(
   options: StackOptions,
   envs: Record<keyof typeof instances, Record<string, string>>,
-  report: (line: string) => void,
   undo: Undo,
-  giveUp: (error: Error) => void,
+  supervisor: Supervisor,
 ): Promise<Service[]> {
   const services = Object.entries(instances).flatMap(([app, count]) =>
     Array.from({ length: count }, (_, index) => {
       const name = count === 1 ? app : `${app}-${index + 1}`
-      const service = startService({
+      return startService({
         name,
         app,
         env: envs[app as keyof typeof instances],
         logFile: logFileOf(options, name),
         watch: options.watch,
-        onRestart: (how) => report(`${name} died (${how}); starting it again.`),
-        onGivenUp: giveUp,
+        supervisor,
       })
-      undo.push(() => service.stop())
-      return service
     }),
   )
+  undo.push(() => stopServices(services))
   await Promise.all(services.map((service) => service.started))
   return services
+}
+
+/** The door first, so that nobody is sent to a service that is leaving. */
+async function stopServices(services: readonly Service[]): Promise<void> {
+  await services.at(-1)?.stop()
+  await Promise.all(services.slice(0, -1).map((service) => service.stop()))
 }
 
 function describe(services: readonly Service[], options: StackOptions): Part[] {
