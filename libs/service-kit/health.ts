@@ -46,16 +46,20 @@ export function createHealth(initialProbes: readonly Probe[] = [], { cacheMs = 1
   const probes = [...initialProbes]
   let stopping = false
   let answer: Promise<Readiness> | undefined
-  let answeredAtMs = 0
+  let staleAtMs = Number.POSITIVE_INFINITY
 
   return { ready, add, stop }
 
   function ready(): Promise<Readiness> {
     if (stopping) return Promise.resolve({ status: 'unready', checks: [stoppingCheck] })
-    const nowMs = performance.now()
-    if (answer === undefined || nowMs - answeredAtMs >= cacheMs) {
-      answeredAtMs = nowMs
-      answer = Promise.all(probes.map(run)).then(judge)
+    // While an answer is awaited everybody waits for the same one; only then does its time begin to run.
+    if (answer === undefined || performance.now() >= staleAtMs) {
+      staleAtMs = Number.POSITIVE_INFINITY
+      const asked = Promise.all(probes.map(run)).then(judge)
+      answer = asked
+      asked.then(() => {
+        if (answer === asked) staleAtMs = performance.now() + cacheMs
+      })
     }
     return answer
   }

@@ -2,7 +2,7 @@
  * Who a request is from. The gateway alone knows sessions; to the services it vouches in a header with a short-lived token that it
  * signs (JWT, EdDSA with Ed25519). Services hold only the public key: one that is broken into can be believed by none of the others.
  */
-import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { createRequire } from 'node:module'
 import type { Identity } from '@shop/contracts/identity'
 import { identityHeader } from '@shop/contracts/identity'
@@ -48,19 +48,21 @@ export interface MintOptions {
 
 /** The gateway's side: claims in, header value out. `privateKey` is the base64 of a PKCS8 PEM. */
 export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, maxCached = 10_000 }: MintOptions = {}) {
-  const { createSigner } = loadJwt()
-  const sign = createSigner({ algorithm: 'EdDSA', key: pemOf(privateKey), expiresIn: lifeMs, iss: issuer })
+  const key = ed25519Pem(privateKey, createPrivateKey)
+  const signer = createDeferrals().defer(() =>
+    loadJwt().createSigner({ algorithm: 'EdDSA', key, expiresIn: lifeMs, iss: issuer }),
+  )
   const recent = new Map<string, { token: string; mintedAtMs: number }>()
 
   return function mintIdentity({ role, userId, session }: Identity): string {
-    const key = `${role} ${userId ?? ''} ${session ?? ''}`
+    const who = `${role} ${userId ?? ''} ${session ?? ''}`
     const nowMs = Date.now()
-    const known = recent.get(key)
+    const known = recent.get(who)
     if (known !== undefined && nowMs - known.mintedAtMs < reuseMs) return known.token
-    const token = sign({ role, ...(userId && { sub: userId }), ...(session && { sid: session }) })
+    const token = signer()({ role, ...(userId && { sub: userId }), ...(session && { sid: session }) })
     // A Map keeps the order of insertion: the first is the oldest.
-    recent.delete(key)
-    recent.set(key, { token, mintedAtMs: nowMs })
+    recent.delete(who)
+    recent.set(who, { token, mintedAtMs: nowMs })
     if (recent.size > maxCached) recent.delete(recent.keys().next().value as string)
     return token
   }
@@ -73,7 +75,7 @@ export function createIdentityVerifier(
   publicKey: string,
   { maxCached = 5_000, deferrals = createDeferrals() }: { maxCached?: number; deferrals?: Deferrals } = {},
 ): IdentityVerifier {
-  const key = ed25519PemOf(publicKey)
+  const key = ed25519Pem(publicKey, createPublicKey)
   const verifier = deferrals.defer(() =>
     loadJwt().createVerifier({
       key,
@@ -153,14 +155,15 @@ function loadJwt() {
   return createRequire(import.meta.url)('fast-jwt') as typeof import('fast-jwt')
 }
 
-/** Throws at once when the key is none or of another kind: a service that can verify nobody should not start. */
-function ed25519PemOf(base64: string): string {
-  const pem = pemOf(base64)
-  const { asymmetricKeyType } = createPublicKey(pem)
-  if (asymmetricKeyType !== 'ed25519') throw new TypeError(`the identity key must be Ed25519, not ${asymmetricKeyType}`)
+/** Throws at once when the key is none or of another kind: a service that can vouch for nobody, or verify nobody, should not start. */
+function ed25519Pem(base64: string, parse: (pem: string) => KeyObject): string {
+  const pem = Buffer.from(base64, 'base64').toString('utf8')
+  let type: string | undefined
+  try {
+    type = parse(pem).asymmetricKeyType
+  } catch {
+    // The reason is left out: it may quote the key.
+  }
+  if (type !== 'ed25519') throw new TypeError('the identity key is not the base64 of an Ed25519 PEM')
   return pem
-}
-
-function pemOf(base64: string): string {
-  return Buffer.from(base64, 'base64').toString('utf8')
 }

@@ -116,6 +116,7 @@ function cleanList(list: unknown[], depth: number): unknown[] {
   return clean.some((item, index) => item !== list[index]) ? clean : list
 }
 
-function maskUrls(line: string): string {
+/** The text with `***` for the credentials in any URL. */
+export function maskUrls(line: string): string {
   return line.includes('@') && line.includes('://') ? line.replace(urlCredentials, '$1***@') : line
 }

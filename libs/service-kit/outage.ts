@@ -2,13 +2,13 @@
  * Is this failure the absence of something we depend on? Then the answer is 503 with Retry-After, for the request may be right and
  * may work in a moment. Drivers wrap each other (Prisma around pg, a breaker around ioredis), so the causes are looked through too.
  */
+import { isRedisOutage } from '@shop/redis-kit/errors'
 
 const outageCodes = new Set([
-  // redis-kit
+  // redis-kit, as seen through something that kept only the code
   'REDIS_UNAVAILABLE',
   'REDIS_OUTCOME_UNKNOWN',
   'REDIS_OVERLOADED',
-  'BREAKER_OPEN',
   // Prisma: cannot reach, timed out, closed, pool exhausted, too many connections
   'P1001',
   'P1002',
@@ -42,21 +42,23 @@ const outageCodes = new Set([
   'UND_ERR_SOCKET',
 ])
 
-const outageNames = new Set(['BreakerOpen', 'RedisUnavailable', 'OutcomeUnknown', 'RedisOverloaded'])
+const outageNames = new Set(['BreakerOpen'])
 
 /** Kinds of Prisma's driver adapter error, which has no code. */
 const outageKinds = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections'])
 
 /** Drivers that say it in words only. */
-const outageReplies =
-  /^(?:LOADING|READONLY|CLUSTERDOWN|MASTERDOWN|TRYAGAIN|OOM) |^timeout exceeded when trying to connect$|^Connection terminated/
+const outageReplies = /^timeout exceeded when trying to connect$|^Connection terminated/
 
 const maxCauses = 5
 
 export function isDependencyOutage(error: unknown): boolean {
   let current = error
   for (let depth = 0; depth < maxCauses && typeof current === 'object' && current !== null; depth += 1) {
-    if (looksLikeOutage(current as Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown }))
+    if (
+      isRedisOutage(current) ||
+      looksLikeOutage(current as Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown })
+    )
       return true
     current = (current as { cause?: unknown }).cause
   }

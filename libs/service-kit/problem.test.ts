@@ -68,7 +68,7 @@ const failures: Record<string, unknown> = {
   wrapped: new Error('outer', { cause: new Error('middle', { cause: coded('ECONNREFUSED') }) }),
   pgPool: new Error('timeout exceeded when trying to connect'),
   breaker: Object.assign(new Error('open'), { name: 'BreakerOpen' }),
-  loading: new Error('LOADING Redis is loading the dataset in memory'),
+  loading: Object.assign(new Error('LOADING Redis is loading the dataset in memory'), { name: 'ReplyError' }),
   text: 'a string was thrown',
   nothing: undefined,
 }

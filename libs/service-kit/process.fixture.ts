@@ -1,41 +1,61 @@
-/** A tiny service that process.test.ts starts as a real process. */
+/** A tiny service that process.test.ts starts as a real process. It tells its parent what it is doing. */
 import './compile-cache.ts'
 
 const { Type } = await import('typebox')
-const { commonConfig, Flag } = await import('./config.ts')
+const { commonConfig, Flag, Secret } = await import('./config.ts')
 const { createServer } = await import('./server.ts')
 const { runService } = await import('./process.ts')
 
+const tell = (event: string) => process.connected && process.send?.({ type: event })
+
+/** Fails once, so that there is something to restart. */
+let ticks = 0
+async function tick(signal: AbortSignal) {
+  ticks += 1
+  if (ticks === 1) throw new Error('the first run of a loop fails')
+  tell('loop restarted')
+  await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  tell('loop ended')
+}
+
 await runService({
   name: 'fixture',
-  schema: Type.Object({ ...commonConfig, FAIL_TO_BUILD: Flag({ default: false, doc: 'Fails while building' }) }),
+  schema: Type.Object({
+    ...commonConfig,
+    API_SECRET: Secret({ doc: 'Nobody may see it' }),
+    FAIL_TO_BUILD: Flag({ default: false, doc: 'Fails while building' }),
+    FAIL_TO_CLOSE: Flag({ default: false, doc: 'Fails while closing' }),
+  }),
   async build(config, { log, name, metrics, stopping }) {
-    if (config.FAIL_TO_BUILD) throw new Error('the database said postgres://app:hunter2@db/app is wrong')
+    if (config.FAIL_TO_BUILD) throw new Error('no database at postgres://app:hunter2@db/app\nand a second line')
     const server = createServer({ log, name, metrics, identity: 'none' })
     server.get('/slow', async () => {
-      process.send?.('slow request begun')
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      return { stopping: stopping.aborted }
+      tell('slow request begun')
+      await new Promise((resolve) => stopping.addEventListener('abort', resolve))
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      return 'slow but complete'
     })
     server.get('/never', () => {
-      process.send?.('endless request begun')
+      tell('endless request begun')
       return new Promise(() => {})
     })
-    server.get('/throw-outside', () => {
+    server.get('/throw', () => {
       setImmediate(() => {
         throw new Error('nobody catches this')
       })
-      return {}
+      return 'thrown later'
     })
-    const loops = [
-      {
-        name: 'ticker',
-        async run(signal: AbortSignal) {
-          await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
-          process.send?.('loop ended')
-        },
+    server.get('/reject', () => {
+      void Promise.reject(new Error('nobody handles this'))
+      return 'rejected later'
+    })
+    return {
+      server,
+      loops: [{ name: 'ticker', run: tick }],
+      async close() {
+        tell('connections closed')
+        if (config.FAIL_TO_CLOSE) throw new Error('would not close')
       },
-    ]
-    return { server, loops, close: async () => void process.send?.('closed') }
+    }
   },
 })

@@ -5,10 +5,12 @@
  * Stopping: unready -> out of the registry -> a moment for the gateways to hear of it -> no new connections, running requests finish ->
  * loops finish their message -> connections close -> logs flush -> exit 0. After SHUTDOWN_TIMEOUT_MS, or at a second signal: exit 1.
  */
+import type { AddressInfo } from 'node:net'
+import { setTimeout as elapse } from 'node:timers/promises'
 import type { Static, TObject } from 'typebox'
 import { ConfigError, type commonConfig, loadConfig, newInstanceId } from './config.ts'
 import { openInternalPort } from './internal-port.ts'
-import { createLog, flushLog, type Log } from './log.ts'
+import { createLog, flushLog, type Log, maskUrls } from './log.ts'
 import { type Loop, startLoops } from './loop.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { type Registry, register } from './registration.ts'
@@ -55,14 +57,14 @@ export async function runService<Schema extends TObject>(service: Service<Schema
   const instanceId = common.INSTANCE_ID ?? newInstanceId(service.name)
   const log = createLog({ service: service.name, instanceId, level: common.LOG_LEVEL })
   exitOnBugs(log)
-  const started = start(service, config, { log, instanceId })
+  const stop = stopOnSignals(log, common.SHUTDOWN_TIMEOUT_MS, async () => (await started)())
+  const started = start(service, config, { log, instanceId, stop })
   started.catch((error) => {
     log.fatal({ err: error }, 'start-up failed')
     flushLog(log)
     process.stderr.write(`${service.name} could not start: ${sentenceOf(error)}\n`)
     process.exit(1)
   })
-  stopOnSignals(log, common.SHUTDOWN_TIMEOUT_MS, async () => (await started)())
   await started
 }
 
@@ -80,50 +82,41 @@ function configOrExit<Schema extends TObject>({ name, schema }: Service<Schema>)
 async function start<Schema extends TObject>(
   { name, build }: Service<Schema>,
   config: Static<Schema>,
-  { log, instanceId }: { log: Log; instanceId: string },
+  { log, instanceId, stop }: { log: Log; instanceId: string; stop(reason: string): void },
 ): Promise<() => Promise<void>> {
-  const common = config as CommonConfig
+  const { HOST: host, PORT, INTERNAL_PORT, ADVERTISE_HOST, DRAIN_MS, SHUTDOWN_TIMEOUT_MS } = config as CommonConfig
   const metrics = createMetrics({ service: name, instanceId })
   const stopping = new AbortController()
   const app = await build(config, { log, name, instanceId, metrics, stopping: stopping.signal })
-  closeConnectionsWhile(app, stopping.signal)
-  await app.server.listen({
-    host: common.HOST,
-    port: common.PORT,
-    listenTextResolver: (address) => `listening at ${address}`,
-  })
-  const internal = await openInternalPort({
-    host: common.HOST,
-    port: common.INTERNAL_PORT,
-    metrics,
-    health: app.server.health,
-  })
-  const port = portOf(app.server.server.address())
-  const registration = await register(
-    app,
-    {
-      id: instanceId,
-      service: name,
-      host: common.ADVERTISE_HOST ?? common.HOST,
-      port,
-      internalPort: internal.port,
-      startedAtMs: Date.now(),
-    },
+  const { server } = app
+  const { health } = server
+  closeConnectionsWhile(server, stopping.signal)
+  await server.listen({ host, port: PORT, listenTextResolver: (address) => `listening at ${address}` })
+  const internal = await openInternalPort({ host, port: INTERNAL_PORT, metrics, health })
+  const { port } = server.server.address() as AddressInfo
+  const ports = { port, internalPort: internal.port }
+  const registration = await register({
+    registry: app.registry,
+    instance: { id: instanceId, service: name, host: ADVERTISE_HOST ?? host, ...ports, startedAtMs: Date.now() },
+    health,
     log,
-  )
+    isHealthy: () => app.isHealthy?.() ?? true,
+    onSuperseded: () => stop('superseded'),
+  })
   const loops = startLoops(app.loops ?? [], log)
+  if (process.connected) process.send?.({ type: 'listening', service: name, instanceId, ...ports })
+  log.info({ ...ports, startedInMs: Math.round(performance.now()) }, 'started')
   void metrics.load()
-  process.send?.({ type: 'listening', service: name, instanceId, port, internalPort: internal.port })
-  log.info({ port, internalPort: internal.port, startedInMs: Math.round(performance.now()) }, 'started')
 
-  return async function stop() {
-    app.server.health.stop()
+  return async function stopAll() {
+    health.stop()
     await registration.leave()
-    if (app.registry !== undefined) await elapse(common.DRAIN_MS)
+    if (app.registry !== undefined) await elapse(DRAIN_MS)
     stopping.abort()
-    const closing = setTimeout(() => app.server.server.closeAllConnections(), common.SHUTDOWN_TIMEOUT_MS * 0.6)
-    await app.server.close()
-    clearTimeout(closing)
+    // A request that takes most of the time there is, is cut off, so that the rest can still be done in order.
+    const cutOff = setTimeout(() => server.server.closeAllConnections(), SHUTDOWN_TIMEOUT_MS * 0.6)
+    await server.close()
+    clearTimeout(cutOff)
     await loops.stop()
     await app.close()
     await internal.close()
@@ -131,27 +124,27 @@ async function start<Schema extends TObject>(
 }
 
 /** A keep-alive connection whose request ends after the door was closed would keep the server open: each answer then says that it is the last. */
-function closeConnectionsWhile(app: App, stopping: AbortSignal) {
-  app.server.addHook('onSend', (_request, reply, payload, done) => {
+function closeConnectionsWhile(server: App['server'], stopping: AbortSignal) {
+  server.addHook('onSend', (_request, reply, payload, done) => {
     if (stopping.aborted) reply.header('connection', 'close')
     done(null, payload)
   })
 }
 
-function portOf(address: ReturnType<Server['server']['address']>): number {
-  if (typeof address === 'object' && address !== null) return address.port
-  throw new Error('the server has no port')
-}
-
-/** SIGTERM, SIGINT, or a parent that is gone: stop in order. A second one: at once. */
-function stopOnSignals(log: Log, timeoutMs: number, stop: () => Promise<void>) {
+/** SIGTERM, SIGINT, a parent that is gone, or a call of what it returns: stop in order. A second reason: at once. */
+function stopOnSignals(log: Log, timeoutMs: number, stopAll: () => Promise<void>): (reason: string) => void {
   let stopping = false
-  const onStop = (reason: string) => {
-    if (stopping) return exit(1, `second ${reason}: not waiting any longer`)
+  process.on('SIGTERM', () => stop('SIGTERM'))
+  process.on('SIGINT', () => stop('SIGINT'))
+  if (process.send !== undefined) process.once('disconnect', () => stop('parent gone'))
+  return stop
+
+  function stop(reason: string) {
+    if (stopping) return exit(1, `${reason} while stopping: not waiting any longer`)
     stopping = true
     log.info({ reason }, 'stopping')
     setTimeout(() => exit(1, `not stopped after ${timeoutMs} ms`), timeoutMs).unref()
-    stop().then(
+    stopAll().then(
       () => exit(0, 'stopped'),
       (error) => {
         log.error({ err: error }, 'stopping failed')
@@ -159,14 +152,12 @@ function stopOnSignals(log: Log, timeoutMs: number, stop: () => Promise<void>) {
       },
     )
   }
-  const exit = (code: number, message: string) => {
+
+  function exit(code: number, message: string) {
     log[code === 0 ? 'info' : 'error'](message)
     flushLog(log)
     process.exit(code)
   }
-  process.on('SIGTERM', () => onStop('SIGTERM'))
-  process.on('SIGINT', () => onStop('SIGINT'))
-  if (process.send !== undefined) process.once('disconnect', () => onStop('parent gone'))
 }
 
 /** After an error that nobody caught the state is unknown: say so and let the supervisor start a new process. */
@@ -184,9 +175,5 @@ function sentenceOf(error: unknown): string {
   const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
   if (code === 'EADDRINUSE') return `port ${port} of ${address} is taken by another process`
   if (code === 'EACCES' && port !== undefined) return `port ${port} of ${address} may not be opened by this user`
-  return String(message ?? error).split('\n', 1)[0] ?? 'unknown error'
-}
-
-function elapse(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms))
+  return maskUrls(String(message ?? error).split('\n', 1)[0] ?? 'unknown error')
 }

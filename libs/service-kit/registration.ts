@@ -1,7 +1,7 @@
 /**
  * How a process is found: it registers once it listens, and leaves before it closes. A process whose registry cannot be reached still
- * starts and serves: the registration goes on trying by itself. One that was fenced (its heartbeats failed for a whole lifetime, so that
- * others may have given up on it) reports itself unready until they work again.
+ * starts and serves: the registration goes on trying by itself. One whose heartbeats failed for a whole lifetime (others may have given
+ * up on it) reports itself unready until they work again; one whose name another process took over stops.
  */
 import type { createRegistry, Instance } from '@shop/redis-kit/discovery'
 import type { Health } from './health.ts'
@@ -9,26 +9,42 @@ import type { Log } from './log.ts'
 
 export type Registry = ReturnType<typeof createRegistry>
 
+export interface RegisterOptions {
+  registry: Registry | undefined
+  instance: Instance
+  health: Health
+  log: Log
+  /** Asked before each heartbeat. */
+  isHealthy(): boolean
+  /** Another process has our id and keeps it. */
+  onSuperseded(): void
+}
+
 /** Longest that start-up or stopping waits for the registry. */
 const patienceMs = 1_000
 
-export async function register(
-  app: { registry?: Registry; server: { health: Health }; isHealthy?(): boolean },
-  instance: Instance,
-  log: Log,
-): Promise<{ leave(): Promise<void> }> {
-  if (app.registry === undefined) return { leave: () => Promise.resolve() }
+/** Rejects when registering can never succeed (a wrong record, missing rights), not when the registry is away. */
+export async function register(options: RegisterOptions): Promise<{ leave(): Promise<void> }> {
+  const { registry, instance, health, log, isHealthy, onSuperseded } = options
+  if (registry === undefined) return { leave: () => Promise.resolve() }
   // The app that made a registry has this module loaded already; one without does not pay for it.
   const { createRegistration } = await import('@shop/redis-kit/discovery')
-  const registration = createRegistration(app.registry, instance, {
-    healthy: () => app.isHealthy?.() ?? true,
-    onSelfFence: () => log.error('no heartbeat reached the registry for its whole lifetime: unready'),
+  const registration = createRegistration(registry, instance, {
+    healthy: isHealthy,
+    onError: (error) => log.warn({ err: error }, 'a heartbeat failed'),
+    onSelfFence: (reason) => {
+      log.error({ reason }, 'other services do not count on this instance any more')
+      if (reason === 'superseded') onSuperseded()
+    },
   })
-  app.server.health.add({ name: 'registry', required: true, check: () => notFenced(registration.isFenced()) })
-  const started = registration.start()
-  await within(started, patienceMs, (error) => log.warn({ err: error }, 'not registered yet'))
-  return {
-    leave: () => within(registration.leave(), patienceMs, (error) => log.warn({ err: error }, 'not deregistered')),
+  health.add({ name: 'registry', required: true, check: () => notFenced(registration.isFenced()) })
+  const started = await within(patienceMs, registration.start())
+  if (!started) log.warn('the registry does not answer yet')
+  return { leave }
+
+  async function leave() {
+    const left = await within(patienceMs, registration.leave())
+    if (!left) log.warn('the registry did not hear that this instance leaves')
   }
 }
 
@@ -36,16 +52,14 @@ async function notFenced(fenced: boolean): Promise<void> {
   if (fenced) throw Object.assign(new Error('fenced'), { code: 'FENCED' })
 }
 
-/** Waits, but not for ever, and never fails: what went wrong is told to `onTrouble`. */
-async function within(work: Promise<unknown>, ms: number, onTrouble: (error: unknown) => void): Promise<void> {
+/** Whether the work was done in time. Rejects when it does. */
+async function within(ms: number, work: Promise<void>): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
-  const patience = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer from the registry in ${ms} ms`)), ms)
+  const patience = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
   })
   try {
-    await Promise.race([work, patience])
-  } catch (error) {
-    onTrouble(error)
+    return await Promise.race([work.then(() => true), patience])
   } finally {
     clearTimeout(timer)
   }

@@ -1,0 +1,215 @@
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer as createTcpServer } from 'node:net'
+import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { afterEach, describe, expect, test } from 'vitest'
+
+const fixture = fileURLToPath(new URL('./process.fixture.ts', import.meta.url))
+const running = new Set<ChildProcess>()
+
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL')
+  running.clear()
+})
+
+type Told = { type: string; port: number; internalPort: number; instanceId: string }
+
+/** The fixture as a child process, what it told and wrote so far, and ways to wait for more. */
+function start(env: Record<string, string> = {}) {
+  const child = fork(fixture, {
+    env: { PATH: process.env.PATH, API_SECRET: 'only the fixture knows', ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    execArgv: [],
+  })
+  running.add(child)
+  const told: string[] = []
+  const output = { out: '', err: '' }
+  child.on('message', (message: Told) => told.push(message.type))
+  child.stdout?.on('data', (chunk) => {
+    output.out += chunk
+  })
+  child.stderr?.on('data', (chunk) => {
+    output.err += chunk
+  })
+  // Not 'close' of the child: Node does not emit it once the channel was disconnected.
+  const ended = [child, child.stdout as Readable, child.stderr as Readable].map((one, i) =>
+    once(one, i ? 'close' : 'exit'),
+  )
+  const closed = Promise.all(ended).then(([exit]) => {
+    const [code, signal] = exit as [number | null, string | null]
+    running.delete(child)
+    return { code, signal, told, ...output, lines: output.out.trim().split('\n').map(parse) }
+  })
+  return { child, told, closed, hears }
+
+  function hears(type: string): Promise<Told> {
+    return new Promise((resolve, reject) => {
+      child.on('message', (message: Told) => message.type === type && resolve(message))
+      closed.then(({ out, err }) => reject(new Error(`ended before it said "${type}": ${out}${err}`)))
+    })
+  }
+}
+
+function parse(line: string): Record<string, unknown> {
+  return line === '' ? {} : JSON.parse(line)
+}
+
+const url = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
+
+describe('stopping', () => {
+  test('SIGTERM lets the running request finish, then the loops, then the connections, then exits 0', async () => {
+    const service = start()
+    const [{ port }] = await Promise.all([service.hears('listening'), service.hears('loop restarted')])
+    const answer = fetch(url(port, '/slow'))
+    await service.hears('slow request begun')
+    service.child.kill('SIGTERM')
+    const response = await answer
+    expect([response.status, await response.text()]).toEqual([200, 'slow but complete'])
+    expect(response.headers.get('connection')).toBe('close')
+    const { code, told, lines } = await service.closed
+    expect(code).toBe(0)
+    expect(told.slice(-2)).toEqual(['loop ended', 'connections closed'])
+    expect(lines.map(({ msg }) => msg)).toContain('stopped')
+  })
+
+  test('while it stops it is live, unready, and takes no new connections', async () => {
+    const service = start()
+    const { port, internalPort } = await service.hears('listening')
+    expect((await fetch(url(internalPort, '/health/ready'))).status).toBe(200)
+    fetch(url(port, '/never')).catch(() => {})
+    await service.hears('endless request begun')
+    service.child.kill('SIGTERM')
+    await expect.poll(async () => (await fetch(url(internalPort, '/health/ready'))).status).toBe(503)
+    expect((await fetch(url(internalPort, '/health/live'))).status).toBe(200)
+    await expect.poll(() => fetch(url(port, '/health/live')).catch((error) => error.cause.code)).toBe('ECONNREFUSED')
+  })
+
+  test('a request that never ends is cut off in time for an orderly end', async () => {
+    const service = start({ SHUTDOWN_TIMEOUT_MS: '500' })
+    const { port } = await service.hears('listening')
+    const answer = fetch(url(port, '/never')).catch((error) => error.message)
+    await service.hears('endless request begun')
+    service.child.kill('SIGTERM')
+    expect(await answer).toBe('fetch failed')
+    expect(await service.closed).toMatchObject({ code: 0 })
+  })
+
+  test('a second signal ends it at once', async () => {
+    const service = start({ SHUTDOWN_TIMEOUT_MS: '60000' })
+    const { port } = await service.hears('listening')
+    fetch(url(port, '/never')).catch(() => {})
+    await service.hears('endless request begun')
+    service.child.kill('SIGTERM')
+    await new Promise((resolve) =>
+      service.child.stdout?.on('data', (chunk) => `${chunk}`.includes('stopping') && resolve(0)),
+    )
+    service.child.kill('SIGINT')
+    expect(await service.closed).toMatchObject({ code: 1 })
+  })
+
+  test('it does not outlive the parent whose channel closes', async () => {
+    const service = start()
+    await service.hears('listening')
+    service.child.disconnect()
+    const { code, lines } = await service.closed
+    expect(code).toBe(0)
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'stopping', reason: 'parent gone' }))
+  })
+
+  test('it does not outlive a parent that is killed', async () => {
+    const script = `const { fork } = require('node:child_process')
+      const child = fork(${JSON.stringify(fixture)}, { stdio: 'inherit', execArgv: [] , env: { ...process.env, API_SECRET: 'long enough' } })
+      child.on('message', ({ type }) => type === 'listening' && process.stderr.write(String(child.pid)))`
+    const parent = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] })
+    const [pid] = await once(parent.stderr as Readable, 'data')
+    parent.kill('SIGKILL')
+    await expect.poll(() => isAlive(Number(pid)), { timeout: 5_000 }).toBe(false)
+  })
+
+  test('a failure to close is logged and ends it with 1', async () => {
+    const service = start({ FAIL_TO_CLOSE: 'true' })
+    await service.hears('listening')
+    service.child.kill('SIGTERM')
+    const { code, out } = await service.closed
+    expect(code).toBe(1)
+    expect(out).toContain('would not close')
+  })
+})
+
+describe('starting', () => {
+  test('all problems of the configuration are listed by name, without values, and it exits 2', async () => {
+    const service = start({ PORT: '70000', LOG_LEVEL: 'loud', API_SECRET: 'short', SHUTDOWN_TIMEOUT_MS: 'soon' })
+    const { code, err, out } = await service.closed
+    expect(code).toBe(2)
+    expect(err.match(/^ {2}- \w+/gm)).toEqual([
+      '  - PORT',
+      '  - LOG_LEVEL',
+      '  - SHUTDOWN_TIMEOUT_MS',
+      '  - API_SECRET',
+    ])
+    for (const value of ['70000', 'loud', 'short', 'soon']) expect(err + out).not.toContain(value)
+  })
+
+  test('a failure to build is one sentence without secrets, and it exits 1', async () => {
+    const { code, err, out } = await start({ FAIL_TO_BUILD: 'true' }).closed
+    expect(code).toBe(1)
+    expect(err).toBe('fixture could not start: no database at postgres://***@db/app\n')
+    expect(out).not.toContain('hunter2')
+  })
+
+  test('a port that is taken is said in one sentence', async () => {
+    const other = createTcpServer().listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    const { port } = other.address() as { port: number }
+    const { code, err } = await start({ PORT: `${port}` }).closed
+    other.close()
+    expect(code).toBe(1)
+    expect(err).toBe(`fixture could not start: port ${port} of 127.0.0.1 is taken by another process\n`)
+  })
+
+  test('metrics and health are on the internal port, and metrics nowhere else', async () => {
+    const service = start({ INSTANCE_ID: 'fixture-one' })
+    const { port, internalPort, instanceId } = await service.hears('listening')
+    expect(instanceId).toBe('fixture-one')
+    await fetch(url(port, '/health/live'))
+    const metrics = await (await fetch(url(internalPort, '/metrics'))).text()
+    expect(metrics).toContain('nodejs_eventloop_lag_seconds')
+    expect(metrics).toContain(
+      'http_request_duration_seconds_count{service="fixture",instance="fixture-one",method="GET",route="/health/live",status="200"} 1',
+    )
+    expect((await fetch(url(port, '/metrics'))).status).toBe(404)
+    expect((await fetch(url(internalPort, '/slow'))).status).toBe(404)
+  })
+
+  test('a loop that fails is logged and started again', async () => {
+    const service = start()
+    await service.hears('loop restarted')
+    service.child.kill('SIGTERM')
+    const { lines } = await service.closed
+    expect(lines).toContainEqual(expect.objectContaining({ level: 'error', loop: 'ticker', msg: 'the loop failed' }))
+  })
+})
+
+describe('a bug that nobody catches ends the process with 1 and a fatal line', () => {
+  test.each([
+    ['/throw', 'uncaught exception', 'nobody catches this'],
+    ['/reject', 'unhandled rejection', 'nobody handles this'],
+  ])('%s', async (path, msg, message) => {
+    const service = start()
+    const { port } = await service.hears('listening')
+    fetch(url(port, path)).catch(() => {})
+    const { code, lines } = await service.closed
+    expect(code).toBe(1)
+    expect(lines.at(-1)).toMatchObject({ level: 'fatal', msg, err: { message } })
+  })
+})
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
