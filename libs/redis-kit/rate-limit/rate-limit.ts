@@ -108,7 +108,8 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
       if (verdict.retryAfterMs > 0) denials.add(id, verdict, askedMs)
       return decisionOf(verdict, limit.count, verdict.allowed ? { cost, tatUs: verdict.tatUs } : undefined)
     } catch (error) {
-      onDegraded?.(requireOutage(error))
+      requireOutage(error)
+      onDegraded?.(error)
       return degraded(onUnavailable === 'local' ? local.check(id, cost) : fixedVerdicts[onUnavailable], limit.count)
     }
   }
@@ -122,7 +123,8 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
       const run = () => refundCharge(redis, [keys.key(id)], args)
       return (await within(deadlineMs, () => breaker.run(run))) === 1
     } catch (error) {
-      onDegraded?.(requireOutage(error))
+      requireOutage(error)
+      onDegraded?.(error)
       return false
     } finally {
       denials.forget(id) // after the answer: a denial that overtook the refund is void as well
@@ -156,9 +158,8 @@ function degraded(verdict: Verdict, limitCount: number): Decision {
 }
 
 /** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not look like one. */
-function requireOutage(error: unknown): unknown {
-  if (error instanceof DecisionLate || isRedisOutage(error) || isBreakerOpen(error)) return error
-  throw error
+function requireOutage(error: unknown) {
+  if (!(error instanceof DecisionLate || isRedisOutage(error) || isBreakerOpen(error))) throw error
 }
 
 function isBreakerOpen(error: unknown): boolean {
