@@ -13,6 +13,8 @@ const projects = ['apps', 'libs']
 export default defineConfig({
   test: {
     projects,
+    // Once for the whole run: the Redis and Postgres servers that test files share.
+    globalSetup: ['./libs/test-kit/vitest-setup.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

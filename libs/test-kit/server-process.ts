@@ -11,11 +11,11 @@
  * so that the tool can stop its own work first and the servers last.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const LOG_LIMIT_CHARS = 16_000
 const POLL_MS = 10
+const LAST_LINES_MS = 200
 
 export interface ServerProcessOptions {
   /** For error messages. */
@@ -34,6 +34,8 @@ export interface ServerProcessOptions {
   stopTimeoutMs?: number
   /** What the guard sends when we are gone. @default stopSignal */
   orphanSignal?: NodeJS.Signals
+  /** Hears what a Node program says by `process.send`. */
+  onMessage?: (message: unknown) => void
   /** A folder the guard removes when we are gone. In the usual case the caller removes it after `stop`. */
   orphanDir?: string
 }
@@ -42,22 +44,33 @@ export interface ServerProcess {
   readonly pid: number
   hasExited(): boolean
   /** Resolves when the program is gone, however it went. */
-  exited: Promise<void>
+  exited: Promise<Exit>
   /** The end of what the program wrote, both streams. */
   log(): string
   signal(signal: NodeJS.Signals): void
   /** Stops in order, by SIGKILL after the deadline. Resolves when the program is gone; may be called twice. */
-  stop(): Promise<void>
+  stop(): Promise<Exit>
+}
+
+/** One of the two: a program returns a code, or a signal ends it. */
+export interface Exit {
+  code: number | null
+  signal: NodeJS.Signals | null
 }
 
 export function spawnServer(options: ServerProcessOptions): ServerProcess {
   const { command, args, input, cwd, env, uid, gid, stopSignal = 'SIGTERM', stopTimeoutMs = 10_000 } = options
-  const child = spawn(command, args, { cwd, env, uid, gid, detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
+  const ipc = options.onMessage ? (['ipc'] as const) : []
+  const child = spawn(command, args, { cwd, env, uid, gid, detached: true, stdio: ['pipe', 'pipe', 'pipe', ...ipc] })
+  if (options.onMessage) child.on('message', options.onMessage)
   const log = keepLog(child)
-  child.stdin.on('error', () => {}) // it may exit before it has read: its log says why
-  child.stdin.end(input)
+  child.stdin?.on('error', () => {}) // it may exit before it has read: its log says why
+  child.stdin?.end(input)
   const guard = child.pid === undefined ? undefined : startGuard(child.pid, options)
-  const exited = waitForExit(child, log).then(() => guard?.release())
+  const exited = waitForExit(child, log).then(async () => {
+    await guard?.release()
+    return { code: child.exitCode, signal: child.signalCode }
+  })
   const hasExited = () => child.exitCode !== null || child.signalCode !== null || child.pid === undefined
 
   async function stop() {
@@ -66,7 +79,7 @@ export function spawnServer(options: ServerProcessOptions): ServerProcess {
       const deadline = AbortSignal.timeout(stopTimeoutMs)
       deadline.addEventListener('abort', () => child.kill('SIGKILL'))
     }
-    await exited
+    return exited
   }
 
   return {
@@ -111,15 +124,16 @@ function keepLog(child: ChildProcess): { text: string } {
   return log
 }
 
-/** 'close' and not 'exit': the last lines of the log, which say why, may arrive after the exit. */
-async function waitForExit(child: ChildProcess, log: { text: string }): Promise<void> {
-  const failed = new Promise<void>((resolve) => {
-    child.once('error', (error) => {
+/** 'close' soon follows 'exit', with the last lines of the log, which say why; unless a grandchild keeps the pipe open. */
+function waitForExit(child: ChildProcess, log: { text: string }): Promise<void> {
+  return new Promise((resolve) => {
+    child.once('exit', () => setTimeout(resolve, LAST_LINES_MS).unref())
+    child.once('close', () => resolve())
+    child.on('error', (error) => {
       log.text += `${error.message}\n`
       if (child.pid === undefined) resolve()
     })
   })
-  await Promise.race([once(child, 'exit').then(() => Promise.race([once(child, 'close'), sleep(200)])), failed])
 }
 
 /** $1 pid, $2 signal, $3 folder or nothing. Up to 5 s to stop in order, then SIGKILL. */

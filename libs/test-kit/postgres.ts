@@ -1,0 +1,30 @@
+/**
+ * Postgres for test files: all files of a run share one server, each call gets a database of its own.
+ *
+ *     const database = await testDatabase('catalog')         // top of the file: for all of its tests
+ *     test('…', async () => {
+ *       const fresh = await testDatabase('catalog')          // in a test: for this one
+ *     })
+ */
+import { randomBytes } from 'node:crypto'
+import { databaseUrl, run } from './postgres-template.ts'
+import { afterwards, serverUrl, templateName } from './test-servers.ts'
+
+export interface TestDatabase {
+  /** Of a superuser, who owns everything in it. */
+  readonly url: string
+  readonly name: string
+}
+
+/**
+ * A new database with this service's migrations applied, or an empty one without a service. Dropped after the test, or
+ * after the file's last one when called at its top; open connections do not keep it. Not to be called in `beforeAll`.
+ */
+export async function testDatabase(service?: string): Promise<TestDatabase> {
+  const server = await serverUrl('postgres')
+  const template = service === undefined ? 'template0' : await templateName(service)
+  const name = `t${randomBytes(4).toString('hex')}_${(service ?? 'empty').replaceAll(/\W/g, '_')}`
+  await run(server, [`CREATE DATABASE ${name} TEMPLATE ${template}`])
+  afterwards(() => run(server, [`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`]))
+  return { url: databaseUrl(server, name), name }
+}
