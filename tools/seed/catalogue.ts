@@ -126,7 +126,7 @@ function stock(random: () => number): number {
   const chance = random()
   if (chance < 0.03) return 0
   if (chance < 0.12) return 1 + Math.floor(random() * 4)
-  return 5 + Math.floor(random() ** 2 * 295)
+  return 5 + Math.floor(random() * random() * 295)
 }
 
 /** mulberry32: 32 bits of state, seeded by the product's number. */

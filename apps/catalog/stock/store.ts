@@ -29,6 +29,9 @@ export interface StockOutcome {
   skus: string[]
 }
 
+/** For a connection, and for the whole transaction: orders for the same product wait for each other in it. */
+const patience = { maxWait: 5_000, timeout: 10_000 }
+
 type Transaction = Prisma.TransactionClient
 
 export function createStockStore(prisma: PrismaClient, { group, topic, reservationTtlMs }: StockStoreOptions) {
@@ -39,7 +42,7 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     return prisma.$transaction(async (tx) => {
       await tx.$queryRaw`SELECT pg_advisory_xact_lock(${lockOf(change.orderId)})::text`
       return apply(tx, change)
-    })
+    }, patience)
   }
 
   /** As `update`, but leaves an order alone that is being worked on: status `busy`. */
@@ -48,7 +51,7 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
       const [lock] = await tx.$queryRaw<{ isOurs: boolean }[]>`
         SELECT pg_try_advisory_xact_lock(${lockOf(change.orderId)}) AS "isOurs"`
       return lock?.isOurs ? apply(tx, change) : { status: 'busy', skus: [] }
-    })
+    }, patience)
   }
 
   async function apply(tx: Transaction, { orderId, eventId, skus = [], rule }: StockUpdate): Promise<StockOutcome> {

@@ -1,0 +1,139 @@
+import type { ProductPage, ProductSort } from '@shop/contracts/product'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startCatalog } from '../catalog.fixture.ts'
+
+const sorts: ProductSort[] = ['name', 'price', '-price', 'newest']
+const productCount = 97
+
+const catalog = await startCatalog()
+afterAll(() => catalog.stop())
+
+beforeAll(async () => {
+  await catalog.addProducts(
+    Array.from({ length: productCount }, (_, index) => ({
+      sku: `SKU-${(index * 37) % productCount}`,
+      // Few names, prices and times, so that most pages end among equals.
+      name: ['Ångström', 'apple', 'Apple', 'Zebra 50%', 'under_score', 'back\\slash'][index % 6],
+      priceCents: (index % 4) * 250,
+      categorySlug: index % 3 === 0 ? 'cups' : 'tea',
+      createdAt: new Date(Date.UTC(2026, 0, 1) + (index % 5)),
+    })),
+  )
+})
+
+async function walk(query: string): Promise<ProductPage['items']> {
+  const items: ProductPage['items'] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const answer = await catalog.ask(`/api/products?${query}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`)
+    expect(answer.statusCode).toBe(200)
+    const page: ProductPage = answer.json()
+    items.push(...page.items)
+    cursor = page.nextCursor
+  }
+  return items
+}
+
+describe('pages of products', () => {
+  it.each(sorts.flatMap((sort) => [1, 7, 100].map((limit) => [sort, limit] as const)))(
+    'sorted by %s, %i at a time, hold every product once and in order',
+    async (sort, limit) => {
+      const items = await walk(`sort=${sort}&limit=${limit}`)
+      expect(new Set(items.map(({ sku }) => sku)).size).toBe(productCount)
+      expect(items).toHaveLength(productCount)
+      expect(items.map(({ sku }) => sku)).toEqual((await walk(`sort=${sort}&limit=100`)).map(({ sku }) => sku))
+      const prices = items.map(({ priceCents }) => priceCents)
+      if (sort === 'price') expect(prices).toEqual(prices.toSorted((a, b) => a - b))
+      if (sort === '-price') expect(prices).toEqual(prices.toSorted((a, b) => b - a))
+    },
+  )
+
+  it('skip and repeat nothing while products come and go', async () => {
+    const kept = new Set<string>()
+    let cursor = ''
+    for (let round = 0; ; round++) {
+      const answer = await catalog.ask(`/api/products?sort=price&limit=10${cursor && `&cursor=${cursor}`}`)
+      const page: ProductPage = answer.json()
+      for (const { sku } of page.items.filter((item) => item.sku.startsWith('SKU-'))) {
+        expect(kept).not.toContain(sku)
+        kept.add(sku)
+      }
+      await catalog.addProducts([{ sku: `NEW-${round}`, priceCents: round % 2 === 0 ? 0 : 750 }])
+      if (page.nextCursor === null) break
+      cursor = page.nextCursor
+    }
+    expect(kept.size).toBe(productCount)
+    await catalog.prisma.product.deleteMany({ where: { sku: { startsWith: 'NEW-' } } })
+  })
+
+  it('are filtered by category', async () => {
+    const items = await walk('category=cups&sort=price&limit=10')
+    expect(items).toHaveLength(Math.ceil(productCount / 3))
+    expect(items.every(({ category }) => category === 'cups')).toBe(true)
+    expect(await walk('category=nothing-like-it')).toEqual([])
+  })
+
+  it.each([
+    ['APPLE', ['apple', 'Apple']],
+    ['50%', ['Zebra 50%']],
+    ['%', ['Zebra 50%']],
+    ['_', ['under_score']],
+    ['\\', ['back\\slash']],
+    ["'; DROP TABLE products; --", []],
+  ])('are searched for %s as text, not as a pattern', async (q, names) => {
+    const items = await walk(`q=${encodeURIComponent(q)}&limit=50`)
+    expect([...new Set(items.map(({ name }) => name))].sort()).toEqual(names.sort())
+  })
+})
+
+describe('a bad question', () => {
+  const cursorFor = async (sort: string) =>
+    ((await catalog.ask(`/api/products?sort=${sort}&limit=1`)).json() as ProductPage).nextCursor
+  const encode = (position: unknown) => Buffer.from(JSON.stringify(position)).toString('base64url')
+
+  it.each([
+    ['limit=0', 'limit'],
+    ['limit=101', 'limit'],
+    ['limit=ten', 'limit'],
+    ['sort=colour', 'sort'],
+    ['category=Tea%20', 'category'],
+    ['q=', 'q'],
+    ['colour=red', 'colour'],
+    ['q=a&q=b', 'q'],
+  ])('%s is refused by name', async (query, path) => {
+    const answer = await catalog.ask(`/api/products?${query}`)
+    expect(answer.statusCode).toBe(400)
+    expect(answer.json()).toMatchObject({ code: 'validation-failed', errors: [{ path }] })
+  })
+
+  it('with a cursor that this sort did not give out is refused', async () => {
+    const bad = [
+      'x',
+      '%22',
+      encode('name'),
+      encode(null),
+      encode(['price', 1]),
+      encode(['price', 1, 'sku-1']),
+      encode(['price', '1', 'SKU-1']),
+      encode(['price', 1e15, 'SKU-1']),
+      encode(['price', -1, 'SKU-1']),
+      encode(['price', 1, 'SKU-1', 'more']),
+      await cursorFor('name'),
+      await cursorFor('-price'),
+    ]
+    for (const cursor of bad) {
+      const answer = await catalog.ask(`/api/products?sort=price&cursor=${cursor}`)
+      expect(answer.statusCode, String(cursor)).toBe(400)
+      expect(answer.json()).toMatchObject({ code: 'cursor-invalid', errors: [{ path: 'cursor' }] })
+    }
+  })
+
+  it.each([
+    ['name', ['name', 'a\u0000b', 'SKU-1']],
+    ['newest', ['newest', 1e300, 'SKU-1']],
+    ['newest', ['newest', 1.5, 'SKU-1']],
+  ])('with a cursor of %s that no column could hold is refused', async (sort, position) => {
+    const answer = await catalog.ask(`/api/products?sort=${sort}&cursor=${encode(position)}`)
+    expect(answer.json()).toMatchObject({ status: 400, code: 'cursor-invalid' })
+  })
+})
