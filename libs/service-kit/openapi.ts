@@ -31,6 +31,11 @@ declare module 'fastify' {
   }
 }
 
+const problemResponse = {
+  description: 'What every refusal and failure looks like (RFC 9457)',
+  content: { 'application/problem+json': { schema: Problem } },
+}
+
 /** The generator wants to see routes being declared, so they are declared again on a server that never listens. */
 async function describe(routes: readonly RouteOptions[], info: { title: string; version: string }): Promise<unknown> {
   const [{ fastify }, { fastifySwagger }] = await Promise.all([import('fastify'), import('@fastify/swagger')])
@@ -39,7 +44,7 @@ async function describe(routes: readonly RouteOptions[], info: { title: string; 
   paper.setSerializerCompiler(() => () => '')
   await paper.register(fastifySwagger, { openapi: { openapi: '3.1.0', info } })
   for (const { method, url, schema } of routes) {
-    const response = { ...(schema?.response as object), default: Problem }
+    const response = { ...(schema?.response as object), default: problemResponse }
     paper.route({ method, url, schema: { ...schema, response }, handler: () => '', exposeHeadRoute: false })
   }
   await paper.ready()

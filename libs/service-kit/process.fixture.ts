@@ -6,7 +6,7 @@ const { commonConfig, Flag, Secret } = await import('./config.ts')
 const { createServer } = await import('./server.ts')
 const { runService } = await import('./process.ts')
 
-const tell = (event: string) => process.connected && process.send?.({ type: event })
+const tell = (event: string) => process.connected && process.send?.({ type: event }, undefined, {}, () => {})
 
 /** Fails once, so that there is something to restart. */
 let ticks = 0
@@ -24,11 +24,14 @@ await runService({
     ...commonConfig,
     API_SECRET: Secret({ doc: 'Nobody may see it' }),
     FAIL_TO_BUILD: Flag({ default: false, doc: 'Fails while building' }),
+    BREAK_SCHEMA: Flag({ default: false, doc: 'Has a route whose schema cannot be compiled' }),
     FAIL_TO_CLOSE: Flag({ default: false, doc: 'Fails while closing' }),
   }),
   async build(config, { log, name, metrics, stopping }) {
     if (config.FAIL_TO_BUILD) throw new Error('no database at postgres://app:hunter2@db/app\nand a second line')
     const server = createServer({ log, name, metrics, identity: 'none' })
+    const querystring = { type: 'object', properties: { a: { type: config.BREAK_SCHEMA ? 'nonsense' : 'string' } } }
+    server.get('/with-schema', { schema: { querystring } }, () => 'fine')
     server.get('/slow', async () => {
       tell('slow request begun')
       await new Promise((resolve) => stopping.addEventListener('abort', resolve))

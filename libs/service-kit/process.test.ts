@@ -205,6 +205,12 @@ describe('a bug that nobody catches ends the process with 1 and a fatal line', (
   })
 })
 
+test('a schema that cannot be compiled ends the process, though nobody has called its route', async () => {
+  const { code, lines } = await start({ BREAK_SCHEMA: 'true' }).closed
+  expect(code).toBe(1)
+  expect(lines.at(-1)).toMatchObject({ level: 'fatal', err: { message: expect.stringContaining('schema is invalid') } })
+})
+
 function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0)

@@ -104,7 +104,7 @@ async function start<Schema extends TObject>(
     onSuperseded: () => stop('superseded'),
   })
   const loops = startLoops(app.loops ?? [], log)
-  if (process.connected) process.send?.({ type: 'listening', service: name, instanceId, ...ports })
+  tellParent({ type: 'listening', service: name, instanceId, ...ports })
   log.info({ ...ports, startedInMs: Math.round(performance.now()) }, 'started')
   void metrics.load()
 
@@ -129,6 +129,11 @@ function closeConnectionsWhile(server: App['server'], stopping: AbortSignal) {
     if (stopping.aborted) reply.header('connection', 'close')
     done(null, payload)
   })
+}
+
+/** To whoever started us with a channel. That it is gone by now is heard of as 'disconnect', so the failure to send is none. */
+function tellParent(message: object) {
+  if (process.connected) process.send?.(message, undefined, {}, () => {})
 }
 
 /** SIGTERM, SIGINT, a parent that is gone, or a call of what it returns: stop in order. A second reason: at once. */
