@@ -1,0 +1,240 @@
+import { type TestRedis, type Topology, testRedis } from '@shop/test-kit/redis'
+import { describe, expect, test } from 'vitest'
+import { partitionOf } from './stream.ts'
+import { ack, eventually, gate, minIdleMs, setUp } from './topic.fixture.ts'
+
+describe.each<Topology>(['standalone', 'cluster'])('a topic, %s', async (topology) => {
+  const servers: TestRedis<Topology> = await testRedis({ topology })
+
+  describe('publishing', () => {
+    test('the same event id is appended once and answers the same id', async () => {
+      const { publish, topic, redis, keys, partition } = setUp(servers)
+      const ids = await Promise.all(Array.from({ length: 10 }, () => publish({ id: 'same' })))
+      expect(new Set(ids).size).toBe(1)
+      expect((await topic.stats('group')).lengthCount).toBe(1)
+
+      // Negative control: a bare XADD that is repeated because its answer was lost is there twice.
+      const stream = keys.stream.key(partition)
+      await redis.xadd(stream, '*', 'id', 'same')
+      await redis.xadd(stream, '*', 'id', 'same')
+      expect(await redis.xlen(stream)).toBe(3)
+    })
+
+    test('all events of a key go to one partition, and keys are spread evenly', async () => {
+      const counts = [0, 0, 0, 0]
+      for (let i = 0; i < 4000; i++) {
+        const partition = partitionOf(crypto.randomUUID(), 4)
+        counts[partition] = (counts[partition] ?? 0) + 1
+      }
+      expect(Math.min(...counts)).toBeGreaterThan(850)
+      expect(partitionOf('a key', 4)).toBe(partitionOf('a key', 4))
+    })
+
+    test('the fuse drops the oldest entries and says so', async () => {
+      const { publish, topic, dropped } = setUp(servers, { maxLengthCount: 100 })
+      await Promise.all(Array.from({ length: 300 }, () => publish()))
+      const { lengthCount } = await topic.stats('group')
+      expect(lengthCount).toBeLessThan(300)
+      expect(dropped.reduce((sum, count) => sum + count, 0)).toBe(300 - lengthCount)
+    })
+  })
+
+  describe('reading', () => {
+    test('a new group gets what was published before it existed, in order, and nothing twice', async () => {
+      const { publish, consume, topic } = setUp(servers)
+      for (let i = 0; i < 20; i++) await publish({ key: `key-${i % 5}` })
+      const { seen, stop } = consume('a', ack)
+      await eventually(() => seen.length).toBe(20)
+      for (let i = 0; i < 5; i++) {
+        const numbers = seen.filter(({ key }) => key === `key-${i}`).map(({ body }) => Number(body))
+        expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+      }
+      expect(seen.every(({ deliveryCount }) => deliveryCount === 1)).toBe(true)
+      await stop()
+      expect(await topic.stats('group')).toMatchObject({ lagCount: 0, pendingCount: 0, oldestAgeMs: 0 })
+    })
+
+    test('every group gets every event', async () => {
+      const { publish, consume } = setUp(servers)
+      await publish()
+      const [one, two] = [consume('a', ack, { group: 'one' }), consume('a', ack, { group: 'two' })]
+      await eventually(() => [one.seen.length, two.seen.length]).toEqual([1, 1])
+    })
+
+    test('many workers over one iterator get each message once', async () => {
+      const { publish, consume } = setUp(servers)
+      const { seen } = consume('a', ack, { concurrency: 8 })
+      await Promise.all(Array.from({ length: 200 }, (_, i) => publish({ key: `key-${i}` })))
+      await eventually(() => seen.length).toBe(200)
+      expect(new Set(seen.map(({ eventId }) => eventId)).size).toBe(200)
+    })
+
+    test('stopping ends the loop after the message in hand, which may still be acked, and leaves no connection', async () => {
+      const { publish, consume, topic, raw, service } = setUp(servers)
+      const handling = gate()
+      const { seen, stop, done } = consume('a', async (message) => {
+        await handling.passed
+        expect(await message.ack()).toBe(true)
+      })
+      await publish()
+      await publish()
+      await eventually(() => seen.length).toBe(1)
+      const stopped = stop()
+      handling.open()
+      await Promise.all([stopped, done])
+      expect(seen.length).toBe(1)
+      expect(await topic.stats('group')).toMatchObject({ lagCount: 1, pendingCount: 0 })
+      if (topology === 'standalone') {
+        await eventually(async () => String(await raw.call('CLIENT', 'LIST'))).not.toContain(`${service}-blocking`)
+      }
+    })
+
+    test('a loop that is left with a message in hand gets it again at once when it starts anew', async () => {
+      const { publish, consume } = setUp(servers)
+      const first = consume('a', () => Promise.reject(new Error('broken')))
+      await publish()
+      await expect(first.done).rejects.toThrow('broken')
+      const second = consume('a', ack)
+      await eventually(() => second.seen.map(({ deliveryCount }) => deliveryCount)).toEqual([2])
+    })
+
+    test('a key of another type ends the loop with the error', async () => {
+      const { consume, redis, keys } = setUp(servers)
+      await redis.set(keys.stream.key(0), 'not a stream', 'PX', 60_000)
+      await expect(consume('a', ack).done).rejects.toThrow('WRONGTYPE')
+    })
+  })
+
+  describe.each([1, 4])('ownership, concurrency %d', (concurrency) => {
+    test('a handler that takes five times the silence that counts runs once', async () => {
+      const { publish, consume } = setUp(servers)
+      const handling = gate()
+      setTimeout(handling.open, 5 * minIdleMs)
+      const first = consume(
+        'a',
+        async (message) => {
+          await handling.passed
+          expect(await message.ack()).toBe(true)
+        },
+        { concurrency },
+      )
+      await publish()
+      await eventually(() => first.seen.length).toBe(1)
+      const second = consume('b', ack, { concurrency })
+      await handling.passed
+      await first.stop()
+      expect(second.seen).toEqual([])
+    })
+
+    test('what a silent consumer left is taken over', async () => {
+      const { publish, consume, redis, keys, partition } = setUp(servers)
+      await publish()
+      const stream = keys.stream.key(partition)
+      await redis.xgroup('CREATE', stream, 'group', '0')
+      // It read, and was never heard of again: the negative control to the handler that is kept alive.
+      await redis.xreadgroup('GROUP', 'group', 'dead', 'STREAMS', stream, '>')
+      const { seen } = consume('b', ack, { concurrency })
+      await eventually(() => seen.map(({ body, deliveryCount }) => [body, deliveryCount])).toEqual([['1', 2]])
+    })
+
+    test('the ack of a stale owner does not count', async () => {
+      const { publish, consume, redis, keys, partition } = setUp(servers)
+      const handling = gate()
+      const acks: boolean[] = []
+      const { seen, facts } = consume(
+        'a',
+        async (message) => {
+          await handling.passed
+          acks.push(await message.ack())
+        },
+        { concurrency },
+      )
+      const id = await publish()
+      await eventually(() => seen.length).toBe(1)
+      const stream = keys.stream.key(partition)
+      await redis.call('XCLAIM', stream, 'group', 'other', 0, id)
+      await eventually(() => facts.map(({ fact }) => fact)).toContain('ownership-lost')
+      handling.open()
+      await eventually(() => acks[0]).toBe(false)
+      if (concurrency === 1) return // the reader of the partition takes it back at once
+      const [pending] = (await redis.xpending(stream, 'group', id, id, 1)) as [string, string][]
+      expect(pending?.[1]).toBe('other')
+
+      // Negative control: the bare command takes it from whoever has it.
+      expect(await redis.xack(stream, 'group', id)).toBe(1)
+    })
+
+    test('a handler that never returns is given up on, and its late ack does not count', async () => {
+      const { publish, consume } = setUp(servers)
+      const handling = gate()
+      const acks: boolean[] = []
+      const { seen } = consume(
+        'a',
+        async (message) => {
+          if (message.deliveryCount === 1) await handling.passed
+          acks.push(await message.ack())
+        },
+        { concurrency, maxHoldMs: 200 },
+      )
+      await publish()
+      await eventually(() => seen.length).toBe(1)
+      // One worker hangs; in ordered mode another one has to ask.
+      const helper = concurrency === 1 ? consume('b', async (message) => acks.push(await message.ack())) : undefined
+      if (helper) await eventually(() => helper.seen.length).toBe(1)
+      else await eventually(() => seen.length).toBe(2)
+      handling.open()
+      await eventually(() => acks.toSorted()).toEqual([false, true])
+    })
+  })
+
+  describe('order', () => {
+    test('consumers share the partitions, and a key stays in order when they come and go', async () => {
+      const { publish, consume } = setUp(servers, { partitions: 4 })
+      const handled: [key: string, number: number, consumer: string][] = []
+      const handler = (name: string) => async (message: { key: string; body: string; ack(): Promise<boolean> }) => {
+        if (await message.ack()) handled.push([message.key, Number(message.body), name])
+      }
+      const publishSome = async () => {
+        for (let i = 0; i < 60; i++) await publish({ key: `key-${i % 12}` })
+      }
+      const first = consume('a', handler('a'))
+      await publishSome()
+      await eventually(() => handled.length).toBe(60)
+      consume('b', handler('b'))
+      consume('c', handler('c'))
+      await eventually(async () => {
+        await publishSome()
+        return new Set(handled.slice(-60).map(([, , consumer]) => consumer)).size
+      }).toBe(3)
+      await first.stop()
+      await publishSome()
+      await eventually(() => handled.slice(-60).filter(([, , consumer]) => consumer !== 'a').length).toBe(60)
+      for (let i = 0; i < 12; i++) {
+        const numbers = handled.filter(([key]) => key === `key-${i}`).map(([, number]) => number)
+        expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
+        expect(new Set(numbers).size).toBe(numbers.length)
+      }
+    })
+
+    test('a message that fails holds its partition until it succeeds', async () => {
+      const { publish, consume } = setUp(servers)
+      const { bodies } = consume('a', (message) =>
+        message.body === '2' && message.deliveryCount < 3 ? message.fail(new Error('not yet')) : message.ack(),
+      )
+      for (let i = 0; i < 3; i++) await publish()
+      await eventually(bodies).toEqual(['1', '2', '2', '2', '3'])
+    })
+
+    test('with more than one in hand, a message that fails holds up nobody', async () => {
+      const { publish, consume } = setUp(servers)
+      const { bodies } = consume(
+        'a',
+        (message) => (message.body === '1' && message.deliveryCount === 1 ? message.fail('not yet') : message.ack()),
+        { concurrency: 2, retryBaseMs: 500 },
+      )
+      for (let i = 0; i < 3; i++) await publish()
+      await eventually(() => bodies().length).toBe(4)
+      expect(new Set(bodies().slice(0, 3))).toEqual(new Set(['1', '2', '3']))
+    })
+  })
+})
