@@ -15,8 +15,8 @@ if gen ~= seenGen then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('RENAME', old, new)
+redis.call('ZADD', index, deadline, newHandle) -- before ZREM: an index that runs empty is deleted, and its expiry with it
 redis.call('ZREM', index, oldHandle)
-redis.call('ZADD', index, deadline, newHandle)
 if setCount > 0 then redis.call('HSET', new, unpack(ARGV, 6, 5 + setCount)) end
 if #ARGV > 5 + setCount then redis.call('HDEL', new, unpack(ARGV, 6 + setCount)) end
 redis.call('HINCRBY', new, 'gen', 1)
