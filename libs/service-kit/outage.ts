@@ -27,6 +27,12 @@ const outageCodes = new Set([
   '08004',
   '08006',
   '57014',
+  // Postgres and Prisma under contention: serialization, deadlock, lock timeout, no transaction in time. The same works a moment later.
+  '40001',
+  '40P01',
+  '55P03',
+  'P2028',
+  'P2034',
   // sockets
   'ECONNREFUSED',
   'ECONNRESET',

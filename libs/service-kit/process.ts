@@ -7,17 +7,17 @@
  */
 import type { AddressInfo } from 'node:net'
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Registry } from '@shop/redis-kit/discovery'
 import type { Static, TObject } from 'typebox'
 import { ConfigError, type commonConfig, loadConfig, newInstanceId } from './config.ts'
 import { openInternalPort } from './internal-port.ts'
 import { createLog, flushLog, type Log, maskUrls } from './log.ts'
 import { type Loop, startLoops } from './loop.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { type Registry, register } from './registration.ts'
+import { register } from './registration.ts'
 import type { Server } from './server.ts'
 
 export type { Loop } from './loop.ts'
-export type { Registry } from './registration.ts'
 
 /** What `build` gives back: everything that was made, not yet listening. */
 export interface App {
@@ -90,7 +90,8 @@ async function start<Schema extends TObject>(
   const app = await build(config, { log, name, instanceId, metrics, stopping: stopping.signal })
   const { server } = app
   const { health } = server
-  closeConnectionsWhile(server, stopping.signal)
+  let leaving = false
+  closeConnectionsWhile(server, () => leaving)
   await server.listen({ host, port: PORT, listenTextResolver: (address) => `listening at ${address}` })
   const internal = await openInternalPort({ host, port: INTERNAL_PORT, metrics, health })
   const { port } = server.server.address() as AddressInfo
@@ -109,6 +110,7 @@ async function start<Schema extends TObject>(
   void metrics.load()
 
   return async function stopAll() {
+    leaving = true
     health.stop()
     await registration.leave()
     if (app.registry !== undefined) await elapse(DRAIN_MS)
@@ -123,10 +125,13 @@ async function start<Schema extends TObject>(
   }
 }
 
-/** A keep-alive connection whose request ends after the door was closed would keep the server open: each answer then says that it is the last. */
-function closeConnectionsWhile(server: App['server'], stopping: AbortSignal) {
+/**
+ * Each answer then says that it is the last on its connection. So connections come to rest before the door closes, where closing them
+ * could meet a request on its way; and one whose request ends after that does not keep the server open.
+ */
+function closeConnectionsWhile(server: App['server'], isLeaving: () => boolean) {
   server.addHook('onSend', (_request, reply, payload, done) => {
-    if (stopping.aborted) reply.header('connection', 'close')
+    if (isLeaving()) reply.header('connection', 'close')
     done(null, payload)
   })
 }

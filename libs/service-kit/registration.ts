@@ -3,11 +3,9 @@
  * starts and serves: the registration goes on trying by itself. One whose heartbeats failed for a whole lifetime (others may have given
  * up on it) reports itself unready until they work again; one whose name another process took over stops.
  */
-import type { createRegistry, Instance } from '@shop/redis-kit/discovery'
+import type { Instance, Registry } from '@shop/redis-kit/discovery'
 import type { Health } from './health.ts'
 import type { Log } from './log.ts'
-
-export type Registry = ReturnType<typeof createRegistry>
 
 export interface RegisterOptions {
   registry: Registry | undefined

@@ -1,0 +1,126 @@
+import { startFaultProxy } from '@shop/test-kit/fault-proxy'
+import { testDatabase } from '@shop/test-kit/postgres'
+import { afterAll, afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { createPool, createPrismaAdapter, type DatabaseOptions } from './database.ts'
+import { isDependencyOutage } from './outage.ts'
+import { problemOf } from './problem.ts'
+
+const { url } = await testDatabase()
+const admin = createPool(url, { name: 'admin' })
+const onError = vi.fn()
+
+afterEach(() => onError.mockClear())
+afterAll(() => admin.end())
+
+async function pool(options: Partial<DatabaseOptions> = {}, target = url) {
+  const made = createPool(target, { name: 'database-test', poolMax: 2, onError, ...options })
+  onTestFinished(() => made.end())
+  return made
+}
+
+/** What Prisma would speak through, without a schema of any service. */
+async function adapter(options: Partial<DatabaseOptions> = {}, target = url) {
+  const made = await createPrismaAdapter(target, { name: 'database-test', poolMax: 2, onError, ...options }).connect()
+  onTestFinished(() => made.dispose())
+  return (sql: string) => made.queryRaw({ sql, args: [], argTypes: [] })
+}
+
+const failureOf = (work: Promise<unknown>) =>
+  work.then(
+    () => undefined,
+    (error) => error,
+  )
+const endAll = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'database-test'"
+
+test('a connection says whose it is', async () => {
+  const { rows } = await (await pool()).query("SELECT current_setting('application_name') AS name")
+  expect(rows).toEqual([{ name: 'database-test' }])
+})
+
+describe.each(['pool', 'Prisma'])('through the %s', (way) => {
+  const connect = async (options: Partial<DatabaseOptions> = {}, target = url) => {
+    if (way === 'Prisma') return adapter(options, target)
+    const plain = await pool(options, target)
+    return (sql: string) => plain.query(sql)
+  }
+
+  test('a statement that runs too long is ended by the server, as an outage', async () => {
+    const query = await connect({ statementTimeoutMs: 50 })
+    const error = await failureOf(query('SELECT pg_sleep(10)'))
+    expect(problemOf(error)).toMatchObject({ status: 503, body: { code: 'dependency-unavailable' } })
+    await query('SELECT 1')
+  })
+
+  test('a database that refuses connections is an outage', async () => {
+    const error = await failureOf((await connect({}, 'postgres://app:secret@127.0.0.1:1/app'))('SELECT 1'))
+    expect(isDependencyOutage(error)).toBe(true)
+  })
+
+  test('a database that does not answer is an outage within the time for connecting', async () => {
+    const proxy = await startFaultProxy({ port: Number(new URL(url).port) })
+    onTestFinished(() => proxy.stop())
+    proxy.blackHole()
+    const startedAtMs = performance.now()
+    const error = await failureOf((await connect({ connectTimeoutMs: 200 }, proxy.via(url)))('SELECT 1'))
+    expect(performance.now() - startedAtMs).toBeLessThan(2_000)
+    expect(isDependencyOutage(error)).toBe(true)
+  })
+
+  test('a pool that is empty for too long is an outage', async () => {
+    const query = await connect({ poolMax: 1, connectTimeoutMs: 100 })
+    const slow = query('SELECT 1 FROM pg_sleep(0.5)')
+    const error = await failureOf(query('SELECT 1'))
+    expect(isDependencyOutage(error)).toBe(true)
+    await slow
+  })
+
+  test('connections that the server ends do not end the process, and the next query has a new one', async () => {
+    const query = await connect()
+    await query('SELECT 1')
+    const running = failureOf(query('SELECT pg_sleep(10)'))
+    await expect
+      .poll(
+        async () => (await admin.query("SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(10)'")).rowCount,
+      )
+      .toBe(1)
+    await admin.query(endAll)
+    expect(isDependencyOutage(await running)).toBe(true)
+    await expect.poll(() => query('SELECT 1').then(Boolean, () => false)).toBe(true)
+  })
+
+  test('an idle connection that breaks is told to who listens', async () => {
+    const query = await connect()
+    await query('SELECT 1')
+    await admin.query(endAll)
+    await expect.poll(() => onError.mock.calls.length).toBeGreaterThan(0)
+    await query('SELECT 1')
+  })
+
+  test('a mistake in the question is no outage', async () => {
+    const query = await connect()
+    for (const sql of ['SELECT nonsense', 'SELECT 1/0', "SELECT 'x'::int"]) {
+      const error = await failureOf(query(sql))
+      expect(error).toBeInstanceOf(Error)
+      expect([sql, isDependencyOutage(error)]).toEqual([sql, false])
+    }
+  })
+})
+
+test('a wait for a lock ends', async () => {
+  const [one, two] = [await pool(), await pool({ lockTimeoutMs: 50 })]
+  const holder = await one.connect()
+  await holder.query('BEGIN; SELECT pg_advisory_xact_lock(1)')
+  const error = await failureOf(two.query('BEGIN; SELECT pg_advisory_xact_lock(1)'))
+  await holder.query('ROLLBACK')
+  holder.release()
+  expect(error).toMatchObject({ code: '55P03' })
+  expect(problemOf(error).status).toBe(503)
+})
+
+test('a transaction that its owner forgot is ended by the server', async () => {
+  const forgetful = await (await pool({ idleInTransactionTimeoutMs: 50 })).connect()
+  const ended = new Promise((resolve) => forgetful.once('error', resolve))
+  await forgetful.query('BEGIN')
+  expect(await ended).toMatchObject({ code: '25P03' })
+  forgetful.release(true)
+})
