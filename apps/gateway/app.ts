@@ -18,7 +18,7 @@ import { forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
 
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
-  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, commandTimeoutMs: 1_000 })
   const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId })
   const registry = createRegistry(state, { keys: discoveryKeys() })

@@ -32,7 +32,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
   })
   const pool = createPool(config.DATABASE_URL, { name: `${instanceId}-outbox`, poolMax: relayConnections })
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, commandTimeoutMs: 1_000 })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId })
   const registry = createRegistry(redis, { keys: discoveryKeys() })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'] })

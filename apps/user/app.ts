@@ -22,7 +22,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const prisma = new PrismaClient({
     adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
   })
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, commandTimeoutMs: 1_000 })
   const sessions = createSessions(redis, {
     keys: keys.sessions,
     idleMs: config.SESSION_IDLE_MS,

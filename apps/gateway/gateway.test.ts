@@ -1,0 +1,144 @@
+import { randomUUID } from 'node:crypto'
+import { afterAll, describe, expect, it } from 'vitest'
+import { startGateway } from './gateway.fixture.ts'
+
+const gateway = await startGateway()
+afterAll(gateway.stop)
+
+interface Asked {
+  method: string
+  url: string
+  headers: Record<string, string>
+  body: string
+}
+
+async function ask(path: string, init: RequestInit = {}, url = gateway.url) {
+  const response = await fetch(url + path, { signal: AbortSignal.timeout(10_000), ...init })
+  const text = await response.text()
+  const body = text === '' ? undefined : JSON.parse(text)
+  return { status: response.status, headers: response.headers, body, asked: body as Asked }
+}
+
+async function signedIn() {
+  const userId = randomUUID()
+  const session = await gateway.sessions.create({ userId, fields: { role: 'customer' } })
+  return { userId, session, cookie: `shop_session=${session.id}` }
+}
+
+describe('the gateway passes on', () => {
+  it('method, path with query, body and answer as they are', async () => {
+    const body = '{"quantity": 2}  '
+    const headers = { 'content-type': 'application/json', accept: 'application/json' }
+    const { asked, headers: answered } = await ask('/api/cart/items/TEA-1?x=%20y', { method: 'PUT', body, headers })
+    expect(asked).toMatchObject({ method: 'PUT', url: '/api/cart/items/TEA-1?x=%20y', body })
+    expect(asked.headers).toMatchObject(headers)
+    expect(answered.getSetCookie()).toEqual(['a=1', 'b=2'])
+  })
+
+  it('the identity of the session, and not the session', async () => {
+    const { userId, session, cookie } = await signedIn()
+    const { asked } = await ask('/api/orders', { headers: { cookie: `${cookie}; shop_cart=abc; other=1` } })
+    expect(asked.headers.cookie).toBe('shop_cart=abc')
+    expect(JSON.stringify(asked)).not.toContain(session.id)
+    expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({
+      role: 'customer',
+      userId,
+      session: session.handle,
+    })
+  })
+
+  it('nothing that a client claims about itself', async () => {
+    const forged = {
+      'x-shop-identity': 'x.y.z',
+      'x-forwarded-for': '1.2.3.4',
+      'x-request-id': 'chosen-by-client',
+      forwarded: 'for=1',
+    }
+    const { asked } = await ask('/api/products', { headers: forged })
+    expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({ role: 'guest' })
+    for (const name of ['x-forwarded-for', 'forwarded']) expect(asked.headers[name]).toBeUndefined()
+    expect(asked.headers['x-request-id']).not.toBe('chosen-by-client')
+  })
+
+  it('nobody as a guest once the session has ended', async () => {
+    const { session, cookie } = await signedIn()
+    await gateway.sessions.destroy(session.id)
+    const { asked } = await ask('/api/orders', { headers: { cookie } })
+    expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({ role: 'guest' })
+  })
+})
+
+describe('the gateway refuses', () => {
+  it('changes from pages of other sites, and lets its own and programs pass', async () => {
+    const post = (headers: Record<string, string>) => ask('/api/sessions', { method: 'POST', body: '{}', headers })
+    expect((await post({ origin: 'https://evil.example' })).status).toBe(403)
+    expect((await post({ origin: 'null' })).status).toBe(403)
+    expect((await post({ origin: 'http://localhost:8080' })).status).toBe(200)
+    expect((await post({})).status).toBe(200)
+  })
+
+  it('what services only ask each other, and what is nowhere', async () => {
+    for (const path of ['/api/products/quote?sku=A-1', '/metrics', '/api/none']) {
+      expect((await ask(path)).body).toMatchObject({ status: 404, code: 'route-not-found' })
+    }
+  })
+
+  it('more requests than the limit, with the time to wait, and says on each answer what is left', async () => {
+    const strict = await startGateway({ RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '5' })
+    const answers = []
+    for (let i = 0; i < 8; i++) answers.push(await ask('/api/products', {}, strict.url))
+    const refused = answers.find(({ status }) => status === 429)
+    await strict.stop()
+    expect(answers.slice(0, 5).map(({ status }) => status)).toEqual([200, 200, 200, 200, 200])
+    expect(answers[0]?.headers.get('ratelimit')).toBe('"address";r=4;t=1')
+    expect(answers[0]?.headers.get('ratelimit-policy')).toMatch(/^"address";q=1;w=1/)
+    expect(refused?.body.code).toBe('too-many-requests')
+    expect(Number(refused?.headers.get('retry-after'))).toBeGreaterThanOrEqual(1)
+  })
+})
+
+describe('when an instance dies', () => {
+  it('reads and requests with a key are answered by the other one, and a plain POST is not sent twice', async () => {
+    let received = 0
+    const dying = await startGateway()
+    await dying.addInstance(
+      'order',
+      (request) => {
+        received++
+        request.socket.destroy()
+      },
+      'order-dying',
+    )
+    const place = (headers: Record<string, string>) =>
+      ask('/api/orders', { method: 'POST', body: '{}', headers }, dying.url).then(({ status }) => status)
+    const withKey = await Promise.all(Array.from({ length: 30 }, () => place({ 'idempotency-key': randomUUID() })))
+    expect(withKey).toEqual(Array.from({ length: 30 }, () => 200))
+    const before = received
+    const withoutKey = await Promise.all(Array.from({ length: 30 }, () => place({})))
+    expect(withoutKey.filter((status) => status !== 200)).toHaveLength(received - before)
+    await dying.stop()
+  })
+})
+
+describe('without Redis', () => {
+  it('public pages answer, private ones say 503 and leave the cookie alone, and it is over when Redis is back', async () => {
+    const alone = await startGateway()
+    const { id } = await alone.sessions.create({ userId: randomUUID(), fields: { role: 'customer' } })
+    const headers = { cookie: `shop_session=${id}` }
+    const statuses = async () => {
+      const answers = await Promise.all(
+        ['/api/products', '/api/orders'].map((path) => ask(path, { headers }, alone.url)),
+      )
+      return answers.map(({ status }) => status)
+    }
+    expect(await statuses()).toEqual([200, 200])
+    await alone.state.kill('SIGKILL')
+    expect(await statuses()).toEqual([200, 503])
+    const refused = await ask('/api/orders', { headers }, alone.url)
+    expect(refused.body.code).toBe('sessions-unavailable')
+    expect(refused.headers.get('set-cookie')).toBeNull()
+    await alone.cache.kill('SIGKILL')
+    expect((await ask('/api/products', {}, alone.url)).status).toBe(200)
+    await alone.stop()
+  })
+})

@@ -1,0 +1,110 @@
+/** An order service for tests: a fresh database, a Redis of its own, a catalog that sells at listed prices, and the app as it is in production. */
+import { randomUUID } from 'node:crypto'
+import { createServer as createHttpServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { OrderEvent, StockEvent } from '@shop/contracts/events'
+import type { Identity } from '@shop/contracts/identity'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { createRegistration, createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { createTopic } from '@shop/redis-kit/stream'
+import { loadConfig } from '@shop/service-kit/config'
+import { createPrismaAdapter } from '@shop/service-kit/database'
+import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
+import { createLog } from '@shop/service-kit/log'
+import { createMetrics } from '@shop/service-kit/metrics'
+import type { Server } from '@shop/service-kit/server'
+import { testDatabase } from '@shop/test-kit/postgres'
+import { startRedis } from '@shop/test-kit/redis-server'
+import { buildApp } from './app.ts'
+import { configSchema } from './config.ts'
+import { keys } from './keys.ts'
+import { PrismaClient } from './prisma/client/client.ts'
+
+interface Ask {
+  as?: Identity
+  method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  headers?: Record<string, string>
+  body?: object
+}
+
+export async function startOrder(env: Record<string, string> = {}) {
+  const [database, redisServer, catalog] = await Promise.all([testDatabase('order'), startRedis(), startPriceList()])
+  const redis = connectRedis(redisServer.url, { name: 'test' })
+  await whenReady(redis, 5_000)
+  const registration = createRegistration(createRegistry(redis, { keys: discoveryKeys() }), catalog.instance)
+  await registration.start()
+
+  const identity = generateIdentityKeys()
+  const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
+  const config = loadConfig(configSchema, {
+    DATABASE_URL: database.url,
+    REDIS_STATE_URL: redisServer.url,
+    IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
+    PAYMENT_TIMEOUT_MS: '200',
+    ...env,
+  })
+  const stopping = new AbortController()
+  const app = await buildApp(config, {
+    name: 'order',
+    instanceId: 'order-test',
+    log: createLog({ service: 'order', instanceId: 'order-test', level: 'silent' }),
+    metrics: createMetrics({ service: 'order', instanceId: 'order-test' }),
+    stopping: stopping.signal,
+  })
+  const server = app.server as unknown as Server
+  const prisma = new PrismaClient({ adapter: createPrismaAdapter(database.url, { name: 'test' }) })
+  const stock = createTopic(redis, { keys: keys.catalogStock })
+  const loops = Promise.all((app.loops ?? []).map(({ run }) => run(stopping.signal)))
+
+  return { redis: redisServer, prices: catalog.prices, prisma, ask, told, sayStock, stop }
+
+  function ask(url: string, { as = { role: 'guest' }, method = 'GET', headers = {}, body }: Ask = {}) {
+    const options = { url, method, headers: { 'x-shop-identity': mint(as), ...headers } }
+    return server.inject(body ? { ...options, body } : options)
+  }
+
+  /** The events that were put on the stream about an order, in their order. */
+  async function told(orderId: string): Promise<OrderEvent[]> {
+    const streams = await Promise.all(
+      [0, 1].map((partition) => redis.xrange(keys.orderEvents.stream.key(partition), '-', '+')),
+    )
+    const events = streams
+      .flat()
+      .map(([, fields]) => JSON.parse(fields[fields.indexOf('body') + 1] as string) as OrderEvent)
+    return events.filter((event) => event.data.orderId === orderId)
+  }
+
+  /** Says what the catalog would say. */
+  function sayStock(type: StockEvent['type'], orderId: string, id: string = randomUUID()) {
+    const data = type === 'stock.rejected' ? { orderId, skus: ['TEA-1'] } : { orderId }
+    return stock.publish({ id, key: orderId, type, body: JSON.stringify({ id, type, occurredAtMs: Date.now(), data }) })
+  }
+
+  async function stop() {
+    stopping.abort()
+    await loops
+    await server.close()
+    await app.close()
+    await registration.leave()
+    await Promise.all([prisma.$disconnect(), closeRedis(redis), catalog.stop()])
+    await redisServer.stop()
+  }
+}
+
+/** A catalog as order sees it: a price for each sku, over HTTP, found in the registry. */
+async function startPriceList() {
+  const prices = new Map<string, number>()
+  const server = createHttpServer((request, response) => {
+    const skus = new URL(request.url ?? '', 'http://catalog').searchParams.getAll('sku')
+    const items = skus.flatMap((sku) => {
+      const priceCents = prices.get(sku)
+      return priceCents === undefined ? [] : [{ sku, name: `Name of ${sku}`, priceCents, stockCount: 9 }]
+    })
+    response.setHeader('content-type', 'application/json').end(JSON.stringify({ currency: 'EUR', items }))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const instance = { id: 'catalog-test', service: 'catalog', host: '127.0.0.1', port, startedAtMs: Date.now() }
+  const stop = () => new Promise<unknown>((resolve) => server.close(resolve).closeAllConnections())
+  return { prices, instance, stop }
+}
