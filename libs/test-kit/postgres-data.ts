@@ -23,6 +23,8 @@ export interface PostgresData {
   folder: string
   /** The superuser's password that is in it. */
   password: string
+  /** Is it the template's, which other servers have as well? */
+  isPasswordShared: boolean
   /** Notes that the password in it has been changed. */
   keepPassword(password: string): Promise<void>
   /** Removes folder and password. */
@@ -33,14 +35,12 @@ export interface PostgresData {
 
 /** A fresh copy of the template, in a folder of its own. */
 export async function temporaryData(binaries: PostgresBinaries): Promise<PostgresData> {
-  const template = await findTemplate(binaries)
   const parent = await makeReachable(binaries)
   const folder = join(parent, 'data')
-  // `cp` and not `fs.cp`: as the server's user, so that it owns the copy, and four times as fast for a thousand files
-  await run('cp', ['-R', join(template, 'data'), folder], { ...binaries.user, cwd: '/' })
   return {
     folder,
-    password: (await readFile(join(template, 'password'), 'utf8')).trim(),
+    password: await copyTemplate(binaries, folder),
+    isPasswordShared: true,
     keepPassword: async () => {},
     remove: () => rm(parent, { recursive: true, force: true }),
     disposable: parent,
@@ -51,24 +51,26 @@ export async function temporaryData(binaries: PostgresBinaries): Promise<Postgre
  * The data kept for `dir`, made on first use. `dir` holds the password and, where the server's user can enter it, the
  * data; else the data is where `dir/moved-to` says. Removing `dir` means starting anew.
  */
-export async function lastingData(dir: string, binaries: PostgresBinaries): Promise<PostgresData> {
+export async function lastingData(dir: string, binaries: PostgresBinaries, isDurable: boolean): Promise<PostgresData> {
   const home = resolve(dir)
   await mkdir(home, { recursive: true })
   const parent = await placeData(home, binaries)
   const folder = join(parent, 'data')
   const passwordFile = join(home, 'password')
-  if (!(await exists(folder))) {
-    const password = makePassword()
-    const draft = join(parent, 'data.draft') // an interrupted initdb must not look like data
+  const keepPassword = (password: string) => writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
+  const isNew = !(await exists(folder))
+  if (isNew) {
+    const draft = join(parent, 'data.draft') // an interrupted start must not look like data
     await rm(draft, { recursive: true, force: true })
-    await initialise(binaries, draft, password, { isDurable: true })
-    await writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
+    // A copy of the template is quicker, but only initdb makes sure that everything is on the disk.
+    await keepPassword(isDurable ? await initialise(binaries, draft) : await copyTemplate(binaries, draft))
     await rename(draft, folder)
   }
   return {
     folder,
     password: (await readFile(passwordFile, 'utf8')).trim(),
-    keepPassword: (password) => writeFile(passwordFile, `${password}\n`, { mode: 0o600 }),
+    isPasswordShared: isNew && !isDurable,
+    keepPassword,
     async remove() {
       await rm(parent, { recursive: true, force: true })
       await rm(home, { recursive: true, force: true })
@@ -102,27 +104,29 @@ async function nameByPs(pid: string): Promise<string | undefined> {
   )
 }
 
-async function initialise(
-  { initdb, user }: PostgresBinaries,
-  folder: string,
-  password: string,
-  { isDurable }: { isDurable: boolean },
-): Promise<void> {
+/** Resolves to the superuser's password. */
+async function initialise({ initdb, user }: PostgresBinaries, folder: string, args: string[] = []): Promise<string> {
+  const password = makePassword()
   const passwordFile = `${folder}.password`
   await writeFile(passwordFile, password, { mode: 0o600 })
   if (user.uid !== undefined) await chown(passwordFile, user.uid, user.gid ?? user.uid)
   // The built-in locale: the same sort order on every machine, whatever locales are installed there.
   const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
   const access = [`--username=${SUPERUSER}`, '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
-  const speed = isDurable ? [] : ['--no-sync']
   try {
-    await run(initdb, [`--pgdata=${folder}`, '--no-instructions', ...locale, ...access, ...speed], {
-      ...user,
-      cwd: '/',
-    })
+    await run(initdb, [`--pgdata=${folder}`, '--no-instructions', ...locale, ...access, ...args], { ...user, cwd: '/' })
   } finally {
     await rm(passwordFile, { force: true })
   }
+  return password
+}
+
+/** Resolves to the superuser's password, which every copy shares until the server has given itself another. */
+async function copyTemplate(binaries: PostgresBinaries, folder: string): Promise<string> {
+  const template = await findTemplate(binaries)
+  // `cp` and not `fs.cp`: as the server's user, so that it owns the copy, and four times as fast for a thousand files
+  await run('cp', ['-R', join(template, 'data'), folder], { ...binaries.user, cwd: '/' })
+  return (await readFile(join(template, 'password'), 'utf8')).trim()
 }
 
 /** Made once per version of Postgres. Its password is readable for us only. */
@@ -131,8 +135,7 @@ async function findTemplate(binaries: PostgresBinaries): Promise<string> {
   if (!(await exists(target))) {
     await mkdir(CACHE_FOLDER, { recursive: true })
     const draft = await makeReachable(binaries, `${target}-draft-`)
-    const password = makePassword()
-    await initialise(binaries, join(draft, 'data'), password, { isDurable: false })
+    const password = await initialise(binaries, join(draft, 'data'), ['--no-sync'])
     await writeFile(join(draft, 'password'), password, { mode: 0o600 })
     await giveTo(draft, process.getuid?.(), process.getgid?.())
     await rename(draft, target).catch(() => rm(draft, { recursive: true })) // somebody else was first

