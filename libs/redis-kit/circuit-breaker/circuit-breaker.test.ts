@@ -1,7 +1,7 @@
 import CircuitBreaker from 'opossum'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Breaker, type BreakerChange, BreakerOpen, BreakerTimeout, createBreaker } from './circuit-breaker.ts'
-import { type Outcome, ReferenceModel } from './reference-model.ts'
+import { createReferenceModel, type Outcome } from './reference-model.ts'
 
 class Down extends Error {}
 class Refused extends Error {}
@@ -283,14 +283,15 @@ type Seen = Record<'closed' | 'open' | 'half-open' | 'timedOut', number>
 /** One random history over the breaker and the model side by side; what first differs, or nothing. */
 async function differenceFromModel(breaker: Breaker, seed: number, seen?: Seen) {
   const random = mulberry32(seed)
-  const model = new ReferenceModel(policy, performance.now())
+  const model = createReferenceModel(policy, performance.now())
   const running = new Map<number, { settle: (outcome: Outcome) => void; ended: Promise<string> }>()
   const sickness = () => 0.15 + 0.7 * Number(Math.floor(performance.now() / 9_000) % 2)
   for (let step = 0; step < 300; step++) {
     const dice = random()
     if (dice < 0.55) {
       const call = startCall(breaker)
-      if (model.start(step) !== call.started()) return `step ${step}: ${model.state} lets through or refuses otherwise`
+      if (model.start(step) !== call.started())
+        return `step ${step}: ${model.state()} lets through or refuses otherwise`
       if (call.started()) running.set(step, call)
     } else if (dice < 0.85 && running.size > 0) {
       const id = [...running.keys()][Math.floor(random() * running.size)] ?? -1
@@ -303,15 +304,14 @@ async function differenceFromModel(breaker: Breaker, seed: number, seen?: Seen) 
     } else {
       const forMs = Math.floor(random() * 250)
       await vi.advanceTimersByTimeAsync(forMs)
-      model.advance(performance.now())
-      for (const id of model.timedOut.splice(0)) {
+      for (const id of model.advance(performance.now())) {
         if ((await running.get(id)?.ended) !== 'timed out') return `step ${step}: call ${id} should have timed out`
         if (seen) seen.timedOut++
         running.delete(id)
       }
     }
-    if (model.state !== breaker.state()) return `step ${step}: ${breaker.state()} instead of ${model.state}`
-    if (seen) seen[model.state]++
+    if (model.state() !== breaker.state()) return `step ${step}: ${breaker.state()} instead of ${model.state()}`
+    if (seen) seen[model.state()]++
   }
   return undefined
 }

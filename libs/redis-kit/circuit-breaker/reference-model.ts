@@ -10,6 +10,7 @@ export interface ModelPolicy {
   failureRatio: number
   openMs: number
   probes: number
+  /** Of calls and of probes. */
   timeoutMs: number
 }
 
@@ -17,93 +18,87 @@ export type Outcome = 'succeeded' | 'failed' | 'harmless' | 'cancelled'
 
 interface Call {
   id: number
-  period: number
-  probe: boolean
+  /** The phase it began in: the outcome counts for no other. */
+  phase: number
+  isProbe: boolean
   deadlineMs: number
 }
 
-interface Sample {
-  bucket: number
-  what: 'fire' | 'failure'
-}
+const BUCKET_COUNT = 10
 
-export class ReferenceModel {
-  state: BreakerState = 'closed'
-  timedOut: number[] = []
-  private policy: ModelPolicy
-  private nowMs: number
-  private sinceMs: number
-  private period = 0
-  private samples: Sample[] = []
-  private succeededCount = 0
-  private calls = new Map<number, Call>()
-
-  constructor(policy: ModelPolicy, nowMs: number) {
-    this.policy = policy
-    this.nowMs = nowMs
-    this.sinceMs = nowMs
-  }
+export function createReferenceModel(policy: ModelPolicy, startMs: number) {
+  const calls = new Map<number, Call>()
+  const timedOut: number[] = []
+  let state: BreakerState = 'closed'
+  let nowMs = startMs
+  let phase = 0
+  let phaseStartMs = startMs
+  let samples: { bucket: number; isFailure: boolean }[] = []
+  let succeededCount = 0
+  return { state: () => state, start, finish, advance }
 
   /** Is this call let through? */
-  start(id: number): boolean {
-    if (this.state === 'open') return false
-    const probe = this.state === 'half-open'
-    if (probe && this.runningProbes() + this.succeededCount >= this.policy.probes) return false
-    if (!probe) this.samples.push({ bucket: this.bucket(), what: 'fire' })
-    this.calls.set(id, { id, period: this.period, probe, deadlineMs: this.nowMs + this.policy.timeoutMs })
+  function start(id: number): boolean {
+    if (state === 'open') return false
+    const isProbe = state === 'half-open'
+    if (isProbe && runningProbeCount() + succeededCount >= policy.probes) return false
+    if (!isProbe) samples.push({ bucket: bucketNow(), isFailure: false })
+    calls.set(id, { id, phase, isProbe, deadlineMs: nowMs + policy.timeoutMs })
     return true
   }
 
-  finish(id: number, outcome: Outcome) {
-    const call = this.calls.get(id)
-    this.calls.delete(id)
-    if (!call || call.period !== this.period) return
-    if (call.probe) this.judgeProbe(outcome)
-    else if (outcome === 'failed') this.countFailure()
+  function finish(id: number, outcome: Outcome) {
+    const call = calls.get(id)
+    calls.delete(id)
+    if (call?.phase !== phase) return
+    if (call.isProbe) judgeProbe(outcome)
+    else if (outcome === 'failed') countFailure()
   }
 
-  advance(toMs: number) {
+  /** Lets time pass. The ids of the calls that timed out meanwhile. */
+  function advance(toMs: number): number[] {
     for (;;) {
-      const next = [...this.calls.values()].sort((a, b) => a.deadlineMs - b.deadlineMs || a.id - b.id)[0]
-      const opensAtMs = this.state === 'open' ? this.sinceMs + this.policy.openMs : Number.POSITIVE_INFINITY
+      const next = [...calls.values()].sort((a, b) => a.deadlineMs - b.deadlineMs || a.id - b.id)[0]
+      const opensAtMs = state === 'open' ? phaseStartMs + policy.openMs : Number.POSITIVE_INFINITY
       const atMs = Math.min(next?.deadlineMs ?? Number.POSITIVE_INFINITY, opensAtMs)
       if (atMs > toMs) break
-      this.nowMs = atMs
-      if (atMs === opensAtMs) this.become('half-open')
+      nowMs = atMs
+      if (atMs === opensAtMs) become('half-open')
       else if (next) {
-        this.timedOut.push(next.id)
-        this.finish(next.id, 'failed')
+        timedOut.push(next.id)
+        finish(next.id, 'failed')
       }
     }
-    this.nowMs = toMs
+    nowMs = toMs
+    return timedOut.splice(0)
   }
 
-  private countFailure() {
-    this.samples.push({ bucket: this.bucket(), what: 'failure' })
-    const live = this.samples.filter((sample) => sample.bucket > this.bucket() - 10)
-    const fires = live.filter((sample) => sample.what === 'fire').length
-    const failures = live.length - fires
-    if (fires >= this.policy.minimumCount && failures / fires >= this.policy.failureRatio) this.become('open')
+  function countFailure() {
+    samples.push({ bucket: bucketNow(), isFailure: true })
+    const live = samples.filter(({ bucket }) => bucket > bucketNow() - BUCKET_COUNT)
+    const failureCount = live.filter(({ isFailure }) => isFailure).length
+    const callCount = live.length - failureCount
+    if (callCount >= policy.minimumCount && failureCount / callCount >= policy.failureRatio) become('open')
   }
 
-  private judgeProbe(outcome: Outcome) {
-    if (outcome === 'failed') this.become('open')
-    else if (outcome !== 'cancelled' && ++this.succeededCount === this.policy.probes) this.become('closed')
+  function judgeProbe(outcome: Outcome) {
+    if (outcome === 'failed') become('open')
+    else if (outcome !== 'cancelled' && ++succeededCount === policy.probes) become('closed')
   }
 
-  private become(state: BreakerState) {
-    this.state = state
-    this.period++
-    this.sinceMs = this.nowMs
-    this.samples = []
-    this.succeededCount = 0
+  function become(next: BreakerState) {
+    state = next
+    phase++
+    phaseStartMs = nowMs
+    samples = []
+    succeededCount = 0
   }
 
-  private bucket() {
-    return Math.floor((this.nowMs - this.sinceMs) / (this.policy.windowMs / 10))
+  function bucketNow() {
+    return Math.floor((nowMs - phaseStartMs) / (policy.windowMs / BUCKET_COUNT))
   }
 
-  private runningProbes() {
-    return [...this.calls.values()].filter((call) => call.probe && call.period === this.period).length
+  function runningProbeCount() {
+    return [...calls.values()].filter((call) => call.isProbe && call.phase === phase).length
   }
 }

@@ -18,7 +18,7 @@ elseif incarnation < storedIncarnation then
 end
 
 -- Starts at the time, not at 1: after a loss of data it cannot repeat a number that somebody remembers.
-redis.call('SET', rev, nowMs, 'NX')
+redis.call('SET', rev, string.format('%.0f', nowUs), 'NX')
 local function tell(what, body)
   local change = string.format('%.0f', redis.call('INCR', rev))
   redis.call('PUBLISH', channel, change .. ' ' .. what .. ' ' .. body)

@@ -98,7 +98,7 @@ export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['share
 
 const beatScript = script<[accepted: 0 | 1, incarnation: number, rev: number]>(new URL('./beat.lua', import.meta.url))
 const leaveScript = script<0 | 1>(new URL('./leave.lua', import.meta.url), { effect: 'idempotent' })
-const listScript = script<[rev: number, nowMs: number, changed: 0 | 1, ...records: string[]]>(
+const listScript = script<[rev: number, nowMs: number, changed: 0 | 1, ...values: string[]]>(
   new URL('./list.lua', import.meta.url),
   { effect: 'read' },
 )
@@ -135,7 +135,8 @@ export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOp
   }
 }
 
-function toListing([rev, nowMs, , ...records]: [number, number, 0 | 1, ...string[]]): Listing {
+function toListing([rev, nowMs, , ...values]: [number, number, 0 | 1, ...string[]]): Listing {
+  const records = values.map((value) => value.slice(value.indexOf(' ') + 1))
   return { rev, nowMs, instances: records.map(decodeRecord).filter((instance) => instance !== undefined) }
 }
 

@@ -54,7 +54,7 @@ export interface Endpoint {
 const LEAST_LATENCY_MS = 0.05
 const LEAST_SHARE = 0.1
 /** A failure counts as an answer this many times slower than usual. */
-const FAILURE_FACTOR = 10
+const FAILURE_FACTOR = 5
 
 export function createEndpoint(instance: Instance, latencyMs: number, nowMs: number, newSinceMs: number): Endpoint {
   return {

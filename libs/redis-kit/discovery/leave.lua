@@ -10,7 +10,8 @@ if not stored or tonumber(string.match(stored, '^%d+')) > incarnation then retur
 
 redis.call('ZREM', expiry, id)
 redis.call('HDEL', records, id)
-redis.call('SET', rev, redis.call('TIME')[1] .. '000', 'NX')
+local time = redis.call('TIME')
+redis.call('SET', rev, string.format('%.0f', time[1] * 1000000 + time[2]), 'NX')
 local change = string.format('%.0f', redis.call('INCR', rev))
 redis.call('PEXPIRE', rev, ttlMs * 10)
 redis.call('PUBLISH', channel, change .. ' left ' .. id)
