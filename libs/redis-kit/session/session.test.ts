@@ -431,7 +431,7 @@ describe.each(['standalone', 'cluster'] as const)('sessions on Redis, %s', async
       const index = keys.index.key(tagOfUser('ada'))
       await plain.zadd(index, String((await serverTimeMs(plain)) - 1), 'long gone')
       const { handle } = await signIn()
-      expect(await plain.zrange(index, 0, -1)).toEqual([handle])
+      expect(await plain.zrange(index, '0', '-1')).toEqual([handle])
     })
 
     test('users that happen to share a tag do not see each other', async () => {
