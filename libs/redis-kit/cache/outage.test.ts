@@ -1,0 +1,244 @@
+/** What a cache does when Redis, or the line on which it hears invalidations, is slow, silent or gone. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
+import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { BreakerOpen, createBreaker } from '../circuit-breaker/circuit-breaker.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
+import { isRedisOutage } from '../errors.ts'
+import { type CacheEvent, type CacheOptions, cacheKeys, createCache, LoaderOverloaded } from './cache.ts'
+import { createSource, type Row } from './fixtures/source.ts'
+
+const HOUR_MS = 3_600_000
+const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 15_000, interval: 5 })
+
+let server: RedisServer
+let proxy: FaultProxy
+let testCount = 0
+
+beforeAll(async () => {
+  server = await startRedis()
+  proxy = await startFaultProxy({ port: server.port })
+})
+afterAll(async () => {
+  await proxy.stop()
+  await server.stop()
+})
+beforeEach(async () => {
+  await proxy.heal()
+  testCount++
+})
+
+/** A cache whose connection goes by way of the proxy. Its own deadline of a command is out of the picture: 10 s. */
+async function setUp(options: Partial<CacheOptions<Row>> = {}, url = proxy.url) {
+  const redis = connectRedis(url, { name: 'cache-outage', commandTimeoutMs: 10_000 })
+  await whenReady(redis, 10_000)
+  const events: CacheEvent[] = []
+  const errors: unknown[] = []
+  const build = (by: Redis, more: Partial<CacheOptions<Row>> = {}) => {
+    const cache = createCache<Row>(by, {
+      keys: cacheKeys(`outage${testCount}`, 'row'),
+      ttlMs: HOUR_MS,
+      deadlineMs: 100,
+      onEvent(event, detail) {
+        events.push(event)
+        if (detail?.error) errors.push(detail.error)
+      },
+      ...options,
+      ...more,
+    })
+    onTestFinished(() => cache.close())
+    return cache
+  }
+  onTestFinished(() => closeRedis(redis))
+  return { redis, events, errors, build, cache: build(redis), source: createSource() }
+}
+
+async function connectDirectly(): Promise<Redis> {
+  const redis = connectRedis(server.url, { name: 'cache-writer', commandTimeoutMs: 10_000 })
+  onTestFinished(() => closeRedis(redis))
+  await whenReady(redis, 10_000)
+  return redis
+}
+
+describe('without Redis', () => {
+  test.each([
+    ['is gone', () => proxy.refuse()],
+    ['says nothing', () => proxy.blackHole()],
+    ['is slow', () => proxy.delay(5_000)],
+  ])('when it %s, reads are answered by the source, long before a command gives up', async (_, fault) => {
+    const { cache, source } = await setUp()
+    source.write('a')
+    await cache.get('a', source.loader('a'))
+    await fault()
+    const before = performance.now()
+    expect(await cache.get('a', source.loader('a'))).toEqual({ value: { id: 'a', version: 1 }, source: 'bypass' })
+    expect(performance.now() - before).toBeLessThan(5_000)
+  })
+
+  test('the source is asked by a bounded number at once, and what does not fit into the queue is refused', async () => {
+    const { cache, source } = await setUp({ maxLoadCount: 4, maxQueuedCount: 10 })
+    await proxy.refuse()
+    const release = source.hold()
+    const reads = Array.from({ length: 30 }, (_, n) => cache.get(`id-${n}`, source.loader(`id-${n}`)))
+    const settled = Promise.allSettled(reads)
+    await until(() => expect(cache.stats()).toEqual({ runningCount: 4, queuedCount: 10 }))
+    await Promise.race(reads.map((read) => read.catch((error) => expect(error).toBeInstanceOf(LoaderOverloaded))))
+    release()
+    const refused = (await settled).filter(({ status }) => status === 'rejected')
+    expect(refused).toHaveLength(16)
+    expect(source.counts.maxRunning).toBe(4)
+    expect(cache.stats()).toEqual({ runningCount: 0, queuedCount: 0 })
+  })
+
+  test('reads of one id still share one load', async () => {
+    const { cache, source } = await setUp()
+    await proxy.refuse()
+    await Promise.all(Array.from({ length: 100 }, () => cache.get('a', source.loader('a'))))
+    expect(source.counts.loads).toBe(1)
+  })
+
+  test('after some failures nobody asks it any more, and when it is back it is used again by itself', async () => {
+    const breaker = createBreaker({ name: 'cache', isFailure: isRedisOutage, minimumCount: 5, openMs: 300 })
+    onTestFinished(() => breaker.close())
+    const { cache, errors, source } = await setUp({ breaker, deadlineMs: 20 })
+    source.write('a')
+    proxy.blackHole()
+    await until(async () => {
+      await cache.get('a', source.loader('a'))
+      expect(errors.at(-1)).toBeInstanceOf(BreakerOpen)
+    })
+    expect(breaker.state()).toBe('open')
+    await proxy.heal()
+    await until(async () => expect((await cache.get('a', source.loader('a'))).source).toBe('hit'))
+  })
+
+  test('an invalidation says that it did not happen', async () => {
+    const { cache } = await setUp()
+    await proxy.refuse()
+    const error = await cache.invalidate('a').catch((thrown) => thrown)
+    expect(isRedisOutage(error)).toBe(true)
+  })
+
+  test('a write through it is written to the source, and says that the cache could not be told', async () => {
+    const { cache, source } = await setUp()
+    await proxy.refuse()
+    expect(await cache.put('a', async () => source.write('a'))).toEqual({
+      value: { id: 'a', version: 1 },
+      outcome: 'unreachable',
+    })
+  })
+
+  test('a load whose lease was granted and never heard of keeps nobody waiting', async () => {
+    const { cache, source } = await setUp({ leaseMs: 30_000, deadlineMs: 5_000 })
+    source.write('a')
+    const sprung = proxy.cutAfterNextRequest('evalsha')
+    const first = cache.get('a', source.loader('a'))
+    await sprung
+    await first
+    const direct = await connectDirectly()
+    const other = createCache<Row>(direct, { keys: cacheKeys(`outage${testCount}`, 'row'), ttlMs: HOUR_MS })
+    onTestFinished(() => other.close())
+    expect((await other.get('a', source.loader('a'))).value?.version).toBe(1)
+  })
+
+  test('whoever waits for another process goes to the source when the wait gets too long', async () => {
+    const { build, cache, events, source } = await setUp({ leaseMs: 30_000, waitMs: 200 })
+    source.write('a')
+    const release = source.hold()
+    const holder = cache.get('a', source.loader('a'))
+    await until(() => expect(source.counts.running).toBe(1))
+    const waiting = build(await connectDirectly()).get('a', source.loader('a'))
+    await until(() => expect(events).toContain('wait-timeout'))
+    release()
+    expect((await waiting).source).toBe('bypass')
+    expect((await holder).source).toBe('miss')
+  })
+})
+
+test('a server that was killed is missed by nobody, and used again after its restart', {
+  timeout: 60_000,
+}, async () => {
+  const own = await startRedis()
+  onTestFinished(() => own.stop())
+  const { cache, source } = await setUp({ maxLoadCount: 8 }, own.url)
+  for (let n = 0; n < 100; n++) source.write(`id-${n}`)
+  const readAll = () =>
+    Promise.all(Array.from({ length: 100 }, (_, n) => cache.get(`id-${n}`, source.loader(`id-${n}`))))
+  await readAll()
+  const reading = Promise.all([readAll(), readAll()])
+  await own.kill('SIGKILL')
+  for (const { value } of (await reading).flat()) expect(value?.version).toBe(1)
+  for (const answer of await readAll()) expect(answer).toMatchObject({ value: { version: 1 }, source: 'bypass' })
+  expect(source.counts.maxRunning).toBeLessThanOrEqual(8)
+  await own.restart()
+  await until(async () => expect((await cache.get('id-1', source.loader('id-1'))).source).toBe('hit'))
+})
+
+describe('copies in memory', () => {
+  /** The cache reads Redis directly and hears invalidations by way of the proxy; the writer is another process. */
+  async function setUpCopies(wrap = (subscriber: Subscriber) => subscriber) {
+    const subscriber = connectSubscriber(proxy.url, { name: 'cache-subscriber', commandTimeoutMs: 10_000 })
+    onTestFinished(() => subscriber.close())
+    const { build, cache: writer, ...rest } = await setUp({}, server.url)
+    const { source } = rest
+    const cache = build(await connectDirectly(), { local: { subscriber: wrap(subscriber) } })
+    const read = () => cache.get('a', source.loader('a'))
+    const write = async () => {
+      source.write('a')
+      await writer.invalidate('a')
+    }
+    source.write('a')
+    await until(async () => expect((await read()).source).toBe('hit-local'))
+    return { ...rest, subscriber, read, write }
+  }
+
+  test('are dropped when another process invalidates', async () => {
+    const { read, write } = await setUpCopies()
+    await write()
+    await until(async () => expect((await read()).value?.version).toBe(2))
+    await until(async () => expect((await read()).source).toBe('hit-local'))
+  })
+
+  test('are not served 100 ms after the line was cut, and are used again once it is back', async () => {
+    const { read, write } = await setUpCopies()
+    await proxy.refuse()
+    await write()
+    await sleep(100)
+    expect(await read()).toMatchObject({ value: { version: 2 }, source: 'miss' })
+    expect((await read()).source).toBe('hit')
+    await proxy.heal()
+    await until(async () => expect(await read()).toMatchObject({ value: { version: 2 }, source: 'hit-local' }))
+  })
+
+  test('are not served when the line was cut and is back, and the message was lost in between', async () => {
+    const { read, write } = await setUpCopies()
+    await proxy.refuse()
+    await write()
+    await proxy.heal()
+    await sleep(100)
+    expect((await read()).value?.version).toBe(2)
+  })
+
+  test('are not served three seconds after the line fell silent', async () => {
+    const { read, write } = await setUpCopies()
+    proxy.blackHole()
+    await write()
+    await sleep(3_000)
+    expect((await read()).value?.version).toBe(2)
+  })
+
+  test('are served stale by a cache that ignores gaps, so these tests are able to fail', async () => {
+    const deaf = (subscriber: Subscriber): Subscriber => ({
+      ...subscriber,
+      onGap: () => () => {},
+      isHealthy: () => true,
+    })
+    const { read, write } = await setUpCopies(deaf)
+    await proxy.refuse()
+    await write()
+    await proxy.heal()
+    await sleep(100)
+    expect(await read()).toMatchObject({ value: { version: 1 }, source: 'hit-local' })
+  })
+})
