@@ -1,4 +1,4 @@
-/** A catalog for tests: a fresh database, two Redis servers of its own that may be killed, and the app as it is in production. */
+/** A catalog for tests: a fresh database, two Redis servers of its own, and the app as it is in production. */
 
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
 import { createTopic } from '@shop/redis-kit/stream'
@@ -6,7 +6,9 @@ import { loadConfig } from '@shop/service-kit/config'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { createIdentityMinter, generateIdentityKeys, type Identity } from '@shop/service-kit/identity'
 import { createLog } from '@shop/service-kit/log'
+import { startLoops } from '@shop/service-kit/loop'
 import { createMetrics } from '@shop/service-kit/metrics'
+import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { buildApp } from './app.ts'
@@ -14,7 +16,7 @@ import { configSchema } from './config.ts'
 import { keys } from './keys.ts'
 import { PrismaClient } from './prisma/client/client.ts'
 
-export const adminId = '11111111-1111-4111-8111-111111111111'
+const userId = '11111111-1111-4111-8111-111111111111'
 
 interface Ask {
   as?: Identity['role']
@@ -23,17 +25,20 @@ interface Ask {
   body?: object
 }
 
+/** Between the app and each of its servers is a link that a test may break. */
 export async function startCatalog(env: Record<string, string> = {}) {
   const [database, cache, state] = await Promise.all([startDatabase(), startRedis(), startRedis()])
+  const [toPostgres, toCache, toState] = await Promise.all([linkTo(database.url), linkTo(cache.url), linkTo(state.url)])
   const identity = generateIdentityKeys()
   const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
-  const config = loadConfig(configSchema, {
-    DATABASE_URL: database.url,
-    REDIS_CACHE_URL: cache.url,
-    REDIS_STATE_URL: state.url,
+  const variables = {
+    DATABASE_URL: toPostgres.via(database.url),
+    REDIS_CACHE_URL: toCache.via(cache.url),
+    REDIS_STATE_URL: toState.via(state.url),
     IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     ...env,
-  })
+  }
+  const config = loadConfig(configSchema, variables)
   const stopping = new AbortController()
   const instance = { name: 'catalog', instanceId: 'catalog-test' }
   const log = createLog({ service: 'catalog', instanceId: 'catalog-test', level: 'silent' })
@@ -42,14 +47,15 @@ export async function startCatalog(env: Record<string, string> = {}) {
   const server = app.server as unknown as import('@shop/service-kit/server').Server
   const redis = connectRedis(state.url, { name: 'test' })
   await whenReady(redis, 5_000)
-  let loops: Promise<unknown> | undefined
+  let loops: ReturnType<typeof startLoops> | undefined
 
   return {
     ...database,
-    cache,
-    state,
+    links: { postgres: toPostgres, cache: toCache, state: toState },
+    variables,
     server,
     ask,
+    identityOf,
     runLoops,
     orders: createTopic(redis, { keys: keys.orders }),
     announcements: createTopic(redis, { keys: keys.stock }),
@@ -58,33 +64,38 @@ export async function startCatalog(env: Record<string, string> = {}) {
   }
 
   function ask(url: string, { as = 'guest', method = 'GET', headers = {}, body }: Ask = {}) {
-    const identity = mint({ role: as, ...(as !== 'guest' && { userId: adminId }) })
-    const options = { url, method, headers: { 'x-shop-identity': identity, ...headers } }
+    const options = { url, method, headers: { ...identityOf(as), ...headers } }
     return server.inject(body ? { ...options, body } : options)
   }
 
+  /** As the gateway would say it. */
+  function identityOf(role: Identity['role']) {
+    return { 'x-shop-identity': mint({ role, ...(role !== 'guest' && { userId }) }) }
+  }
+
   function runLoops() {
-    loops = Promise.all((app.loops ?? []).map(({ run }) => run(stopping.signal)))
-    loops.catch(() => {})
+    loops = startLoops(app.loops ?? [], log)
   }
 
   async function stop() {
     stopping.abort()
-    await loops
+    await loops?.stop()
     await server.close()
     await app.close()
     await closeRedis(redis)
     await database.close()
-    await Promise.all([cache.stop(), state.stop()])
+    await Promise.all([cache, state, toPostgres, toCache, toState].map((one) => one.stop()))
   }
 }
 
 export type Catalog = Awaited<ReturnType<typeof startCatalog>>
 
+const linkTo = (url: string) => startFaultProxy({ port: Number(new URL(url).port) })
+
 /** A fresh database with the catalog's tables, and two ways into it. */
 export async function startDatabase() {
   const { url } = await testDatabase('catalog')
-  const prisma = new PrismaClient({ adapter: createPrismaAdapter(url, { name: 'test', poolMax: 20 }) })
+  const prisma = new PrismaClient({ adapter: createPrismaAdapter(url, { name: 'test', poolMax: 20, ...patience }) })
   const pool = createPool(url, { name: 'test' })
   await prisma.category.createMany({
     data: [
@@ -107,6 +118,9 @@ export async function startDatabase() {
     await Promise.all([prisma.$disconnect(), pool.end()])
   }
 }
+
+/** A machine that is busy with other tests is not what is tested. */
+const patience = { connectTimeoutMs: 20_000, lockTimeoutMs: 20_000, statementTimeoutMs: 30_000 }
 
 export type Database = Awaited<ReturnType<typeof startDatabase>>
 

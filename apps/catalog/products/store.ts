@@ -21,7 +21,7 @@ export interface ListedProduct {
   createdAt: Date
 }
 
-/** `pool` is for the one hot statement, which is prepared once per connection; Prisma does the rest. */
+/** Reads are SQL and go straight to `pool`; the statement that is hot is prepared once per connection. Writes are Prisma's. */
 export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof createPool>) {
   return { findJson, find, list, categories, quote, add, change, remove }
 
@@ -32,8 +32,8 @@ export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof
   }
 
   async function find(sku: string): Promise<Product | undefined> {
-    const [product] = await prisma.$queryRaw<Product[]>`SELECT ${columns} FROM products WHERE sku = ${sku}`
-    return product
+    const { rows } = await pool.query<Product>(Prisma.sql`SELECT ${columns} FROM products WHERE sku = ${sku}`)
+    return rows[0]
   }
 
   /** Rows in the order of the sort, `limit` at most. Follows an index, however far down the list `after` is. */
@@ -43,17 +43,18 @@ export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof
     if (category !== undefined) conditions.push(Prisma.sql`category = ${category}`)
     if (q !== undefined) conditions.push(Prisma.sql`name ILIKE ${`%${q.replace(/[\\%_]/g, '\\$&')}%`}`)
     if (after) conditions.push(Prisma.sql`(${column}, sku) ${isAfter} (${sortValue(sort, after)}, ${after.sku})`)
-    const rows = await prisma.$queryRaw<(Product & { createdAt: Date })[]>`
+    const { rows } = await pool.query<Product & { createdAt: Date }>(Prisma.sql`
       SELECT ${columns}, created_at AS "createdAt" FROM products
       WHERE ${Prisma.join(conditions, ' AND ')}
-      ORDER BY ${column} ${direction}, sku ${direction} LIMIT ${limit}`
+      ORDER BY ${column} ${direction}, sku ${direction} LIMIT ${limit}`)
     return rows.map(({ createdAt, ...product }) => ({ product, createdAt }))
   }
 
-  function categories(): Promise<Category[]> {
-    return prisma.$queryRaw`
+  async function categories(): Promise<Category[]> {
+    const { rows } = await pool.query<Category>(`
       SELECT slug, categories.name, count(sku)::int AS "productCount"
-      FROM categories LEFT JOIN products ON category = slug GROUP BY slug ORDER BY categories.name, slug`
+      FROM categories LEFT JOIN products ON category = slug GROUP BY slug ORDER BY categories.name, slug`)
+    return rows
   }
 
   /** What is not known is left out. */

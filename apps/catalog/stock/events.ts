@@ -16,6 +16,9 @@ export const orderGroup = 'catalog'
  */
 const concurrency = 4
 
+/** How long after an outage of Postgres an order may still wait for its turn. */
+const longestRetryMs = 5_000
+
 interface Dependencies {
   orders: Topic
   stock: StockStore
@@ -31,8 +34,16 @@ interface Dependencies {
 /** Runs until the signal is aborted. */
 export function consumeOrders({ orders, stock, forget, consumer, connect, log }: Dependencies) {
   return async (signal: AbortSignal) => {
-    const options = { group: orderGroup, consumer, connect, signal, concurrency, isOutage: isDependencyOutage, log }
-    const messages = orders.read(options)
+    const messages = orders.read({
+      group: orderGroup,
+      consumer,
+      connect,
+      signal,
+      concurrency,
+      isOutage: isDependencyOutage,
+      retryCapMs: longestRetryMs,
+      log,
+    })
     await Promise.all(Array.from({ length: concurrency }, () => work(messages)))
   }
 

@@ -30,7 +30,7 @@ export interface StockOutcome {
 }
 
 /** For a connection, and for the whole transaction: orders for the same product wait for each other in it. */
-const patience = { maxWait: 5_000, timeout: 10_000 }
+const patience = { maxWait: 10_000, timeout: 10_000 }
 
 type Transaction = Prisma.TransactionClient
 
@@ -59,8 +59,10 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     const reservations = await reservationsOf(tx, orderId)
     const reserved = reservations.map(({ sku }) => sku)
     if (!isNew) return { status: 'duplicate', skus: reserved }
+    const wasCancelled = await isCancelled(tx, orderId)
+    // Last, because from here on other orders for these products wait for us.
     const stockCounts = await lockProducts(tx, [...new Set([...skus, ...reserved])])
-    const decision = rule({ isCancelled: await isCancelled(tx, orderId), reservations, stockCounts })
+    const decision = rule({ isCancelled: wasCancelled, reservations, stockCounts })
     await write(tx, orderId, decision)
     const changed = [...(decision.take ?? []), ...(decision.giveBack ?? [])]
     return { status: 'done', skus: changed.map(({ sku }) => sku) }
