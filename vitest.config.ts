@@ -1,9 +1,10 @@
 import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 /** One vitest project per workspace, named like its folder: a project needs no config file of its own. */
 const projects = ['apps', 'libs']
-  .flatMap((group) => readdirSync(group).map((name) => ({ name, root: `${group}/${name}` })))
+  .flatMap((group) => readdirSync(join(import.meta.dirname, group)).map((name) => ({ name, root: `${group}/${name}` })))
   .concat({ name: 'tools', root: 'tools' })
   .map(({ name, root }) => ({
     extends: true as const,

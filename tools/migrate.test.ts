@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { serverUrl } from '@shop/test-kit/test-servers'
 import pg from 'pg'
@@ -131,4 +133,13 @@ test('the comparison notices a schema that has moved on', async () => {
   const copy = findPrismaFolder('copy', appsFolder)
   writeFileSync(copy.schemaFile, `${readFileSync(copy.schemaFile, 'utf8')}\nmodel Planted {\n id Int @id\n}\n`)
   expect(await draftMigration(copy, server)).toContain('CREATE TABLE "Planted"')
+})
+
+test('the command names every variable that is missing, and does nothing', async () => {
+  const { PATH } = process.env
+  const command = promisify(execFile)(process.execPath, [join(import.meta.dirname, 'migrate.ts')], { env: { PATH } })
+  await expect(command).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^missing: CATALOG_DATABASE_URL, .*USER_DATABASE_URL/),
+  })
 })
