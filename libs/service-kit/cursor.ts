@@ -17,7 +17,7 @@ const errors = defineErrors({
 
 /** `schema` is what is inside, for example `Type.Tuple([Type.Integer(), Sku])`: the sort value and the unique tie-breaker. */
 export function createCursor<Schema extends TSchema>(schema: Schema) {
-  const isPosition = createCheck(schema)
+  const mistakesIn = createCheck(schema)
   return { encode, decode }
 
   function encode(position: Static<Schema>): string {
@@ -31,7 +31,7 @@ export function createCursor<Schema extends TSchema>(schema: Schema) {
     } catch {
       throw errors.cursorInvalid()
     }
-    if (!isPosition(position)) throw errors.cursorInvalid()
+    if (mistakesIn(position).length > 0) throw errors.cursorInvalid()
     return position as Static<Schema>
   }
 }

@@ -46,10 +46,26 @@ export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaComp
   }
 }
 
-/** The same check for what does not come through a route: exact, and closed to unknown fields. */
-export function createCheck(schema: TSchema): (value: unknown) => boolean {
-  const compiled = createDeferrals().defer(() => createAjv(false).compile(closed(schema) as Schema))
-  return (value) => compiled()(value)
+export interface CheckOptions {
+  /** Whether fields that the schema does not name are mistakes. @default 'refused' */
+  unknownFields?: 'refused' | 'allowed'
+}
+
+/**
+ * The same check for what does not come through a route (a cursor, an event, another service's answer): exact, by a function that is
+ * generated at its first use. Answers with what is wrong, so nothing when all is well.
+ */
+export function createCheck(
+  schema: TSchema,
+  { unknownFields = 'refused' }: CheckOptions = {},
+): (value: unknown) => FieldProblem[] {
+  const compiled = createDeferrals().defer(() =>
+    createAjv(false).compile(unknownFields === 'refused' ? (closed(schema) as Schema) : schema),
+  )
+  return (value) => {
+    const check = compiled()
+    return check(value) ? [] : fieldProblems(check.errors ?? [], 'body')
+  }
 }
 
 function createAjv(coerceTypes: false | 'array'): Ajv {
