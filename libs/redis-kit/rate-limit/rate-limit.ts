@@ -2,6 +2,7 @@
  * How often one id may do something, decided by Redis for all processes together. GCRA: a sustained rate and a burst,
  * exact over every interval, one small key per id. A decision takes one round trip at most and a bounded time always.
  */
+import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
@@ -157,13 +158,10 @@ function degraded(verdict: Verdict, limitCount: number): Decision {
   return { ...decisionOf(verdict, limitCount), degraded: true }
 }
 
-/** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not look like one. */
+/** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not pass for one. */
 function requireOutage(error: unknown) {
-  if (!(error instanceof DecisionLate || isRedisOutage(error) || isBreakerOpen(error))) throw error
-}
-
-function isBreakerOpen(error: unknown): boolean {
-  return error instanceof Error && error.name === 'BreakerOpen'
+  const isNoAnswer = error instanceof DecisionLate || error instanceof BreakerOpen || error instanceof BreakerTimeout
+  if (!isNoAnswer && !isRedisOutage(error)) throw error
 }
 
 function requireCost(cost: number) {
