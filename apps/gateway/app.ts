@@ -7,6 +7,7 @@ import { createServiceClient } from '@shop/service-kit/client'
 import { redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
+import { redisTls } from '@shop/service-kit/redis'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
 import type { Config } from './config.ts'
@@ -18,9 +19,10 @@ import { forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
 
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
-  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, commandTimeoutMs: 1_000 })
-  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId })
-  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId })
+  const tls = redisTls(config)
+  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
+  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
+  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(state, { keys: discoveryKeys() })
   const directory = createDirectory(registry, subscriber, { services: [...services, name] })
   const client = createServiceClient({ directory })

@@ -7,6 +7,7 @@ import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createRelay } from '@shop/service-kit/outbox'
 import type { App, Surroundings } from '@shop/service-kit/process'
+import { redisTls } from '@shop/service-kit/redis'
 import { createServer } from '@shop/service-kit/server'
 import { createCarts } from './cart/cart.ts'
 import { createCartOwner } from './cart/owner.ts'
@@ -32,8 +33,9 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
   })
   const pool = createPool(config.DATABASE_URL, { name: `${instanceId}-outbox`, poolMax: relayConnections })
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, commandTimeoutMs: 1_000 })
-  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId })
+  const tls = redisTls(config)
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
+  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(redis, { keys: discoveryKeys() })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
   const services = createServiceClient({ directory })

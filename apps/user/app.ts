@@ -6,6 +6,7 @@ import { createSessions } from '@shop/redis-kit/session'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { App, Surroundings } from '@shop/service-kit/process'
+import { redisTls } from '@shop/service-kit/redis'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
 import { createAccounts } from './accounts/accounts.ts'
@@ -22,7 +23,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const prisma = new PrismaClient({
     adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
   })
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, commandTimeoutMs: 1_000 })
+  const tls = redisTls(config)
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
   const sessions = createSessions(redis, {
     keys: keys.sessions,
     idleMs: config.SESSION_IDLE_MS,

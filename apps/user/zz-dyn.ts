@@ -1,5 +1,0 @@
-import '@shop/service-kit/compile-cache'
-const { runService } = await import('@shop/service-kit/process')
-const { configSchema } = await import('./config.ts')
-const { buildApp } = await import('./app.ts')
-await runService({ name: 'user', schema: configSchema, build: buildApp })
