@@ -26,6 +26,7 @@ interface Reservation {
 export function createHandOut<Item>(): HandOut<Item> {
   const asking: PromiseWithResolvers<IteratorResult<Item, undefined>>[] = []
   const waiting: Reservation[] = []
+  let isGrantDue = false
   let reservedCount = 0
   let isClosed = false
   let failure: { error: unknown } | undefined
@@ -36,7 +37,7 @@ export function createHandOut<Item>(): HandOut<Item> {
     if (isClosed || max <= 0) return Promise.resolve(0)
     return new Promise((grant) => {
       waiting.push({ max, grant })
-      grantRoom()
+      grantSoon()
     })
   }
 
@@ -49,14 +50,14 @@ export function createHandOut<Item>(): HandOut<Item> {
   function release(count: number): void {
     reservedCount -= count
     if (isClosed) endSurplus()
-    else grantRoom()
+    else grantSoon()
   }
 
   function next(): Promise<IteratorResult<Item, undefined>> {
     const request = Promise.withResolvers<IteratorResult<Item, undefined>>()
     asking.push(request)
     if (isClosed) endSurplus()
-    else grantRoom()
+    else grantSoon()
     return request.promise
   }
 
@@ -68,7 +69,15 @@ export function createHandOut<Item>(): HandOut<Item> {
     endSurplus()
   }
 
+  /** At the end of the tick: those who ask together are served by one fetch. */
+  function grantSoon(): void {
+    if (isGrantDue || waiting.length === 0 || asking.length <= reservedCount) return
+    isGrantDue = true
+    process.nextTick(grantRoom)
+  }
+
   function grantRoom(): void {
+    isGrantDue = false
     while (waiting.length > 0 && asking.length > reservedCount) {
       const { max, grant } = waiting.shift() as Reservation
       const count = Math.min(max, asking.length - reservedCount)

@@ -36,7 +36,6 @@ export type Failed = 'retry' | 'dead-letter' | 'not-owner'
 /** What the scripts hand out. */
 export type Entry = [id: string, fields: string[], deliveryCount: number]
 
-const finish = script<1 | 0 | -1>(new URL('./ack.lua', import.meta.url))
 const putAside = script<1 | 0>(new URL('./retry.lua', import.meta.url), { effect: 'idempotent' })
 const giveUp = script<[letterId: string, droppedCount: number]>(new URL('./dead-letter.lua', import.meta.url))
 
@@ -79,12 +78,11 @@ export function failHeld(partition: Partition, held: Held, error: unknown): Prom
 
 /** Owner-checked ack. Repeated until Redis answers, or until the message is about to be taken over anyway. */
 export async function finishEntry(partition: Partition, id: string): Promise<boolean> {
-  const { redis, keys, settings } = partition
-  const deadlineMs = performance.now() + settings.minIdleMs
+  const deadlineMs = performance.now() + partition.settings.minIdleMs
   let wasSent = false
   for (let attempt = 1; ; attempt++) {
     try {
-      const reply = await finish(redis, [keys.stream, keys.retry], [settings.group, settings.consumer, id])
+      const reply = await partition.finish(id)
       partition.outageCount = 0
       return reply === 1 || (reply === -1 && wasSent) // finished before: by our attempt that got no answer
     } catch (error) {

@@ -1,5 +1,7 @@
 /** One partition as one reader sees it: its keys, what is being worked on, and how the loop over it is woken. */
 import type { Redis } from '../client.ts'
+import { script } from '../script.ts'
+import { coalesce } from './coalesce.ts'
 import type { Settings, StreamFact } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
 
@@ -18,6 +20,8 @@ export interface Partition {
   /** Failures in a row that were an outage of something the handler needs. */
   outageCount: number
   wake: () => void
+  /** Owner-checked ack: 1 done, 0 another's, -1 nobody's. */
+  finish: (id: string) => Promise<1 | 0 | -1>
   report: (fact: StreamFact) => void
 }
 
@@ -36,6 +40,9 @@ export interface Sweep {
   dueMs: number
 }
 
+const finishAll = script<(1 | 0 | -1)[]>(new URL('./ack.lua', import.meta.url))
+const MAX_BATCH_COUNT = 100
+
 export function createPartition(
   index: number,
   redis: Redis,
@@ -43,12 +50,13 @@ export function createPartition(
   settings: Settings,
   signal: AbortSignal,
 ): Partition {
-  const { group, observe } = settings
+  const { group, consumer, observe } = settings
+  const stream = keys.stream.key(index)
   return {
     index,
     redis,
     keys: {
-      stream: keys.stream.key(index),
+      stream,
       retry: keys.retry.key(index, group),
       dead: keys.dead.key(index),
       lease: keys.lease.key(index, group),
@@ -61,6 +69,7 @@ export function createPartition(
     isGroupKnown: false,
     outageCount: 0,
     wake: () => undefined,
+    finish: coalesce(MAX_BATCH_COUNT, (ids) => finishAll(redis, [stream], [group, consumer, ...ids])),
     report: (fact) => observe({ ...fact, topic: keys.name, group, partition: index }),
   }
 }

@@ -1,17 +1,22 @@
---[[ Append one event, once: the same event id again within the window appends nothing.
-     KEYS[1] stream   KEYS[2] marker of this event id
-     ARGV[1] event id   ARGV[2] key   ARGV[3] type   ARGV[4] body
-     ARGV[5] how long the marker lives, ms   ARGV[6] fuse: entries at which the oldest are dropped
-     Returns {stream id, isNew, droppedCount}. Clock: the server's (stream ids). ]]
-local stream, marker = KEYS[1], KEYS[2]
-local eventId, key, type, body = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local windowMs, fuse = ARGV[5], ARGV[6]
+--[[ Append events, each once: the same event id again within the window appends nothing.
+     KEYS[1] stream   KEYS[2...] marker of each event id
+     ARGV[1] how long a marker lives, ms   ARGV[2] fuse: entries at which the oldest are dropped
+     ARGV[3...] of each event: id, key, type, body
+     Returns {droppedCount, stream id of each event}. Clock: the server's (stream ids). ]]
+local stream = KEYS[1]
+local windowMs, fuse = ARGV[1], ARGV[2]
+local reply = {0}
 
-local known = redis.call('GET', marker)
-if known then return {known, 0, 0} end
-
-local id = redis.call('XADD', stream, '*', 'id', eventId, 'key', key, 'type', type, 'body', body)
-redis.call('SET', marker, id, 'PX', windowMs)
+for i = 2, #KEYS do
+  local marker, at = KEYS[i], 4 * i - 5
+  local id = redis.call('GET', marker)
+  if not id then
+    local eventId, key, type, body = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    id = redis.call('XADD', stream, '*', 'id', eventId, 'key', key, 'type', type, 'body', body)
+    redis.call('SET', marker, id, 'PX', windowMs)
+  end
+  reply[i] = id
+end
 -- Apart from XADD, for only XTRIM says how much it dropped: a fuse that burns in silence is a loss nobody sees.
-local dropped = redis.call('XTRIM', stream, 'MAXLEN', '~', fuse)
-return {id, 1, dropped}
+reply[1] = redis.call('XTRIM', stream, 'MAXLEN', '~', fuse)
+return reply
