@@ -1,14 +1,16 @@
 /** The catalog, wired: products and stock in Postgres, copies of what is read often in Redis, events to and from order on streams. */
 import { createCache } from '@shop/redis-kit/cache'
 import { createBreaker } from '@shop/redis-kit/circuit-breaker'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
-import { createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
+import { createRegistry } from '@shop/redis-kit/discovery'
 import { isRedisOutage } from '@shop/redis-kit/errors'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createRelay } from '@shop/service-kit/outbox'
 import type { App, Surroundings } from '@shop/service-kit/process'
+import { registryKeys } from '@shop/service-kit/registry-keys'
+import { redisTls } from '@shop/service-kit/redis'
 import { createServer } from '@shop/service-kit/server'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
@@ -21,18 +23,21 @@ import { expireReservations } from './stock/expiry.ts'
 import { forgetOldEvents } from './stock/forgetting.ts'
 import { createStockStore } from './stock/store.ts'
 
-/** Postgres is needed for everything; without Redis reads are slower and orders wait in the streams. */
+/** Postgres is needed for everything; without Redis reads are slower and orders wait for their stock. */
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
   const poolMax = Math.ceil(config.DATABASE_POOL_MAX / 2)
   const prisma = new PrismaClient({ adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax }) })
   const pool = createPool(config.DATABASE_URL, { name: instanceId, poolMax })
-  const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId })
-  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId })
-  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, role: 'blocking' })
+  const tls = redisTls(config)
+  const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
+  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
+  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, tls, role: 'blocking' })
 
+  const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, tls })
   const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage })
-  const productCache = createCache(cacheRedis, { keys: keys.products, ttlMs: 60_000, staleMs: 600_000, breaker })
-  const categoryCache = createCache(cacheRedis, { keys: keys.categories, ttlMs: 60_000, staleMs: 600_000, breaker })
+  const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations }, breaker }
+  const productCache = createCache(cacheRedis, { keys: keys.products, ...lifetimes })
+  const categoryCache = createCache(cacheRedis, { keys: keys.categories, ...lifetimes })
   const products = createProducts(createProductStore(prisma, pool), {
     products: productCache,
     categories: categoryCache,
@@ -62,7 +67,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const relay = createRelay({ pool, log, publish: (row) => announcements.publish({ ...row, id: row.eventId }) })
   return {
     server,
-    registry: createRegistry(stateRedis, { keys: discoveryKeys() }),
+    registry: createRegistry(stateRedis, { keys: registryKeys }),
     loops: [
       { name: 'order-events', run: consumeOrders({ orders, stock, forget, consumer: instanceId, connect, log }) },
       { name: 'outbox', run: relay.run },
@@ -72,7 +77,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     close: async () => {
       await Promise.all([productCache.close(), categoryCache.close()])
       breaker.close()
-      await Promise.all([prisma.$disconnect(), pool.end(), closeRedis(cacheRedis), closeRedis(stateRedis)])
+      await Promise.all([invalidations.close(), closeRedis(cacheRedis), closeRedis(stateRedis)])
+      await Promise.all([prisma.$disconnect(), pool.end()])
     },
   }
 }

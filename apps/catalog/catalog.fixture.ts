@@ -8,6 +8,7 @@ import { createIdentityMinter, generateIdentityKeys, type Identity } from '@shop
 import { createLog } from '@shop/service-kit/log'
 import { startLoops } from '@shop/service-kit/loop'
 import { createMetrics } from '@shop/service-kit/metrics'
+import type { Server } from '@shop/service-kit/server'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { startRedis } from '@shop/test-kit/redis-server'
@@ -25,7 +26,7 @@ interface Ask {
   body?: object
 }
 
-/** Between the app and each of its servers is a link that a test may break. */
+/** One instance and its servers. Between it and each of them is a link that a test may break. */
 export async function startCatalog(env: Record<string, string> = {}) {
   const [database, cache, state] = await Promise.all([startDatabase(), startRedis(), startRedis()])
   const [toPostgres, toCache, toState] = await Promise.all([linkTo(database.url), linkTo(cache.url), linkTo(state.url)])
@@ -38,39 +39,61 @@ export async function startCatalog(env: Record<string, string> = {}) {
     IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     ...env,
   }
-  const config = loadConfig(configSchema, variables)
-  const stopping = new AbortController()
-  const instance = { name: 'catalog', instanceId: 'catalog-test' }
-  const log = createLog({ service: 'catalog', instanceId: 'catalog-test', level: 'silent' })
-  const metrics = createMetrics({ service: 'catalog', instanceId: 'catalog-test' })
-  const app = await buildApp(config, { ...instance, log, metrics, stopping: stopping.signal })
-  const server = app.server as unknown as import('@shop/service-kit/server').Server
   const redis = connectRedis(state.url, { name: 'test' })
   await whenReady(redis, 5_000)
-  let loops: ReturnType<typeof startLoops> | undefined
+  const startInstance = () => startCatalogInstance(variables, identityOf)
+  const instance = await startInstance()
 
   return {
     ...database,
+    ...instance,
     links: { postgres: toPostgres, cache: toCache, state: toState },
     variables,
-    server,
-    ask,
     identityOf,
-    runLoops,
+    startInstance,
     orders: createTopic(redis, { keys: keys.orders }),
     announcements: createTopic(redis, { keys: keys.stock }),
     connect: () => connectRedis(state.url, { name: 'test-events', role: 'blocking' }),
     stop,
   }
 
-  function ask(url: string, { as = 'guest', method = 'GET', headers = {}, body }: Ask = {}) {
-    const options = { url, method, headers: { ...identityOf(as), ...headers } }
-    return server.inject(body ? { ...options, body } : options)
-  }
-
   /** As the gateway would say it. */
   function identityOf(role: Identity['role']) {
     return { 'x-shop-identity': mint({ role, ...(role !== 'guest' && { userId }) }) }
+  }
+
+  async function stop() {
+    await instance.stop()
+    await closeRedis(redis)
+    await database.close()
+    await Promise.all([cache, state, toPostgres, toCache, toState].map((one) => one.stop()))
+  }
+}
+
+let instanceCount = 0
+
+async function startCatalogInstance(
+  variables: Record<string, string>,
+  identityOf: (role: Identity['role']) => Record<string, string>,
+) {
+  instanceCount += 1
+  const names = { name: 'catalog', instanceId: `catalog-${instanceCount}` }
+  const log = createLog({ service: names.name, instanceId: names.instanceId, level: 'silent' })
+  const metrics = createMetrics({ service: names.name, instanceId: names.instanceId })
+  const stopping = new AbortController()
+  const app = await buildApp(loadConfig(configSchema, variables), {
+    ...names,
+    log,
+    metrics,
+    stopping: stopping.signal,
+  })
+  const server = app.server as Server
+  let loops: ReturnType<typeof startLoops> | undefined
+  return { server, ask, runLoops, stop }
+
+  function ask(url: string, { as = 'guest', method = 'GET', headers = {}, body }: Ask = {}) {
+    const options = { url, method, headers: { ...identityOf(as), ...headers } }
+    return server.inject(body ? { ...options, body } : options)
   }
 
   function runLoops() {
@@ -82,13 +105,8 @@ export async function startCatalog(env: Record<string, string> = {}) {
     await loops?.stop()
     await server.close()
     await app.close()
-    await closeRedis(redis)
-    await database.close()
-    await Promise.all([cache, state, toPostgres, toCache, toState].map((one) => one.stop()))
   }
 }
-
-export type Catalog = Awaited<ReturnType<typeof startCatalog>>
 
 const linkTo = (url: string) => startFaultProxy({ port: Number(new URL(url).port) })
 
@@ -121,7 +139,5 @@ export async function startDatabase() {
 
 /** A machine that is busy with other tests is not what is tested. */
 const patience = { connectTimeoutMs: 20_000, lockTimeoutMs: 20_000, statementTimeoutMs: 30_000 }
-
-export type Database = Awaited<ReturnType<typeof startDatabase>>
 
 const plainProduct = { name: 'Tea', description: 'Leaves.', categorySlug: 'tea', priceCents: 500, stockCount: 10 }

