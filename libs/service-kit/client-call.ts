@@ -91,8 +91,8 @@ async function callOnce(journey: Journey, attempt: number, signal: AbortSignal) 
   try {
     const response = await connections.send(originOf(pick.instance), request, sendOptions(journey, pick, signal))
     const isPoor = isGatewayFailure(response.status)
+    whenEnded(response.body, request.signal, () => pick.done(isPoor ? 'failed' : 'ok'))
     const body = request.stream === true ? toStream(response.body) : response.body
-    whenEnded(body, request.signal, () => pick.done(isPoor ? 'failed' : 'ok'))
     const answer = { ...response, body, instanceId: pick.instance.id, attemptCount: attempt }
     if (isPoor && journey.isIdempotent) throw new PoorAnswer(answer)
     return answer

@@ -400,6 +400,9 @@ describe('streams', () => {
       const answer = await client.request({ ...get, stream: true })
       expect([answer.status, await text(answer.body)]).toEqual([200, 'well'])
     }
+    const alone = await clientOf([sick]).request({ ...get, stream: true })
+    expect([alone.status, await text(alone.body)]).toEqual([503, 'no'])
+    await vi.waitFor(() => expect(client.inspect('catalog').map(({ inFlightCount }) => inFlightCount)).toEqual([0, 0]))
   })
 
   test('with `large`, small answers are whole and others stream', async () => {

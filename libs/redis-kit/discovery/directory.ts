@@ -40,7 +40,7 @@ export interface Directory {
   close(): Promise<void>
 }
 
-export type ChangeListener = (service: string, instances: readonly Instance[]) => void
+type ChangeListener = (service: string, instances: readonly Instance[]) => void
 
 type Settings = Required<Omit<DirectoryOptions, 'services'>>
 
@@ -61,11 +61,17 @@ export function createDirectory(
   const listeners = new Set<ChangeListener>()
   const views = new Map(services.map((service) => [service, watch(registry, service, { ...settings, onChange })]))
   const stops: (() => unknown)[] = []
+  let started: Promise<unknown> | undefined
   return { start, instances, onChange: listen, isDegraded, close }
 
   async function start() {
+    started ??= begin() // twice would hear everything twice
+    await started
+  }
+
+  function begin() {
     stops.push(subscriber.onGap(() => each((view) => view.doubt())))
-    await each(async (view, service) => {
+    return each(async (view, service) => {
       // Listening first: a change between the listing and the subscription would be lost.
       stops.push(await subscriber.subscribe(registry.channel(service), view.hear))
       await view.look()
@@ -132,7 +138,8 @@ function watch(registry: Registry, service: string, settings: Settings & { onCha
     if (looking) again = true
     looking ??= lookUntilCurrent().finally(() => {
       looking = undefined
-      schedule(nextLookMs())
+      if (again) lookSoon()
+      else schedule(nextLookMs())
     })
     return looking
   }
@@ -140,8 +147,8 @@ function watch(registry: Registry, service: string, settings: Settings & { onCha
   async function lookUntilCurrent() {
     for (let round = 0; round < 5; round++) {
       again = false
-      const outcome = await lookOnce()
-      if (outcome !== 'outdated' && !again) return
+      if ((await lookOnce()) === 'outdated') again = true
+      if (!again) return
     }
   }
 

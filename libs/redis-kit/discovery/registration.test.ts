@@ -12,18 +12,18 @@ import {
   type Registry,
 } from './discovery.ts'
 
-const TTL_MS = 600
+const TTL_MS = 1_200
 const server = await testRedis()
 
 const instance: Instance = { id: 'a', service: 'catalog', host: '10.0.0.1', port: 3000, startedAtMs: 1 }
-const quickly = { interval: 20, timeout: 5_000 }
+const quickly = { interval: 20, timeout: 10_000 }
 
 /** A registration through a proxy that can break, and a registry beside it that sees what really is. */
 async function setUp() {
   const proxy = await startFaultProxy({ port: Number(new URL(server.url).port) })
   onTestFinished(() => proxy.stop())
   const keys = discoveryKeys(server.namespace())
-  const through = connectRedis(proxy.via(server.url), { name: 'registration-test', commandTimeoutMs: 200 })
+  const through = connectRedis(proxy.via(server.url), { name: 'registration-test', commandTimeoutMs: 300 })
   const beside = connectRedis(server.url, { name: 'registration-test', commandTimeoutMs: 2_000 })
   onTestFinished(() => Promise.all([closeRedis(through), closeRedis(beside)]).then(() => {}))
   const registry = createRegistry(through, { keys, ttlMs: TTL_MS })
@@ -62,7 +62,7 @@ async function throughout(forMs: number, check: () => Promise<void> | void) {
 test('an instance is listed for as long as it beats', async () => {
   const { registry, listed } = await setUp()
   await registrationOf(registry).start()
-  await throughout(3 * TTL_MS, async () => expect(await listed()).toEqual(['a']))
+  await throughout(2 * TTL_MS, async () => expect(await listed()).toEqual(['a']))
 })
 
 test('control: after a single beat it is not', async () => {
@@ -82,10 +82,10 @@ test('beats are at most a third of the TTL apart and not in step', async () => {
     },
   }
   await registrationOf(timed).start()
-  await vi.waitFor(() => expect(timesMs.length).toBeGreaterThan(10), quickly)
+  await vi.waitFor(() => expect(timesMs.length).toBeGreaterThan(7), quickly)
   const gapsMs = timesMs.slice(1).map((timeMs, index) => timeMs - (timesMs[index] ?? 0))
   expect(Math.min(...gapsMs)).toBeGreaterThan((TTL_MS / 3) * 0.65)
-  expect(new Set(gapsMs.map((gapMs) => Math.round(gapMs / 5))).size).toBeGreaterThan(3)
+  expect(new Set(gapsMs.map((gapMs) => Math.round(gapMs / 10))).size).toBeGreaterThan(3)
 })
 
 test('a goodbye waits for the beat that is under way, so that nothing brings the instance back', async () => {
@@ -164,7 +164,7 @@ test('an instance whose event loop lags does not beat', async () => {
   await registrationOf(registry, { maxLagMs: 20 }).start()
   const endMs = performance.now() + 2 * TTL_MS
   const hog = () => {
-    const untilMs = performance.now() + 250 // longer than from beat to beat: every beat is late
+    const untilMs = performance.now() + 450 // longer than from beat to beat: every beat is late
     while (performance.now() < untilMs);
     if (performance.now() < endMs) setImmediate(hog)
   }

@@ -58,12 +58,18 @@ export function createRegistration(
   let fence: FenceReason | undefined
   let inFlight: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
+  let started: Promise<void> | undefined
   return { start, leave, isFenced }
 
-  async function start() {
+  function start() {
+    started ??= begin() // twice would beat twice
+    return started
+  }
+
+  async function begin() {
     heardAtMs = now()
     schedule()
-    await (healthy() && beatOnce())
+    if (healthy()) await beatOnce()
   }
 
   async function leave() {
