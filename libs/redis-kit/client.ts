@@ -14,7 +14,7 @@ import { parseTarget, type Target } from './target.ts'
 import { untilEvent } from './until-event.ts'
 
 export type Redis = Server | Cluster
-export { connectSubscriber, type Subscriber } from './subscriber.ts'
+export { connectSubscriber, type Subscriber, type SubscriberOptions } from './subscriber.ts'
 
 export interface RedisOptions {
   /** Who this is, for CLIENT LIST and in error messages: the service and what the connection is for. */

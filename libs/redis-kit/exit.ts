@@ -8,6 +8,7 @@ import { type Batch, pendingOf } from './pending.ts'
 
 export function guardExit(node: Node): void {
   const write = node.sendCommand.bind(node)
+  const answerError = node.handleReconnection.bind(node)
   const cork = createCork()
 
   node.sendCommand = (command: Command, batch?: Batch) => {
@@ -16,9 +17,15 @@ export function guardExit(node: Node): void {
     if (!record) tendOwnCommand(command)
     if (node.stream?.writable) cork(node.stream)
     write(command, batch)
-    // In a redirection it comes here again: the server that it was sent to before said that it did not execute it.
     if (record) record.isSent = node.commandQueue.peekBack()?.command === command
     return command.promise
+  }
+  /** ioredis calls this with each error reply, before it rejects the command or, on a Cluster, sends it elsewhere. */
+  node.handleReconnection = (error, item) => {
+    // An error is an answer too: MOVED, ASK and TRYAGAIN say that it was not executed here.
+    const record = pendingOf(item.command as Command)
+    if (record) record.isSent = false
+    answerError(error, item)
   }
 }
 

@@ -6,7 +6,6 @@ import type { Cluster, Command, Redis as Node } from 'ioredis'
 import type { Pending } from './pending.ts'
 
 export interface Lane {
-  isUp(): boolean
   /** Undefined while it is up and before its first attempt has failed. */
   downSinceMs: number | undefined
   park(record: Pending): void
@@ -86,7 +85,9 @@ function clusterLanes(cluster: Cluster, { onNode, resubmit }: LanesOptions): Lan
 
 function createLane(connection: Node | Cluster, resubmit: (record: Pending) => void, isUp: () => boolean) {
   let parked: Pending[] = []
-  const lane = { isUp, downSinceMs: undefined as number | undefined, park, unlessUp, resubmitAll }
+  /** It was down when somebody began to wait: once it is up, these go first. */
+  let hasQueue = false
+  const lane = { downSinceMs: undefined as number | undefined, park, unlessUp, resubmitAll }
 
   const down = () => {
     if (connection.status !== 'ready') lane.downSinceMs ??= performance.now()
@@ -103,16 +104,18 @@ function createLane(connection: Node | Cluster, resubmit: (record: Pending) => v
     // Whoever waited in vain is in nobody's way any more. At most once per deadline, as the rest is younger.
     if (parked[0]?.isSettled) parked = parked.filter(({ isSettled }) => !isSettled)
     parked.push(record)
+    hasQueue ||= !isUp()
   }
-  /** First come, first served: a lane that just came up serves those who waited before it takes new ones. */
   function unlessUp(): Lane | undefined {
     if (!isUp()) return lane
-    if (parked.length > 0) resubmitAll()
+    // ioredis announces `ready` one tick after it is: a command that comes in between must not overtake those who wait.
+    if (hasQueue) resubmitAll()
     return undefined
   }
   function resubmitAll(): void {
     const waiting = parked
     parked = []
+    hasQueue = false
     for (const record of waiting) if (!record.isSettled) resubmit(record)
   }
 }

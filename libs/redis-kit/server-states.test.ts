@@ -34,7 +34,11 @@ function connectDirect(port: number): Server {
 }
 const outcomeOf = (promise: Promise<unknown>) => promise.catch((error: Error) => error) as Promise<Error>
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(20)
+  const deadlineMs = performance.now() + 15_000
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`not within 15 s: ${condition}`)
+    await sleep(20)
+  }
 }
 
 test('a server that was killed is used again within five seconds of its restart', async () => {

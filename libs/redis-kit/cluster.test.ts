@@ -1,0 +1,255 @@
+/** What only happens in a Cluster: one node of several is away, slots move, a replica takes over. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
+import { type RedisCluster, type RedisServer, startCluster, startRedis } from '@shop/test-kit/redis-server'
+import { Cluster, Redis as Server } from 'ioredis'
+import { afterEach, describe, expect, test } from 'vitest'
+import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from './client.ts'
+import { isRedisOutage, OutcomeUnknown, RedisUnavailable } from './errors.ts'
+
+const cleanups: (() => unknown)[] = []
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup()
+})
+
+async function start(options?: Parameters<typeof startCluster>[0]): Promise<RedisCluster> {
+  const cluster = await startCluster(options)
+  cleanups.push(() => cluster.stop())
+  return cluster
+}
+async function connect(url: string, options?: Partial<RedisOptions>): Promise<Redis> {
+  const redis = connectRedis(url, { name: 'test', commandTimeoutMs: 300, ...options })
+  cleanups.push(() => closeRedis(redis))
+  await whenReady(redis, 5000)
+  return redis
+}
+/** Commands for one node, and no other. */
+function talkTo(node: RedisServer): Server {
+  const direct = new Server(node.port, { retryStrategy: () => 100 })
+  direct.on('error', () => {})
+  cleanups.push(() => direct.disconnect())
+  return direct
+}
+/** A proxy before each node, and the client's way around what the nodes announce. */
+async function proxied(cluster: RedisCluster) {
+  const proxies = await Promise.all(cluster.nodes.map(({ port }) => startFaultProxy({ port })))
+  for (const proxy of proxies) cleanups.push(() => proxy.stop())
+  const natMap = Object.fromEntries(
+    cluster.nodes.map(({ port }, i) => [`127.0.0.1:${port}`, { host: '127.0.0.1', port: proxies[i]?.port as number }]),
+  )
+  return { proxies, natMap, url: `redis+cluster://${proxies.map(({ port }) => `127.0.0.1:${port}`).join(',')}` }
+}
+const outcomeOf = (promise: Promise<unknown>) => promise.catch((error: Error) => error)
+const outcomesOf = (promises: Promise<unknown>[]) => Promise.all(promises.map(outcomeOf))
+async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  const deadlineMs = performance.now() + 15_000
+  while (!(await condition())) {
+    if (performance.now() > deadlineMs) throw new Error(`not within 15 s: ${condition}`)
+    await sleep(20)
+  }
+}
+
+describe('while one node of three is away', () => {
+  const faults = {
+    refused: (proxy: FaultProxy) => proxy.refuse(),
+    'in a black hole': (proxy: FaultProxy) => proxy.blackHole(),
+  }
+  test.each(Object.keys(faults) as (keyof typeof faults)[])(
+    '(%s) commands for the others do not notice',
+    async (fault) => {
+      const cluster = await start()
+      const { proxies, natMap, url } = await proxied(cluster)
+      const redis = await connect(url, { natMap })
+      const keys = Array.from({ length: 60 }, (_, i) => `key:${i}`)
+      await Promise.all(keys.map((key) => redis.set(key, '1')))
+      const nodes = cluster.nodes.map(talkTo)
+      const away = proxies[0] as FaultProxy
+      const onNode = await outcomesOf(keys.map((key) => (nodes[0] as Server).get(key)))
+      const lost = keys.filter((_, i) => !(onNode[i] instanceof Error))
+      const kept = keys.filter((_, i) => onNode[i] instanceof Error)
+      expect(lost.length).toBeGreaterThan(5)
+
+      await faults[fault](away)
+      for (let round = 0; round < 10; round++) {
+        const startedMs = performance.now()
+        const failing = outcomesOf(lost.map((key) => redis.get(key)))
+        expect(await Promise.all(kept.map((key) => redis.get(key)))).toEqual(kept.map(() => '1'))
+        expect(performance.now() - startedMs).toBeLessThan(150)
+        for (const outcome of await failing) expect(isRedisOutage(outcome)).toBe(true)
+      }
+      await away.heal()
+      const healedMs = performance.now()
+      await until(async () => (await outcomesOf(keys.map((key) => redis.get(key)))).every((outcome) => outcome === '1'))
+      expect(performance.now() - healedMs).toBeLessThan(5000)
+      expect(pendingOn(redis).count).toBe(0)
+    },
+  )
+})
+
+test('a crowd of commands for a node that was given up, while the others are away, costs no more than each of them', async () => {
+  const cluster = await start()
+  const { proxies, natMap, url } = await proxied(cluster)
+  const redis = (await connect(url, { natMap })) as Cluster
+  const keys = Array.from({ length: 300 }, (_, i) => `key:${i}`)
+  await Promise.all(keys.map((key) => redis.get(key)))
+  await Promise.all(proxies.map((proxy) => proxy.refuse()))
+  redis.nodes()[0]?.disconnect() // as after too many attempts
+  await until(() => redis.nodes().every(({ status }) => status === 'reconnecting') && redis.nodes().length === 2)
+  const startedMs = performance.now()
+  for (const outcome of await outcomesOf(keys.map((key) => redis.get(key)))) expect(isRedisOutage(outcome)).toBe(true)
+  expect(performance.now() - startedMs).toBeLessThan(600)
+  await Promise.all(proxies.map((proxy) => proxy.heal()))
+  await until(async () => (await outcomesOf(keys.map((key) => redis.get(key)))).every((outcome) => outcome === null))
+})
+
+describe('while a slot moves', () => {
+  async function startMove() {
+    const cluster = await start()
+    const [source, destination] = cluster.nodes.map(talkTo) as [Server, Server]
+    const redis = await connect(cluster.url)
+    const slot = 12 // on the first node
+    const [from, to] = (await Promise.all([source, destination].map((node) => node.cluster('MYID')))) as [
+      string,
+      string,
+    ]
+    const key = await keyIn(source, slot)
+    await destination.cluster('SETSLOT', slot, 'IMPORTING', from)
+    await source.cluster('SETSLOT', slot, 'MIGRATING', to)
+    return { cluster, source, destination, redis, slot, to, key }
+  }
+  async function keyIn(node: Server, slot: number): Promise<string> {
+    for (let i = 0; ; i++) if ((await node.cluster('KEYSLOT', `k${i}`)) === slot) return `k${i}`
+  }
+
+  test('ASK is followed, and the command executed once', async () => {
+    const { redis, key, destination } = await startMove()
+    expect(await redis.incr(key)).toBe(1) // not on the source (any more): the destination is asked
+    expect(await redis.incr(key)).toBe(2)
+    expect(await redis.pipeline().incr(key).incr(key).exec()).toEqual([
+      [null, 3],
+      [null, 4],
+    ])
+    expect(await destination.dbsize()).toBe(1)
+  })
+
+  test('MOVED is followed once the slot has gone, and the command executed once', async () => {
+    const { cluster, redis, key, slot, to } = await startMove()
+    await redis.incr(key)
+    for (const node of cluster.nodes) await talkTo(node).cluster('SETSLOT', slot, 'NODE', to)
+    expect(await redis.incr(key)).toBe(2)
+    expect(await redis.multi().incr(key).incr(key).exec()).toEqual([
+      [null, 3],
+      [null, 4],
+    ])
+  })
+
+  /** One of two keys is here and the other there: TRYAGAIN, for as long as the move takes. */
+  async function splitKeys(key: string, redis: Redis): Promise<[here: string, there: string]> {
+    await redis.incr(key)
+    return [`{${key}}:other`, key]
+  }
+
+  test('what neither node can serve fails within the deadline and is not executed later', async () => {
+    const { redis, key, source, destination, slot } = await startMove()
+    const [here, there] = await splitKeys(key, redis)
+    expect(await outcomeOf(redis.mset(here, 'a', there, 'b'))).toBeInstanceOf(RedisUnavailable)
+    for (const node of [source, destination]) await node.cluster('SETSLOT', slot, 'STABLE')
+    await sleep(300)
+    expect(await source.get(here)).toBeNull()
+  })
+
+  test('it is executed later by ioredis as it comes (negative control)', async () => {
+    const { cluster, redis, key, source, destination, slot } = await startMove()
+    const [here, there] = await splitKeys(key, redis)
+    const nodes = cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port }))
+    const plain = new Cluster(nodes, { redisOptions: { commandTimeout: 300 } })
+    cleanups.push(() => plain.disconnect())
+    expect(await outcomeOf(plain.mset(here, 'a', there, 'b'))).toMatchObject({ message: 'Command timed out' })
+    for (const node of [source, destination]) await node.cluster('SETSLOT', slot, 'STABLE')
+    await until(async () => (await source.get(here)) === 'a')
+  })
+})
+
+test('a frozen master costs its commands their deadline, and its replica is used once it is promoted', async () => {
+  const cluster = await start({ nodeTimeoutMs: 1000, config: { 'repl-diskless-sync-delay': '0' } })
+  const [first] = cluster.nodes as [RedisServer]
+  const replica = await startRedis({
+    config: { 'cluster-enabled': 'yes', 'cluster-node-timeout': '1000', 'cluster-announce-ip': '127.0.0.1' },
+  })
+  cleanups.push(() => replica.stop())
+  const [master, follower] = [talkTo(first), talkTo(replica)]
+  const masterId = (await master.cluster('MYID')) as string
+  for (const node of cluster.nodes) await follower.cluster('MEET', '127.0.0.1', node.port)
+  await until(async () => (await outcomeOf(follower.cluster('REPLICATE', masterId))) === 'OK')
+  await until(async () => (await follower.info('replication')).includes('master_link_status:up'))
+
+  const redis = await connect(cluster.url)
+  const keys = Array.from({ length: 30 }, (_, i) => `key:${i}`)
+  await Promise.all(keys.map((key) => redis.set(key, '1')))
+  await first.kill('SIGSTOP')
+  cleanups.push(() => first.kill('SIGCONT'))
+  const promoted = until(async () => (await follower.info('replication')).includes('role:master'))
+  let isPromoted = false
+  void promoted.then(() => {
+    isPromoted = true
+  })
+  while (!isPromoted) {
+    const startedMs = performance.now()
+    await outcomesOf(keys.map((key) => redis.incr(key)))
+    expect(performance.now() - startedMs).toBeLessThan(700)
+  }
+  const promotedMs = performance.now()
+  await until(async () => (await outcomesOf(keys.map((key) => redis.get(key)))).every((o) => typeof o === 'string'))
+  expect(performance.now() - promotedMs).toBeLessThan(5000)
+})
+
+describe('while every node is away', () => {
+  test('pipelines settle within the deadline too, before the first look at the slots as well as after', async () => {
+    const cluster = await start()
+    const { proxies, natMap, url } = await proxied(cluster)
+    await Promise.all(proxies.map((proxy) => proxy.blackHole()))
+    const redis = connectRedis(url, { name: 'test', commandTimeoutMs: 300, natMap })
+    cleanups.push(() => closeRedis(redis))
+    const startedMs = performance.now()
+    expect(await outcomeOf(redis.pipeline().incr('a').exec())).toBeInstanceOf(RedisUnavailable)
+    expect(await outcomeOf(redis.multi().incr('a').exec())).toBeInstanceOf(RedisUnavailable)
+    expect(performance.now() - startedMs).toBeLessThan(1000)
+    await Promise.all(proxies.map((proxy) => proxy.heal()))
+    await whenReady(redis, 5000)
+    expect(await redis.incr('a')).toBe(1)
+  })
+
+  test('and comes back after a restart of all, the Cluster is used again', async () => {
+    const cluster = await start({ nodeTimeoutMs: 1000 })
+    const redis = await connect(cluster.url)
+    const keys = Array.from({ length: 30 }, (_, i) => `key:${i}`)
+    await Promise.all(keys.map((key) => redis.set(key, '1')))
+    await Promise.all(cluster.nodes.map((node) => node.kill('SIGKILL')))
+    await until(async () => (await outcomeOf(redis.get('key:1'))) instanceof RedisUnavailable)
+    await sleep(1000)
+    await Promise.all(cluster.nodes.map((node) => node.restart()))
+    const observers = cluster.nodes.map(talkTo)
+    await until(async () => {
+      const infos = await Promise.all(observers.map((node) => outcomeOf(node.cluster('INFO'))))
+      return infos.every((info) => String(info).includes('cluster_state:ok'))
+    })
+    const restartedMs = performance.now()
+    await until(async () => (await outcomesOf(keys.map((key) => redis.get(key)))).every((o) => o === null))
+    expect(performance.now() - restartedMs).toBeLessThan(5000)
+  })
+
+  test('a Cluster of one node recovers from a black hole', async () => {
+    const cluster = await start({ masters: 1 })
+    const { proxies, natMap, url } = await proxied(cluster)
+    const [proxy] = proxies as [FaultProxy]
+    const redis = await connect(url, { natMap })
+    expect(await redis.incr('a')).toBe(1)
+    proxy.blackHole()
+    expect(await outcomeOf(redis.incr('a'))).toBeInstanceOf(OutcomeUnknown)
+    await sleep(4000)
+    await proxy.heal()
+    const healedMs = performance.now()
+    await until(async () => (await outcomeOf(redis.get('a'))) === '1')
+    expect(performance.now() - healedMs).toBeLessThan(5000)
+  })
+})
