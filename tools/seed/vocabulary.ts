@@ -24,7 +24,7 @@ export interface Range {
 }
 
 /** The thing, its usual price in euros, and what it is for: completes "Made for …". */
-export type Thing = readonly [noun: string, euros: number, purpose: string]
+type Thing = readonly [noun: string, euros: number, purpose: string]
 
 export type Style = readonly [adjective: string, sentence: string]
 

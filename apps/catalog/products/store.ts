@@ -4,7 +4,7 @@ import type { createPool } from '@shop/service-kit/database'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import type { Position } from './cursor.ts'
 
-export const currency = 'EUR'
+const currency = 'EUR'
 
 export interface Page {
   category?: string

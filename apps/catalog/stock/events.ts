@@ -66,7 +66,7 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
   }
 }
 
-export function updateFor(event: OrderEvent): StockUpdate {
+function updateFor(event: OrderEvent): StockUpdate {
   const { orderId } = event.data
   if (event.type === 'order.cancelled') return { orderId, eventId: event.id, rule: cancel }
   const { items } = event.data
