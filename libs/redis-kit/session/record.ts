@@ -31,33 +31,37 @@ export interface StoredSession {
   gen: string
 }
 
-const FIELD_NAME = /^[\w.-]{1,64}$/
+const FIELD_NAME = /^[a-z][\w.-]{0,63}$/i // begins with a letter: `__proto__` is none
 const MAX_FIELDS = 64
 const MAX_VALUE_BYTES = 4096
 
-/** The reply of load.lua. Undefined when a field cannot be opened: such a session is not trusted in part. */
-export function parseSession(
-  { handle, expiresAtMs }: Pick<Session, 'handle' | 'expiresAtMs'>,
-  flat: readonly string[],
-  cipher?: FieldCipher,
-): StoredSession | undefined {
-  const session: Session = { handle, userId: '', fields: {}, device: '', createdAtMs: 0, expiresAtMs }
-  let gen = ''
-  for (let i = 0; i < flat.length; i += 2) {
-    const name = flat[i] as string
-    const value = flat[i + 1] as string
-    if (name === 'uid') session.userId = value
-    else if (name === 'iat') session.createdAtMs = Number(value)
-    else if (name === 'gen') gen = value
-    else if (name === 'dev' || name.startsWith('d:')) {
-      const opened = cipher ? cipher.open(handle, name, value) : value
-      if (opened === undefined) return undefined
-      if (name === 'dev') session.device = opened
-      else session.fields[name.slice(2)] = opened
-    }
+/** The reply of load.lua. */
+export type LoadReply = [
+  expiresAtMs: number,
+  userId: string,
+  createdAtMs: string,
+  device: string,
+  gen: string,
+  ...fieldsAndValues: string[],
+]
+
+/** Undefined when a value cannot be opened: such a session is not trusted in part. */
+export function parseSession(handle: string, reply: LoadReply, cipher?: FieldCipher): StoredSession | undefined {
+  const [expiresAtMs, userId, createdAtMs, sealedDevice, gen] = reply
+  const device = sealedDevice && opened(handle, 'dev', sealedDevice, cipher)
+  if (device === undefined) return undefined
+  const fields: Record<string, string> = {}
+  for (let i = 5; i < reply.length; i += 2) {
+    const field = reply[i] as string
+    const value = opened(handle, `d:${field}`, reply[i + 1] as string, cipher)
+    if (value === undefined) return undefined
+    fields[field] = value
   }
-  // Accept only what has what every session has: an empty hash is nobody's.
-  return session.userId === '' || session.createdAtMs === 0 ? undefined : { session, gen }
+  return { session: { handle, userId, fields, device, createdAtMs: Number(createdAtMs), expiresAtMs }, gen }
+}
+
+function opened(handle: string, name: string, value: string, cipher?: FieldCipher): string | undefined {
+  return cipher ? cipher.open(handle, name, value) : value
 }
 
 /** `field, value, ...` for HSET and the fields for HDEL. Throws RangeError for what does not belong into a session. */

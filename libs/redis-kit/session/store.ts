@@ -6,6 +6,7 @@ import {
   type FieldCipher,
   hashChanges,
   hashDevice,
+  type LoadReply,
   parseSession,
   type SessionSummary,
   type StoredSession,
@@ -36,10 +37,9 @@ export interface SessionNames {
 export type CreatedSession = SessionSummary & Pick<SessionNames, 'id'>
 
 type CreateReply = [] | [createdAtMs: number, expiresAtMs: number, sessionCount: number]
-type LoadReply = [] | [expiresAtMs: number, ...fieldsAndValues: string[]]
 
 const createScript = script<CreateReply>(new URL('./create.lua', import.meta.url))
-const loadScript = script<LoadReply>(new URL('./load.lua', import.meta.url), { effect: 'idempotent' })
+const loadScript = script<[] | LoadReply>(new URL('./load.lua', import.meta.url), { effect: 'idempotent' })
 const saveScript = script<0 | 1>(new URL('./save.lua', import.meta.url))
 const rotateScript = script<1 | 0 | -1>(new URL('./rotate.lua', import.meta.url))
 const destroyScript = script<0 | 1>(new URL('./destroy.lua', import.meta.url), { effect: 'idempotent' })
@@ -83,12 +83,13 @@ export async function read(store: Store, id: unknown): Promise<StoredSession | u
   const [tag, handle] = [tagOfId(id), handleOf(id)]
   const args = [idleMs, idleMs * TOUCH_BELOW]
   const reply = await loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], args)
-  const [expiresAtMs, ...fieldsAndValues] = reply
-  if (expiresAtMs === undefined) return undefined
-  const stored = parseSession({ handle, expiresAtMs }, fieldsAndValues, encryption)
+  if (!isFound(reply)) return undefined
+  const stored = parseSession(handle, reply, encryption)
   if (!stored) onUnreadable?.(handle)
   return stored
 }
+
+const isFound = (reply: [] | LoadReply): reply is LoadReply => reply.length > 0
 
 export async function save(store: Store, id: string, changes: FieldChanges): Promise<boolean> {
   if (!isSessionId(id)) return false
