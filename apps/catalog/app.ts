@@ -9,8 +9,8 @@ import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createRelay } from '@shop/service-kit/outbox'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls } from '@shop/service-kit/redis'
-import { registryKeys } from '@shop/service-kit/registry-keys'
+import { redisTls, redisTls } from '@shop/service-kit/redis'
+import { registryKeys, registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
@@ -30,10 +30,10 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const pool = createPool(config.DATABASE_URL, { name: instanceId, poolMax })
   const tls = redisTls(config)
   const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
-  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
+  const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, tls })
+  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls })
   const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, tls, role: 'blocking' })
 
-  const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, tls })
   const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage })
   const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations }, breaker }
   const productCache = createCache(cacheRedis, { keys: keys.products, ...lifetimes })

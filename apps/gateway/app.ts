@@ -1,6 +1,6 @@
 /** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
-import { createDirectory, createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessions } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/client'
@@ -8,6 +8,7 @@ import { redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
+import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
 import type { Config } from './config.ts'
@@ -23,7 +24,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
   const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
-  const registry = createRegistry(state, { keys: discoveryKeys() })
+  const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name] })
   const client = createServiceClient({ directory })
   await directory.start()

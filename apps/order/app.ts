@@ -1,6 +1,6 @@
 /** The order service, wired: carts in Redis, orders in Postgres, events through the outbox. */
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
-import { createDirectory, createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
@@ -8,6 +8,7 @@ import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createRelay } from '@shop/service-kit/outbox'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
+import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createCarts } from './cart/cart.ts'
 import { createCartOwner } from './cart/owner.ts'
@@ -36,7 +37,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const tls = redisTls(config)
   const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
-  const registry = createRegistry(redis, { keys: discoveryKeys() })
+  const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
   const services = createServiceClient({ directory })
   await directory.start()

@@ -1,12 +1,13 @@
 /** The user service, wired: accounts in Postgres, sessions in Redis. */
 import { closeRedis, connectRedis } from '@shop/redis-kit/client'
-import { createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessions } from '@shop/redis-kit/session'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
+import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
 import { createAccounts } from './accounts/accounts.ts'
@@ -52,7 +53,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
 
   return {
     server,
-    registry: createRegistry(redis, { keys: discoveryKeys() }),
+    registry: createRegistry(redis, { keys: registryKeys }),
     close: async () => {
       await Promise.all([prisma.$disconnect(), closeRedis(redis)])
     },

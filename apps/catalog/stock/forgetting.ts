@@ -10,9 +10,11 @@ const everyMs = 10 * 60 * 1000
 export function forgetOldEvents({ stock, pool }: { stock: StockStore; pool: ReturnType<typeof createPool> }) {
   return async (signal: AbortSignal) => {
     while (!signal.aborted) {
+      // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
+      await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
+      if (signal.aborted) return
       await forgetSeen(pool, { retainMs })
       await stock.forgetCancellations(retainMs)
-      await elapse(everyMs, undefined, { signal }).catch(() => {})
     }
   }
 }

@@ -1,0 +1,93 @@
+/**
+ * Who may do what in Redis, from the key families that the services declare: one user per service, with its own keys, the
+ * keys that others share with it, its channels, and only the commands that work on those types. Nobody else can log in.
+ */
+import { createHash } from 'node:crypto'
+import type { KeyFamily, KeyRole, KeyType } from '@shop/redis-kit/keys'
+
+/** What any client needs to be one. */
+const connectionCommands = ['ping', 'hello', 'auth', 'client|setname', 'client|setinfo', 'client|id', 'time']
+const scriptCommands = ['eval', 'evalsha']
+const keyCommands = ['exists', 'del', 'unlink', 'pexpire', 'pexpireat', 'pttl', 'pexpiretime', 'rename']
+
+const commandsByType: Record<KeyType, readonly string[]> = {
+  string: ['get', 'set', 'mget', 'incr', 'getrange'],
+  hash: ['hget', 'hset', 'hsetnx', 'hmget', 'hgetall', 'hdel', 'hlen', 'hexists', 'hincrby'],
+  list: [],
+  set: [],
+  zset: ['zadd', 'zrem', 'zrange', 'zscore', 'zcard', 'zcount', 'zrangebyscore', 'zremrangebyscore'],
+  stream: [
+    'xadd',
+    'xread',
+    'xreadgroup',
+    'xack',
+    'xdel',
+    'xclaim',
+    'xautoclaim',
+    'xpending',
+    'xrange',
+    'xlen',
+    'xtrim',
+    'xgroup|create',
+    'xgroup|delconsumer',
+    'xinfo|stream',
+    'xinfo|groups',
+    'xinfo|consumers',
+  ],
+  channel: ['publish', 'subscribe', 'unsubscribe', 'ssubscribe', 'sunsubscribe', 'spublish'],
+}
+
+/** Logs in for the container's healthcheck only. */
+const healthUser = 'health'
+
+/**
+ * The text of one server's ACL file. `passwords` has one per user; only their SHA-256 is written.
+ * A service without keys on this server gets no user there.
+ */
+export function aclFile(
+  role: KeyRole,
+  families: readonly KeyFamily[],
+  passwords: Readonly<Record<string, string>>,
+): string {
+  const onThisServer = families.filter((family) => family.role === role)
+  const users = Object.entries(passwords).flatMap(([name, password]) => {
+    const rules = name === healthUser ? ['-@all', '+ping', '+hello', '+auth'] : rulesFor(name, onThisServer)
+    return rules.length === 0 ? [] : [`user ${name} on #${sha256(password)} resetkeys resetchannels ${rules.join(' ')}`]
+  })
+  return `${['user default off', ...users].join('\n')}\n`
+}
+
+function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
+  const access = (family: KeyFamily) => (family.service === service ? 'write' : family.sharedWith?.[service])
+  const mine = families.filter((family) => access(family) === 'write')
+  const readable = families.filter((family) => access(family) === 'read' && family.type !== 'channel')
+  if (mine.length + readable.length === 0) return []
+  const keys = mine.filter(({ type }) => type !== 'channel').map(({ glob }) => `~${glob}`)
+  const channels = mine.filter(({ type }) => type === 'channel').map(({ glob }) => `&${glob}`)
+  const commands = [
+    ...connectionCommands,
+    ...scriptCommands,
+    ...keyCommands,
+    ...mine.flatMap(({ type }) => commandsByType[type]),
+  ]
+  return [
+    '-@all',
+    ...unique(commands).map((name) => `+${name}`),
+    ...unique(keys),
+    ...unique(channels),
+    ...readable.map(readSelector),
+  ]
+}
+
+/** A selector gives its commands on its keys only: what may be read of others cannot be written. */
+function readSelector({ glob, type }: KeyFamily): string {
+  return `(-@all ${commandsByType[type].map((name) => `+${name}`).join(' ')} -@write %R~${glob})`
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)]
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}

@@ -1,0 +1,61 @@
+/**
+ * The first container that runs: makes passwords, a private CA, certificates and ACL files, and puts them into a volume from
+ * which each container sees its own folder. Runs at every start: what is there is kept, ACL files are written anew from the code.
+ *
+ *   setup            make what is missing
+ *   setup rotate     new CA and certificates; restart the containers afterwards
+ *   setup accounts   print the demo accounts
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { createAuthority, issueCertificate, type ServerCertificate } from './certificates.ts'
+import { secretFiles, type TlsServer, tlsServers, writeSecretFiles } from './files.ts'
+import { readKeyFamilies } from './key-families.ts'
+import { generateSecrets, type Secrets } from './secrets.ts'
+
+interface Tls {
+  caPem: string
+  certificates: Record<TlsServer, ServerCertificate>
+}
+
+const volume = process.env.SECRETS_DIR ?? '/secrets'
+/** Only this container mounts it. */
+const own = join(volume, 'setup')
+
+const [command = 'make'] = process.argv.slice(2)
+if (command === 'make') await make()
+else if (command === 'rotate') await make({ rotate: true })
+else if (command === 'accounts') printAccounts()
+else {
+  process.stderr.write(`setup: unknown command ${command}; there are: rotate, accounts\n`)
+  process.exitCode = 2
+}
+
+async function make({ rotate = false } = {}) {
+  mkdirSync(own, { recursive: true, mode: 0o700 })
+  const secrets = await keep<Secrets>('secrets.json', generateSecrets)
+  const tls = await keep<Tls>('tls.json', createTls, rotate)
+  const files = secretFiles({ secrets, families: await readKeyFamilies(), ...tls })
+  writeSecretFiles(volume, files)
+  process.stdout.write(`setup: ${files.length} files in place${rotate ? ', certificates are new' : ''}\n`)
+}
+
+/** A new CA with every rotation: its key is needed for nothing else, so it is not even kept. */
+async function createTls(): Promise<Tls> {
+  const authority = await createAuthority()
+  const entries = await Promise.all(tlsServers.map(async (name) => [name, await issueCertificate(authority, name)]))
+  return { caPem: authority.certificatePem, certificates: Object.fromEntries(entries) }
+}
+
+async function keep<Value>(name: string, create: () => Value | Promise<Value>, isStale = false): Promise<Value> {
+  const file = join(own, name)
+  if (!isStale && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'))
+  const value = await create()
+  writeFileSync(file, JSON.stringify(value), { mode: 0o600 })
+  return value
+}
+
+function printAccounts() {
+  const { accounts } = JSON.parse(readFileSync(join(own, 'secrets.json'), 'utf8')) as Secrets
+  for (const { role, email, password } of accounts) process.stdout.write(`${role}  ${email}  ${password}\n`)
+}
