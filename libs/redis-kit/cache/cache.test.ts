@@ -20,7 +20,7 @@ import { messagePackCodec } from './messagepack.ts'
 const HOUR_MS = 3_600_000
 const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 10_000, interval: 5 })
 /** Long enough for a machine that does ten other things: these tests are not about deadlines. */
-const PATIENT = { ttlMs: HOUR_MS, deadlineMs: 5_000 }
+const PATIENT = { ttlMs: HOUR_MS, deadlineMs: 5_000, leaseMs: 20_000 }
 
 describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   const server = await testRedis({ topology })
@@ -199,11 +199,11 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('a stale value is served at once while one process loads the new one', async () => {
-      const { build, source } = setUp({ ttlMs: 30, staleMs: HOUR_MS, beta: 0 })
+      const { build, source } = setUp({ ttlMs: 30, staleMs: HOUR_MS, beta: 0, leaseMs: 30_000 })
       const caches = [build(), build(), build()]
       const read = (cache: Cache<Row>) => cache.get('a', source.loader('a'))
       source.write('a')
-      await Promise.all(caches.map(read))
+      await read(caches[0] as Cache<Row>)
       source.write('a')
       await sleep(50)
       const release = source.hold()
@@ -502,6 +502,19 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
         expect((await cache.get('a', source.loader('a'))).source).toBe('hit')
       }
     })
+  })
+
+  test('ids and tags that cannot be any are the caller’s mistake, and nothing is loaded or written', async () => {
+    const { cache, source } = setUp()
+    const load = source.loader('a')
+    await expect(cache.get('', load)).rejects.toBeInstanceOf(TypeError)
+    await expect(cache.get('\ud800', load)).rejects.toBeInstanceOf(TypeError)
+    await expect(cache.get('a', load, { tags: [''] })).rejects.toBeInstanceOf(TypeError)
+    await expect(cache.get('a', load, { tags: ['x'.repeat(256)] })).rejects.toBeInstanceOf(RangeError)
+    await expect(cache.put('', async () => source.write('a'))).rejects.toBeInstanceOf(TypeError)
+    await expect(cache.invalidate('')).rejects.toBeInstanceOf(TypeError)
+    expect(source.counts.loads).toBe(0)
+    expect(source.version('a')).toBeUndefined()
   })
 
   test('no read of a healthy cache meets an error', async () => {

@@ -29,11 +29,13 @@ const NO_TAGS: readonly string[] = []
 
 /** Throws a RangeError for lifetimes that the declared keys do not allow. */
 export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): Cache<Value> {
-  const { local, leaseMs = 5_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
+  const { local, leaseMs = 3_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
   const { core, coarseClock, objects, bytes, close } = createCore(redis, options)
   const bulkhead = createBulkhead({ concurrencyCount: maxLoadCount, queueCount: maxQueuedCount })
-  const values = createReadThrough(core, objects, local && createLocalStore<CacheResult<Value>>(local, coarseClock))
-  const buffers = createReadThrough(core, bytes, local && createLocalStore<CacheResult<Buffer>>(local, coarseClock))
+  const objectCopies = local && createLocalStore<CacheResult<Value>>(local, coarseClock)
+  const bytesCopies = local && createLocalStore<CacheResult<Buffer>>(local, coarseClock)
+  const values = createReadThrough(core, objects, objectCopies)
+  const buffers = createReadThrough(core, bytes, bytesCopies)
 
   function through<T>(reader: ReadThrough<T>) {
     return (id: string, load: Load<T>, options?: TagOptions) =>
@@ -65,7 +67,10 @@ export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): 
       onEvent?.('invalidate')
       await invalidateTagEverywhere(core, tag)
     },
-    stats: bulkhead.stats,
+    stats: () => ({
+      ...bulkhead.stats(),
+      copyCount: (objectCopies?.size() ?? 0) + (bytesCopies?.size() ?? 0),
+    }),
     close,
   }
 }

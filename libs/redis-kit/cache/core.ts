@@ -17,7 +17,7 @@ import { createTags } from './tags.ts'
 
 /** Throws a RangeError for lifetimes that the declared keys do not allow. */
 export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
-  const { keys, local, leaseMs = 5_000, waitMs = 2 * leaseMs, deadlineMs = 50, beta = 1, onEvent } = options
+  const { keys, local, leaseMs = 3_000, waitMs = 2 * leaseMs, deadlineMs = 50, beta = 1, onEvent } = options
   const lifetimes = lifetimesOf(options, leaseMs)
   const coarseClock = createCoarseClock()
   const clock = createServerClock(coarseClock)

@@ -17,7 +17,7 @@ export const TOKEN_BYTES = 8
 const NEGATIVE = 1
 const COMPRESSED = 2
 const TAGGED = 4
-const MAX_TAG_BYTES = 255
+export const MAX_TAG_BYTES = 255
 
 /** A tag and the stamp it had before the load. */
 export type Stamp = readonly [tag: string, stamp: Buffer]

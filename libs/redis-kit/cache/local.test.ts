@@ -30,12 +30,12 @@ describe('a store of copies', () => {
       put(store, `id-${n % 50}`, (n * 37) % 3_000)
       if (n % 3 === 0) store.get(`id-${n % 7}`)
       if (n % 11 === 0) store.drop(`id-${n % 5}`)
-      expect(store.stats().totalBytes).toBeLessThanOrEqual(10_000)
+      expect(store.bytes()).toBeLessThanOrEqual(10_000)
     }
     put(store, 'too large', 10_001)
     expect(store.get('too large')).toBeUndefined()
     for (let n = 0; n < 50; n++) store.drop(`id-${n}`)
-    expect(store.stats()).toEqual({ entryCount: 0, totalBytes: 0 })
+    expect([store.size(), store.bytes()]).toEqual([0, 0])
   })
 
   test('ends when every entry has been used', () => {
@@ -43,7 +43,7 @@ describe('a store of copies', () => {
     for (let n = 0; n < 100; n++) put(store, `${n}`)
     for (let n = 0; n < 100; n++) store.get(`${n}`)
     put(store, 'new')
-    expect(store.stats().entryCount).toBe(100)
+    expect(store.size()).toBe(100)
   })
 
   test('drops what carries a tag', () => {

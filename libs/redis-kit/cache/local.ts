@@ -96,7 +96,7 @@ export function createLocalStore<Result>(
     totalBytes = 0
   }
 
-  return { get, set, drop, dropTag, clear, stats: () => ({ entryCount: entries.size, totalBytes }) }
+  return { get, set, drop, dropTag, clear, size: () => entries.size, bytes: () => totalBytes }
 }
 
 /** Shared by every caller from now on, so nobody may change it. Bytes cannot be frozen: they are the caller's honour. */

@@ -22,7 +22,7 @@ export interface CacheOptions<Value> {
   staleMs?: number
   /** How long "there is no such thing" is believed. @default 5_000 */
   negativeTtlMs?: number
-  /** The longest a load may take; when its process dies, another one loads after this at the latest. @default 5_000 */
+  /** The longest a load may take; when its process dies, another one loads after this at the latest. @default 3_000 */
   leaseMs?: number
   /** How long a read waits for another process's load before it goes to the source itself. @default 2 * leaseMs */
   waitMs?: number
@@ -73,7 +73,8 @@ export interface Cache<Value> {
   invalidate(id: string): Promise<void>
   /** The same for all values that carry the tag, by one command. */
   invalidateTag(tag: string): Promise<void>
-  stats(): { runningCount: number; queuedCount: number }
+  /** Loads that run and that wait for a place; copies in memory. */
+  stats(): { runningCount: number; queuedCount: number; copyCount: number }
   /** Waits for refreshes under way. Neither the Redis nor the subscriber is closed. */
   close(): Promise<void>
 }

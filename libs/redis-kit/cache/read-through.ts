@@ -92,9 +92,13 @@ function fly<Value>(
   request: ReadRequest<Value>,
   flight: Flight<Value>,
 ): Promise<CacheResult<Value>> {
-  const { clock, coherence, keys, look } = reader
+  const { clock, coherence, look } = reader
   const captured = coherence.capture()
-  const key = keys.value.key(request.id)
+  const key = keyOf(reader, request)
+  if (key instanceof Error) {
+    land(reader, request.id, flight)
+    return Promise.reject(key)
+  }
   // Without the server's clock nobody can say what is fresh: the script says it along with the value.
   if (clock.isDue() || request.tags.length > 0) return goOn(reader, request, { flight, captured })
   return look(key).then(
@@ -106,6 +110,16 @@ function fly<Value>(
     },
     (error) => goOn(reader, request, { flight, captured, error }),
   )
+}
+
+/** An id or a tag that cannot be one is a mistake of the caller's, and not a failure of Redis to be gone around. */
+function keyOf<Value>({ keys, tags }: Reader<Value>, request: ReadRequest<Value>): string | Error {
+  try {
+    if (request.tags.length > 0) tags.check(request.tags)
+    return keys.value.key(request.id)
+  } catch (error) {
+    return error as Error
+  }
 }
 
 interface Progress<Value> {

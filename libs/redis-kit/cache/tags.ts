@@ -6,7 +6,7 @@
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
 import type { CacheKeys } from './cache-keys.ts'
-import { newToken, type Stamp } from './envelope.ts'
+import { MAX_TAG_BYTES, newToken, type Stamp } from './envelope.ts'
 
 const invalidateTag = script<string>(new URL('./invalidate-tag.lua', import.meta.url), { effect: 'idempotent' })
 
@@ -47,7 +47,15 @@ export function createTags(redis: Redis, keys: CacheKeys) {
     await invalidateTag(redis, [keys.tag.key(tag)], [newToken(), keepMs, channel, `t${tag}`])
   }
 
-  return { stamp, read, invalidate }
+  /** Throws for what cannot be a tag. */
+  function check(tags: readonly string[]): void {
+    for (const tag of tags) {
+      if (keys.tag.key(tag) && Buffer.byteLength(tag) > MAX_TAG_BYTES)
+        throw new RangeError(`too long for a tag: ${tag}`)
+    }
+  }
+
+  return { stamp, read, invalidate, check }
 }
 
 /** Is the value sealed with exactly the present stamps of its tags, and of those that the reader asks for? */

@@ -34,6 +34,8 @@ export async function writeThrough<Value>(
 ): Promise<PutResult<Value>> {
   const { coherence, onEvent } = core
   const { id } = request
+  core.keys.value.key(id) // throws for what cannot be an id, before anything is written
+  core.tags.check(request.tags)
   const begun = await begin(core, request).catch((error) => onEvent?.('redis-error', { error }))
   let value: Value | undefined
   try {
