@@ -1,31 +1,27 @@
 /**
- * Postgres data folders: throw-away ones for tests, copied from a template because `initdb` takes most of a second, and
- * lasting ones for the demo. The server's user must be able to enter them, which is not a matter of course when that is
- * not our own user (see postgres-binaries.ts).
+ * Postgres data folders: throw-away ones for tests and lasting ones for the demo, both copied from a template because
+ * `initdb` takes most of a second. Where they are is in postgres-folders.ts.
  */
-import { execFile } from 'node:child_process'
-import { createHash, randomBytes } from 'node:crypto'
-import { chmod, chown, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { execFile, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { chown, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { CACHE_FOLDER, canEnter, exists, type PostgresBinaries, type ServerUser } from './postgres-binaries.ts'
+import { CACHE_FOLDER, exists, type PostgresBinaries } from './postgres-binaries.ts'
+import { giveTo, makeTemporaryFolder, placeLastingData } from './postgres-folders.ts'
 
 const run = promisify(execFile)
-
-/** Only ever needed by root, whose own folders another user cannot enter. */
-const REACHABLE_FOLDER = '/var/lib/redis-shop'
 
 export const SUPERUSER = 'postgres'
 
 export interface PostgresData {
   /** The data folder itself (PGDATA). */
   folder: string
-  /** The superuser's password that is in it. */
+  /** The password that the superuser should have, unless another is wished. */
   password: string
-  /** Is it the template's, which other servers have as well? */
-  isPasswordShared: boolean
-  /** Notes that the password in it has been changed. */
+  /** What it may be at the moment, likeliest first: of a copy the template's, and a change may have been interrupted. */
+  possiblePasswords: string[]
+  /** Notes which password it has now. */
   keepPassword(password: string): Promise<void>
   /** Removes folder and password. */
   remove(): Promise<void>
@@ -35,12 +31,13 @@ export interface PostgresData {
 
 /** A fresh copy of the template, in a folder of its own. */
 export async function temporaryData(binaries: PostgresBinaries): Promise<PostgresData> {
-  const parent = await makeReachable(binaries)
+  const parent = await makeTemporaryFolder(binaries.user)
   const folder = join(parent, 'data')
+  const templatePassword = await copyTemplate(binaries, folder)
   return {
     folder,
-    password: await copyTemplate(binaries, folder),
-    isPasswordShared: true,
+    password: makePassword(),
+    possiblePasswords: [templatePassword],
     keepPassword: async () => {},
     remove: () => rm(parent, { recursive: true, force: true }),
     disposable: parent,
@@ -48,32 +45,28 @@ export async function temporaryData(binaries: PostgresBinaries): Promise<Postgre
 }
 
 /**
- * The data kept for `dir`, made on first use. `dir` holds the password and, where the server's user can enter it, the
- * data; else the data is where `dir/moved-to` says. Removing `dir` means starting anew.
+ * The data kept for `dir`, copied from the template on first use. `dir` holds the password and, where the server's user
+ * can enter it, the data; else the data is where `dir/moved-to` says. Removing `dir` means starting anew.
  */
-export async function lastingData(dir: string, binaries: PostgresBinaries, isDurable: boolean): Promise<PostgresData> {
+export async function lastingData(dir: string, binaries: PostgresBinaries): Promise<PostgresData> {
   const home = resolve(dir)
   await mkdir(home, { recursive: true })
-  const parent = await placeData(home, binaries)
+  const parent = await placeLastingData(home, binaries.user)
   const folder = join(parent, 'data')
   const passwordFile = join(home, 'password')
   const keepPassword = (password: string) => writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
-  const isNew = !(await exists(folder))
-  if (isNew) {
-    const draft = join(parent, 'data.draft') // an interrupted start must not look like data
-    await rm(draft, { recursive: true, force: true })
-    // A copy of the template is quicker, but only initdb makes sure that everything is on the disk.
-    await keepPassword(isDurable ? await initialise(binaries, draft) : await copyTemplate(binaries, draft))
-    await rename(draft, folder)
-  }
+  const templatePassword = (await exists(folder))
+    ? await readTemplatePassword(binaries)
+    : await copyWhole(binaries, parent, folder)
+  if (!(await exists(passwordFile))) await keepPassword(makePassword())
+  const password = (await readFile(passwordFile, 'utf8')).trim()
   return {
     folder,
-    password: (await readFile(passwordFile, 'utf8')).trim(),
-    isPasswordShared: isNew && !isDurable,
+    password,
+    possiblePasswords: [password, templatePassword],
     keepPassword,
     async remove() {
-      await rm(parent, { recursive: true, force: true })
-      await rm(home, { recursive: true, force: true })
+      for (const path of [parent, `${parent}.home`, home]) await rm(path, { recursive: true, force: true })
     },
     disposable: undefined,
   }
@@ -105,7 +98,7 @@ async function nameByPs(pid: string): Promise<string | undefined> {
 }
 
 /** Resolves to the superuser's password. */
-async function initialise({ initdb, user }: PostgresBinaries, folder: string, args: string[] = []): Promise<string> {
+async function initialise({ initdb, user }: PostgresBinaries, folder: string): Promise<string> {
   const password = makePassword()
   const passwordFile = `${folder}.password`
   await writeFile(passwordFile, password, { mode: 0o600 })
@@ -114,19 +107,47 @@ async function initialise({ initdb, user }: PostgresBinaries, folder: string, ar
   const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8']
   const access = [`--username=${SUPERUSER}`, '--auth=scram-sha-256', `--pwfile=${passwordFile}`]
   try {
-    await run(initdb, [`--pgdata=${folder}`, '--no-instructions', ...locale, ...access, ...args], { ...user, cwd: '/' })
+    await run(initdb, [`--pgdata=${folder}`, '--no-instructions', '--no-sync', ...locale, ...access], {
+      ...user,
+      cwd: '/',
+    })
   } finally {
     await rm(passwordFile, { force: true })
   }
   return password
 }
 
-/** Resolves to the superuser's password, which every copy shares until the server has given itself another. */
+/** Under another name until it is complete: an interrupted start must not look like data. */
+async function copyWhole(binaries: PostgresBinaries, parent: string, folder: string): Promise<string> {
+  const draft = join(parent, 'data.draft')
+  await rm(draft, { recursive: true, force: true })
+  const password = await copyTemplate(binaries, draft)
+  await rename(draft, folder)
+  flushToDisk(folder)
+  return password
+}
+
+/**
+ * Nothing waits for it: it takes seconds on a busy disk, the system would do it by itself within half a minute, and what
+ * the server commits meanwhile it flushes itself.
+ */
+function flushToDisk(folder: string): void {
+  const args = process.platform === 'linux' ? ['--file-system', folder] : []
+  const flush = spawn('sync', args, { stdio: 'ignore', detached: true })
+  flush.on('error', () => {})
+  flush.unref()
+}
+
+/** Resolves to the superuser's password in it, which every copy shares until its server has given it another. */
 async function copyTemplate(binaries: PostgresBinaries, folder: string): Promise<string> {
   const template = await findTemplate(binaries)
   // `cp` and not `fs.cp`: as the server's user, so that it owns the copy, and four times as fast for a thousand files
   await run('cp', ['-R', join(template, 'data'), folder], { ...binaries.user, cwd: '/' })
-  return (await readFile(join(template, 'password'), 'utf8')).trim()
+  return readTemplatePassword(binaries)
+}
+
+async function readTemplatePassword(binaries: PostgresBinaries): Promise<string> {
+  return (await readFile(join(await findTemplate(binaries), 'password'), 'utf8')).trim()
 }
 
 /** Made once per version of Postgres. Its password is readable for us only. */
@@ -134,47 +155,12 @@ async function findTemplate(binaries: PostgresBinaries): Promise<string> {
   const target = join(CACHE_FOLDER, `postgres-template-${binaries.version}`)
   if (!(await exists(target))) {
     await mkdir(CACHE_FOLDER, { recursive: true })
-    const draft = await makeReachable(binaries, `${target}-draft-`)
-    const password = await initialise(binaries, join(draft, 'data'), ['--no-sync'])
+    const draft = await mkdtemp(`${target}-draft-`)
+    await giveTo(draft, binaries.user.uid, binaries.user.gid)
+    const password = await initialise(binaries, join(draft, 'data'))
     await writeFile(join(draft, 'password'), password, { mode: 0o600 })
     await giveTo(draft, process.getuid?.(), process.getgid?.())
     await rename(draft, target).catch(() => rm(draft, { recursive: true })) // somebody else was first
   }
   return target
-}
-
-/** A new folder that the server's user owns and can enter. */
-async function makeReachable({ user }: PostgresBinaries, prefix?: string): Promise<string> {
-  const prefixes = prefix ? [prefix] : [tmpdir(), '/tmp'].map((base) => join(base, 'shop-postgres-'))
-  for (const candidate of prefixes) {
-    const folder = await mkdtemp(candidate)
-    await giveTo(folder, user.uid, user.gid)
-    if (await canEnter(user, folder)) return folder
-    await rm(folder, { recursive: true })
-  }
-  throw new Error(`no folder that the Postgres user can enter: tried ${prefixes.join(', ')}`)
-}
-
-async function placeData(home: string, { user }: PostgresBinaries): Promise<string> {
-  const marker = join(home, 'moved-to')
-  if (!(await exists(marker)) && (await canEnter(user, home))) return makeOwned(join(home, 'cluster'), user)
-
-  const hash = createHash('sha256').update(home).digest('hex').slice(0, 12)
-  const elsewhere = join(REACHABLE_FOLDER, hash)
-  if (!(await exists(marker))) await rm(elsewhere, { recursive: true, force: true }) // of a `dir` that was removed
-  await mkdir(REACHABLE_FOLDER, { recursive: true })
-  await makeOwned(elsewhere, user)
-  await writeFile(marker, `${elsewhere}\n`)
-  return elsewhere
-}
-
-async function makeOwned(folder: string, { uid, gid }: ServerUser): Promise<string> {
-  await mkdir(folder, { recursive: true })
-  await giveTo(folder, uid, gid)
-  return folder
-}
-
-async function giveTo(folder: string, uid?: number, gid?: number): Promise<void> {
-  if (uid !== undefined) await chown(folder, uid, gid ?? uid)
-  await chmod(folder, uid === process.getuid?.() ? 0o755 : 0o700)
 }

@@ -8,14 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { isAddressInUse, pickPort } from './port.ts'
 import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts'
-import {
-  clearStalePid,
-  lastingData,
-  makePassword,
-  type PostgresData,
-  SUPERUSER,
-  temporaryData,
-} from './postgres-data.ts'
+import { clearStalePid, lastingData, type PostgresData, SUPERUSER, temporaryData } from './postgres-data.ts'
 import { createDatabase, type DatabaseOwner, urlOf } from './postgres-database.ts'
 import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
@@ -67,11 +60,11 @@ export interface PostgresServer {
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const { dir, persistent = dir !== undefined, durable = persistent } = options
   const binaries = await findPostgres()
-  const data = dir === undefined ? await temporaryData(binaries) : await lastingData(dir, binaries, durable)
+  const data = dir === undefined ? await temporaryData(binaries) : await lastingData(dir, binaries)
   const launchOnPort = (port: number) => launch(binaries, data, port, { ...options, durable })
   try {
     const { port, server } = await launchOnSomePort(launchOnPort, options.port)
-    const password = await choosePassword(port, data, options).catch(async (error) => {
+    const password = await settlePassword(port, data, options).catch(async (error) => {
       await server.stop()
       throw error
     })
@@ -189,23 +182,31 @@ function settingArgs(port: number, { durable, settings }: PostgresOptions): stri
   return Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }
 
-/** The password in the data is the template's or an earlier start's: changes it to the one that is wanted. */
-async function choosePassword(port: number, data: PostgresData, options: PostgresOptions): Promise<string> {
-  const wanted = options.password ?? (data.isPasswordShared ? makePassword() : data.password)
-  const client = new pg.Client({
-    host: '127.0.0.1',
-    port,
-    user: SUPERUSER,
-    password: data.password,
-    database: 'postgres',
-  })
-  await client.connect()
+/** Sees to it that the superuser has the password that is wanted, and resolves to it. */
+async function settlePassword(port: number, data: PostgresData, options: PostgresOptions): Promise<string> {
+  const wanted = options.password ?? data.password
+  const client = await connectWithAny(port, [...data.possiblePasswords, wanted])
   try {
-    if (wanted === data.password) return wanted
-    await client.query(`ALTER ROLE ${SUPERUSER} PASSWORD ${client.escapeLiteral(wanted)}`)
-    await data.keepPassword(wanted)
+    if (client.password !== wanted) {
+      await client.query(`ALTER ROLE ${SUPERUSER} PASSWORD ${client.escapeLiteral(wanted)}`)
+    }
+    if (wanted !== data.password) await data.keepPassword(wanted)
     return wanted
   } finally {
     await client.end()
   }
+}
+
+async function connectWithAny(port: number, passwords: string[]): Promise<pg.Client> {
+  for (const [index, password] of passwords.entries()) {
+    const client = new pg.Client({ host: '127.0.0.1', port, user: SUPERUSER, password, database: 'postgres' })
+    try {
+      await client.connect()
+      return client
+    } catch (error) {
+      const isWrongPassword = (error as { code?: string }).code === '28P01'
+      if (!isWrongPassword || index === passwords.length - 1) throw error
+    }
+  }
+  throw new Error('no password to try')
 }
