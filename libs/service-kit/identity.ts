@@ -70,7 +70,10 @@ export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, max
 
 export type IdentityVerifier = (token: string | string[] | undefined) => Identity
 
-/** The services' side: header value in, identity out; throws 401 `identity-missing` or `identity-invalid`. `publicKey` is the base64 of an SPKI PEM. */
+/**
+ * The services' side: header value in, identity out; throws 401 `identity-missing` or `identity-invalid`. `publicKey` is the base64 of an
+ * SPKI PEM. A token that was verified is remembered until it expires, by its whole text: a busy session costs one verification per token.
+ */
 export function createIdentityVerifier(
   publicKey: string,
   { maxCached = 5_000, deferrals = createDeferrals() }: { maxCached?: number; deferrals?: Deferrals } = {},
@@ -83,25 +86,31 @@ export function createIdentityVerifier(
       allowedIss: issuer,
       requiredClaims: ['iss', 'iat', 'exp', 'role'],
       clockTolerance: clockToleranceMs,
-      cache: maxCached,
-      cacheTTL: lifeMs,
     }),
   )
+  const verified = new Map<string, { identity: Identity; untilMs: number }>()
 
   return function verifyIdentity(token) {
     if (token === undefined || token === '') throw errors.missing()
     if (typeof token !== 'string') throw errors.invalid()
+    const known = verified.get(token)
+    if (known !== undefined && Date.now() <= known.untilMs) return known.identity
     let claims: Claims
     try {
       claims = verifier()(token) as Claims
     } catch (cause) {
+      verified.delete(token)
       throw errors.invalid({ cause })
     }
-    return identityOf(claims)
+    const identity = Object.freeze(identityOf(claims))
+    verified.set(token, { identity, untilMs: claims.exp * 1_000 + clockToleranceMs })
+    if (verified.size > maxCached) verified.delete(verified.keys().next().value as string)
+    return identity
   }
 }
 
 interface Claims {
+  exp: number
   role: unknown
   sub?: unknown
   sid?: unknown

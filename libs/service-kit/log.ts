@@ -100,7 +100,7 @@ function withoutSecrets(fields: Record<string, unknown>, depth: number): Record<
 
 function cleanValue(key: string, value: unknown, depth: number): unknown {
   if (value === undefined || value === null) return value
-  if (secretKeys.has(key.toLowerCase())) return removed
+  if (isSecret(key)) return removed
   if (typeof value !== 'object') return value
   // Under any other name than `err`, whose serializer does this, an error would be written with all of its fields.
   if (value instanceof Error) return key === 'err' ? value : describeError(value)
@@ -109,6 +109,17 @@ function cleanValue(key: string, value: unknown, depth: number): unknown {
   const prototype = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) return value
   return withoutSecrets(value as Record<string, unknown>, depth + 1)
+}
+
+/** The same few keys come again and again, so the lower-case form of each is looked at once. */
+const judged = new Map<string, boolean>()
+
+function isSecret(key: string): boolean {
+  const known = judged.get(key)
+  if (known !== undefined) return known
+  const secret = secretKeys.has(key.toLowerCase())
+  if (judged.size < 1_000) judged.set(key, secret)
+  return secret
 }
 
 function cleanList(list: unknown[], depth: number): unknown[] {

@@ -176,7 +176,7 @@ describe('starting', () => {
     const metrics = await (await fetch(url(internalPort, '/metrics'))).text()
     expect(metrics).toContain('nodejs_eventloop_lag_seconds')
     expect(metrics).toContain(
-      'http_request_duration_seconds_count{service="fixture",instance="fixture-one",method="GET",route="/health/live",status="200"} 1',
+      'http_request_duration_seconds_count{method="GET",route="/health/live",status="200",service="fixture",instance="fixture-one"} 1',
     )
     expect((await fetch(url(port, '/metrics'))).status).toBe(404)
     expect((await fetch(url(internalPort, '/slow'))).status).toBe(404)
