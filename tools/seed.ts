@@ -50,7 +50,8 @@ const help = `Fill the databases with a catalogue and three accounts. Run it aga
   --fresh        remove all products, categories and reservations first
   --help         this text
 
-Without USER_DATABASE_URL no accounts are made. Their passwords are new each time and printed once.
+Without USER_DATABASE_URL no accounts are made. Their passwords are new each time and printed once, unless SHOP_ACCOUNTS
+says who there is: [{"email":…,"name":…,"role":"customer","password":…}].
 `
 
 /** Returns the exit code. */
@@ -84,12 +85,18 @@ async function run(env: NodeJS.ProcessEnv, productCount: number, isFresh: boolea
   const { CATALOG_DATABASE_URL: catalogUrl, USER_DATABASE_URL: userUrl } = env
   if (!catalogUrl) throw new Error('CATALOG_DATABASE_URL is missing: the URL of the catalog’s database.')
   const startedAtMs = performance.now()
-  const accounts = userUrl ? generateAccounts() : []
+  const accounts = userUrl ? accountsOf(env) : []
   const onProgress = (line: string) => process.stderr.write(`${line}\n`)
   const { newProductCount } = await seed({ catalogUrl, userUrl, productCount, accounts, isFresh, onProgress })
   const seconds = ((performance.now() - startedAtMs) / 1000).toFixed(1)
   process.stdout.write(`${newProductCount} new products of ${productCount} in ${seconds} s.\n`)
+  if (env.SHOP_ACCOUNTS) return
   for (const { email, role, password } of accounts) process.stdout.write(`  ${role}  ${email}  ${password}\n`)
+}
+
+/** The given ones, or new ones. */
+function accountsOf({ SHOP_ACCOUNTS }: NodeJS.ProcessEnv): Account[] {
+  return SHOP_ACCOUNTS ? JSON.parse(SHOP_ACCOUNTS) : generateAccounts()
 }
 
 function explain(error: unknown): string {

@@ -84,7 +84,11 @@ export const commonConfig = {
   HOST: Text({ default: '127.0.0.1', doc: 'Address to listen on' }),
   PORT: Port({ default: 0, doc: 'Port of the HTTP API; 0 lets the system choose' }),
   INTERNAL_PORT: Port({ default: 0, doc: 'Port of /metrics and /health, never published; 0 lets the system choose' }),
-  ADVERTISE_HOST: Type.Optional(Text({ doc: 'Address that other services reach this one by; HOST if not set' })),
+  ADVERTISE_HOST: Type.Optional(
+    Text({
+      doc: 'Address that other services reach this one by; HOST if not set, or this machine’s name where HOST is every address',
+    }),
+  ),
   INSTANCE_ID: Type.Optional(
     Text({
       doc: 'Name of this instance; made up if not set',

@@ -6,6 +6,7 @@
  * loops finish their message -> connections close -> logs flush -> exit 0. After SHUTDOWN_TIMEOUT_MS, or at a second signal: exit 1.
  */
 import type { AddressInfo } from 'node:net'
+import { hostname } from 'node:os'
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Registry } from '@shop/redis-kit/discovery'
 import type { Static, TObject } from 'typebox'
@@ -98,7 +99,13 @@ async function start<Schema extends TObject>(
   const ports = { port, internalPort: internal.port }
   const registration = await register({
     registry: app.registry,
-    instance: { id: instanceId, service: name, host: ADVERTISE_HOST ?? host, ...ports, startedAtMs: Date.now() },
+    instance: {
+      id: instanceId,
+      service: name,
+      host: ADVERTISE_HOST ?? reachable(host),
+      ...ports,
+      startedAtMs: Date.now(),
+    },
     health,
     log,
     isHealthy: () => app.isHealthy?.() ?? true,
@@ -139,6 +146,11 @@ function closeConnectionsWhile(server: App['server'], isLeaving: () => boolean) 
 /** To whoever started us with a channel. That it is gone by now is heard of as 'disconnect', so the failure to send is none. */
 function tellParent(message: object) {
   if (process.connected) process.send?.(message, undefined, {}, () => {})
+}
+
+/** Who listens on every address is reached by the machine's name: in a container that is its id, which its network resolves. */
+function reachable(host: string): string {
+  return host === '0.0.0.0' || host === '::' ? hostname() : host
 }
 
 /** SIGTERM, SIGINT, a parent that is gone, or a call of what it returns: stop in order. A second reason: at once. */
