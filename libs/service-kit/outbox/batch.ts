@@ -11,6 +11,8 @@
 import type pg from 'pg'
 import type { Holds } from './holds.ts'
 
+const MARK = 'UPDATE outbox SET published_at = now() WHERE id = ANY($1)'
+
 export interface OutboxRow {
   id: string
   eventId: string
@@ -45,7 +47,7 @@ const OVERTAKEN = `
 
 /** Resolves with 'more' when there may be more to do at once. Throws when nothing could be published, or Postgres is away. */
 export function createBatch(options: BatchOptions): (signal: AbortSignal) => Promise<'more' | 'drained'> {
-  const { pool, batchCount, holds } = options
+  const { pool, batchCount } = options
 
   return async function takeBatch(signal) {
     const client = await pool.connect()
@@ -54,24 +56,28 @@ export function createBatch(options: BatchOptions): (signal: AbortSignal) => Pro
       broken = error // the query in flight rejects as well; without a listener the process would end
     }
     client.on('error', onError)
-    try {
-      await client.query('BEGIN')
-      const { rows } = await client.query<OutboxRow>(TAKE, [batchCount, holds.current()])
-      const ours = rows.length === 0 ? [] : await withoutOvertaken(client, rows)
-      const { published, failure } = await publishAll(ours, options, signal)
-      await client.query('UPDATE outbox SET published_at = now() WHERE id = ANY($1)', [published])
-      await client.query('COMMIT')
-      if (published.length === 0 && failure) throw failure.error
-      return published.length > 0 && rows.length === batchCount ? 'more' : 'drained'
-    } catch (error) {
-      broken = error
-      throw error
-    } finally {
-      // Closing the connection of a failed batch rolls it back, in whatever state it is.
-      client.off('error', onError)
-      client.release(broken !== undefined)
-    }
+    const { takenCount, publishedCount, failure } = await publishBatch(client, options, signal)
+      .catch((error) => {
+        broken = error
+        throw error
+      })
+      .finally(() => {
+        client.off('error', onError)
+        client.release(broken !== undefined) // closing the connection of a failed transaction rolls it back
+      })
+    if (publishedCount === 0 && failure) throw failure.error
+    return publishedCount > 0 && takenCount === batchCount ? 'more' : 'drained'
   }
+}
+
+async function publishBatch(client: pg.PoolClient, options: BatchOptions, signal: AbortSignal) {
+  await client.query('BEGIN')
+  const { rows } = await client.query<OutboxRow>(TAKE, [options.batchCount, options.holds.current()])
+  const ours = rows.length === 0 ? [] : await withoutOvertaken(client, rows)
+  const { published, failure } = await publishAll(ours, options, signal)
+  if (published.length > 0) await client.query(MARK, [published])
+  await client.query('COMMIT')
+  return { takenCount: rows.length, publishedCount: published.length, failure }
 }
 
 async function withoutOvertaken(client: pg.PoolClient, rows: OutboxRow[]): Promise<OutboxRow[]> {
