@@ -47,7 +47,7 @@ const help = `Fill the databases with a catalogue and three accounts. Run it aga
   CATALOG_DATABASE_URL=… USER_DATABASE_URL=… npm run seed -- [options]
 
   --products N   size of the catalogue, up to ${maxProducts}   (default 1000)
-  --fresh        remove all products, categories and reservations first
+  --fresh        remove all products, categories and reservations first; a shop that runs shows it within minutes
   --help         this text
 
 Without USER_DATABASE_URL no accounts are made. Their passwords are new each time and printed once, unless SHOP_ACCOUNTS

@@ -23,11 +23,16 @@ import { expireReservations } from './stock/expiry.ts'
 import { forgetOldEvents } from './stock/forgetting.ts'
 import { createStockStore } from './stock/store.ts'
 
+/** The outbox' relay keeps one connection to listen and takes one to publish: reads need another. */
+const relayConnections = 2
+
 /** Postgres is needed for everything; without Redis reads are slower and orders wait for their stock. */
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
-  const poolMax = Math.ceil(config.DATABASE_POOL_MAX / 2)
-  const prisma = new PrismaClient({ adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax }) })
-  const pool = createPool(config.DATABASE_URL, { name: instanceId, poolMax })
+  const half = Math.ceil(config.DATABASE_POOL_MAX / 2)
+  const prisma = new PrismaClient({
+    adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: half }),
+  })
+  const pool = createPool(config.DATABASE_URL, { name: instanceId, poolMax: Math.max(half, relayConnections + 1) })
   const tls = redisTls(config)
   const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
   const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, tls })
