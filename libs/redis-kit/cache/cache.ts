@@ -30,10 +30,10 @@ const NO_TAGS: readonly string[] = []
 /** Throws a RangeError for lifetimes that the declared keys do not allow. */
 export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): Cache<Value> {
   const { local, leaseMs = 3_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
-  const { core, coarseClock, objects, bytes, close } = createCore(redis, options)
+  const { core, objects, bytes, close } = createCore(redis, options)
   const bulkhead = createBulkhead({ concurrencyCount: maxLoadCount, queueCount: maxQueuedCount })
-  const objectCopies = local && createLocalStore<CacheResult<Value>>(local, coarseClock)
-  const bytesCopies = local && createLocalStore<CacheResult<Buffer>>(local, coarseClock)
+  const objectCopies = local && createLocalStore<CacheResult<Value>>(local)
+  const bytesCopies = local && createLocalStore<CacheResult<Buffer>>(local)
   const values = createReadThrough(core, objects, objectCopies)
   const buffers = createReadThrough(core, bytes, bytesCopies)
 

@@ -76,8 +76,7 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
   }
 
   /** The subscriber's word is good for one reading of the coarse clock. */
-  function isUsable(): boolean {
-    const nowMs = coarseClock()
+  function isUsable(nowMs = coarseClock()): boolean {
     if (nowMs === checkedAtMs) return isHealthy
     checkedAtMs = nowMs
     isHealthy = isSubscribed && subscriber?.isHealthy() === true

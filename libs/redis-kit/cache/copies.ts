@@ -6,9 +6,10 @@ import type { CachedRecord } from './records.ts'
 
 /** The copy in memory. Synchronous up to the settled promise: this is the path of millions a second. */
 export function localCopy<Value>(reader: Reader<Value>, id: string): Promise<CacheResult<Value>> | undefined {
-  const { store, coherence, onEvent } = reader
-  if (store === undefined || !coherence.isUsable()) return undefined
-  const copy = store.get(id)
+  const { store, coarseClock, coherence, onEvent } = reader
+  if (store === undefined) return undefined
+  const nowMs = coarseClock()
+  const copy = coherence.isUsable(nowMs) ? store.get(id, nowMs) : undefined
   if (copy !== undefined) onEvent?.('hit-local')
   return copy
 }

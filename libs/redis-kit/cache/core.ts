@@ -28,6 +28,7 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
   const guard = createGuard({ breaker, deadlineMs })
   const core: Core = {
     keys,
+    coarseClock,
     clock,
     coherence,
     leases: createLeases(redis, { keys, leaseMs, onServerTime: clock.observe }),
@@ -51,7 +52,6 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
   }
   return {
     core,
-    coarseClock,
     objects: createRecords({ ...common, codec }),
     bytes: createRecords({ ...common, codec: local ? copiedBytesCodec : bytesCodec }),
     close,

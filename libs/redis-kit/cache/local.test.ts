@@ -16,42 +16,42 @@ describe('a store of copies', () => {
     store.set(id, { result: id, expiresAtMs: Number.POSITIVE_INFINITY, sizeBytes, tags })
 
   test('has at most so many entries, and parts with those that were not used', async () => {
-    const store = createLocalStore<string>({ maxEntryCount: 3 }, () => 0)
+    const store = createLocalStore<string>({ maxEntryCount: 3 })
     for (const id of ['a', 'b', 'c']) put(store, id)
-    expect(await store.get('a')).toBe('a')
+    expect(await store.get('a', 0)).toBe('a')
     put(store, 'd')
     put(store, 'e')
-    expect(['a', 'b', 'c', 'd', 'e'].filter((id) => store.get(id))).toEqual(['a', 'd', 'e'])
+    expect(['a', 'b', 'c', 'd', 'e'].filter((id) => store.get(id, 0))).toEqual(['a', 'd', 'e'])
   })
 
   test('has at most so many bytes, whatever comes and goes', () => {
-    const store = createLocalStore<string>({ maxBytes: 10_000 }, () => 0)
+    const store = createLocalStore<string>({ maxBytes: 10_000 })
     for (let n = 0; n < 1_000; n++) {
       put(store, `id-${n % 50}`, (n * 37) % 3_000)
-      if (n % 3 === 0) store.get(`id-${n % 7}`)
+      if (n % 3 === 0) store.get(`id-${n % 7}`, 0)
       if (n % 11 === 0) store.drop(`id-${n % 5}`)
       expect(store.bytes()).toBeLessThanOrEqual(10_000)
     }
     put(store, 'too large', 10_001)
-    expect(store.get('too large')).toBeUndefined()
+    expect(store.get('too large', 0)).toBeUndefined()
     for (let n = 0; n < 50; n++) store.drop(`id-${n}`)
     expect([store.size(), store.bytes()]).toEqual([0, 0])
   })
 
   test('ends when every entry has been used', () => {
-    const store = createLocalStore<string>({ maxEntryCount: 100 }, () => 0)
+    const store = createLocalStore<string>({ maxEntryCount: 100 })
     for (let n = 0; n < 100; n++) put(store, `${n}`)
-    for (let n = 0; n < 100; n++) store.get(`${n}`)
+    for (let n = 0; n < 100; n++) store.get(`${n}`, 0)
     put(store, 'new')
     expect(store.size()).toBe(100)
   })
 
   test('drops what carries a tag', () => {
-    const store = createLocalStore<string>({}, () => 0)
+    const store = createLocalStore<string>({})
     put(store, 'a', 1, ['tea'])
     put(store, 'b', 1, ['mugs'])
     store.dropTag('tea')
-    expect([store.get('a'), store.get('b')].map((copy) => copy !== undefined)).toEqual([false, true])
+    expect([store.get('a', 0), store.get('b', 0)].map((copy) => copy !== undefined)).toEqual([false, true])
   })
 })
 

@@ -3,7 +3,6 @@
  * chance (CLOCK): a hit only sets a flag, which is why it costs nothing; eviction walks from the oldest and spares, once,
  * whatever was used since. Which copies are allowed to be here is `coherence.ts`'s business.
  */
-import type { CoarseClock } from './coarse-clock.ts'
 
 export interface LocalLimits {
   /** @default 10_000 */
@@ -35,17 +34,15 @@ export interface LocalInsert<Result> {
 
 export type LocalStore<Result> = ReturnType<typeof createLocalStore<Result>>
 
-export function createLocalStore<Result>(
-  { maxEntryCount = 10_000, maxBytes = 32 * 1024 * 1024 }: LocalLimits,
-  nowMs: CoarseClock,
-) {
+export function createLocalStore<Result>({ maxEntryCount = 10_000, maxBytes = 32 * 1024 * 1024 }: LocalLimits = {}) {
   const entries = new Map<string, Entry<Result>>()
   let totalBytes = 0
 
-  function get(id: string): Promise<Result> | undefined {
+  /** `nowMs` by `performance.now()`, or nearly. */
+  function get(id: string, nowMs: number): Promise<Result> | undefined {
     const entry = entries.get(id)
     if (entry === undefined) return undefined
-    if (entry.expiresAtMs <= nowMs()) {
+    if (entry.expiresAtMs <= nowMs) {
       drop(id)
       return undefined
     }

@@ -1,6 +1,7 @@
 /** What the parts of a read (read-through.ts, obtain.ts, load.ts, copies.ts) have in common. */
 import type { CacheKeys } from './cache-keys.ts'
 import type { ServerClock } from './clock.ts'
+import type { CoarseClock } from './coarse-clock.ts'
 import type { Coherence } from './coherence.ts'
 import type { CacheResult, OnEvent } from './events.ts'
 import type { Guard } from './guard.ts'
@@ -15,6 +16,7 @@ export interface Core {
   keys: CacheKeys
   leases: Leases
   tags: Tags
+  coarseClock: CoarseClock
   clock: ServerClock
   guard: Guard
   look: Lookup
