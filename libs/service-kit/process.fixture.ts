@@ -2,7 +2,7 @@
 import './compile-cache.ts'
 
 const { Type } = await import('typebox')
-const { commonConfig, Flag, Secret } = await import('./config.ts')
+const { commonConfig, Flag, Secret, Text, Url } = await import('./config.ts')
 const { createServer } = await import('./server.ts')
 const { runService } = await import('./process.ts')
 
@@ -18,12 +18,21 @@ async function tick(signal: AbortSignal) {
   tell('loop ended')
 }
 
+async function connectRegistry(url: string, namespace: string) {
+  const { closeRedis, connectRedis } = await import('@shop/redis-kit/client')
+  const { createRegistry, discoveryKeys } = await import('@shop/redis-kit/discovery')
+  const redis = connectRedis(url, { name: 'fixture' })
+  return { registry: createRegistry(redis, { keys: discoveryKeys(namespace) }), close: () => closeRedis(redis) }
+}
+
 await runService({
   name: 'fixture',
   schema: Type.Object({
     ...commonConfig,
     API_SECRET: Secret({ doc: 'Nobody may see it' }),
     FAIL_TO_BUILD: Flag({ default: false, doc: 'Fails while building' }),
+    REGISTRY_URL: Type.Optional(Url({ schemes: ['redis'], doc: 'Where it registers' })),
+    REGISTRY_NAMESPACE: Text({ default: 'registry', doc: 'Prefix of the keys of the registry' }),
     BREAK_SCHEMA: Flag({ default: false, doc: 'Has a route whose schema cannot be compiled' }),
     FAIL_TO_CLOSE: Flag({ default: false, doc: 'Fails while closing' }),
   }),
@@ -52,11 +61,16 @@ await runService({
       void Promise.reject(new Error('nobody handles this'))
       return 'rejected later'
     })
+    const registry = config.REGISTRY_URL
+      ? await connectRegistry(config.REGISTRY_URL, config.REGISTRY_NAMESPACE)
+      : undefined
     return {
       server,
+      ...(registry && { registry: registry.registry }),
       loops: [{ name: 'ticker', run: tick }],
       async close() {
         tell('connections closed')
+        await registry?.close()
         if (config.FAIL_TO_CLOSE) throw new Error('would not close')
       },
     }

@@ -32,7 +32,7 @@ async function instance(id: string, { service = redis.namespace(), ttlMs = 600, 
   const registry = createRegistry(connection, { keys, ttlMs })
   const found = async () =>
     (await createRegistry(onlooker, { keys, ttlMs }).list('things')).instances.map((one) => one.id)
-  const options = { registry, instance: record, health, log, isHealthy: () => true, onSuperseded }
+  const options = { registry, instance: record, health, log, isHealthy: () => true, required: true, onSuperseded }
   return { proxy, health, onSuperseded, found, service, options }
 }
 
@@ -72,6 +72,14 @@ test('an instance whose heartbeats do not arrive reports itself unready, until t
     .toMatchObject({ status: 'unready', checks: [{ error: 'FENCED' }] })
   await proxy.heal()
   await expect.poll(() => health.ready(), { timeout: 5_000 }).toMatchObject({ status: 'ready' })
+  await leave()
+})
+
+test('one that can do its main job without the registry is then only degraded', async () => {
+  const { proxy, health, options } = await instance('a')
+  const { leave } = await register({ ...options, required: false })
+  await proxy.refuse()
+  await expect.poll(() => health.ready(), { timeout: 5_000 }).toMatchObject({ status: 'degraded' })
   await leave()
 })
 

@@ -1,7 +1,7 @@
 /**
  * How a process is found: it registers once it listens, and leaves before it closes. A process whose registry cannot be reached still
  * starts and serves: the registration goes on trying by itself. One whose heartbeats failed for a whole lifetime (others may have given
- * up on it) reports itself unready until they work again; one whose name another process took over stops.
+ * up on it) reports itself unready, or degraded, until they work again; one whose name another process took over stops.
  */
 import type { Instance, Registry } from '@shop/redis-kit/discovery'
 import type { Health } from './health.ts'
@@ -14,6 +14,8 @@ export interface RegisterOptions {
   log: Log
   /** Asked before each heartbeat. */
   isHealthy(): boolean
+  /** Whether the instance is unready, or only degraded, while others may have given up on it. */
+  required: boolean
   /** Another process has our id and keeps it. */
   onSuperseded(): void
 }
@@ -23,7 +25,7 @@ const patienceMs = 1_000
 
 /** Rejects when registering can never succeed (a wrong record, missing rights), not when the registry is away. */
 export async function register(options: RegisterOptions): Promise<{ leave(): Promise<void> }> {
-  const { registry, instance, health, log, isHealthy, onSuperseded } = options
+  const { registry, instance, health, log, isHealthy, required, onSuperseded } = options
   if (registry === undefined) return { leave: () => Promise.resolve() }
   // The app that made a registry has this module loaded already; one without does not pay for it.
   const { createRegistration } = await import('@shop/redis-kit/discovery')
@@ -35,7 +37,7 @@ export async function register(options: RegisterOptions): Promise<{ leave(): Pro
       if (reason === 'superseded') onSuperseded()
     },
   })
-  health.add({ name: 'registry', required: true, check: () => notFenced(registration.isFenced()) })
+  health.add({ name: 'registry', required, check: () => notFenced(registration.isFenced()) })
   const started = await within(patienceMs, registration.start())
   if (!started) log.warn('the registry does not answer yet')
   return { leave }
