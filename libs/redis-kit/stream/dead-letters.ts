@@ -7,6 +7,7 @@
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
 import type { TopicKeys } from './stream.ts'
+import { millisecondsOf } from './stream-id.ts'
 
 export interface DeadLetter {
   letterId: string
@@ -88,7 +89,7 @@ function toLetter(partition: number, id: string, fields: string[]): DeadLetter {
     originId,
     reason,
     attemptCount: Number(attempts),
-    deadSinceMs: Number.parseInt(id, 10),
+    deadSinceMs: millisecondsOf(id),
     partition,
     eventId: original.id,
     key: original.key,

@@ -2,8 +2,10 @@
 import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
+import { RETRY_SET_MS } from './limits.ts'
 import { type Held, hold, type Partition, settle } from './partition.ts'
 import { pause } from './pause.ts'
+import { millisecondsOf } from './stream-id.ts'
 
 export interface Message {
   /** Its place in the stream, `1763911234567-0`. */
@@ -40,8 +42,6 @@ const putAside = script<1 | 0>(new URL('./retry.lua', import.meta.url), { effect
 const giveUp = script<[letterId: string, droppedCount: number]>(new URL('./dead-letter.lua', import.meta.url))
 
 const MAX_REASON_LENGTH = 500
-/** The set of retries is renewed with each one put into it; no backoff is nearly as long. */
-export const RETRY_SET_MS = 86_400_000
 
 /** The fields of an entry by name; a name that comes twice keeps its last value. */
 export function fieldsOf([, fields]: Entry): Record<string, string | undefined> {
@@ -65,7 +65,7 @@ export function toMessage(partition: Partition, entry: Entry): Message | undefin
     body,
     partition: partition.index,
     deliveryCount,
-    publishedAtMs: Number.parseInt(id, 10),
+    publishedAtMs: millisecondsOf(id),
     ack: () => settle(partition, held, false, () => finishEntry(partition, id)),
     fail: (error) => failHeld(partition, held, error),
     reject: (error) => settle(partition, held, 'not-owner', () => bury(partition, id, deliveryCount, error)),

@@ -7,6 +7,7 @@
  */
 import type { Redis } from '../client.ts'
 import { createHandOut } from './hand-out.ts'
+import { MAX_IDLE_MS } from './limits.ts'
 import type { Message } from './message.ts'
 import { createOwnership } from './ownership.ts'
 import { createPartition, type Partition } from './partition.ts'
@@ -70,8 +71,6 @@ export interface Settings extends Required<Omit<ReadOptions, 'signal' | 'observe
   observe: (fact: ObservedFact) => void
   onSettled: (partition: Partition) => void
 }
-
-const MAX_IDLE_MS = 300_000
 
 export function readTopic(redis: Redis, keys: TopicKeys, options: ReadOptions): AsyncIterableIterator<Message> {
   const stopping = new AbortController()

@@ -2,6 +2,7 @@
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
 import type { TopicKeys } from './stream.ts'
+import { millisecondsOf } from './stream-id.ts'
 
 export interface PartitionStats {
   partition: number
@@ -74,6 +75,6 @@ async function partitionStats(
     pendingCount,
     retryCount,
     deadLetterCount,
-    oldestAgeMs: oldestId ? Math.max(0, nowMs - Number.parseInt(oldestId, 10)) : 0,
+    oldestAgeMs: oldestId ? Math.max(0, nowMs - millisecondsOf(oldestId)) : 0,
   }
 }

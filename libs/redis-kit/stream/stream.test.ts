@@ -37,6 +37,24 @@ describe.each<Topology>(['standalone', 'cluster'])('a topic, %s', async (topolog
       expect(lengthCount).toBeLessThan(300)
       expect(dropped.reduce((sum, count) => sum + count, 0)).toBe(300 - lengthCount)
     })
+
+    test('a publisher notices that the stream has lost what it had confirmed, and up to when', async () => {
+      const { publish, redis, keys, partition, regressed } = setUp(servers)
+      const kept = await publish()
+      const lost = await publish()
+      expect(regressed).toEqual([])
+      // As after a crash before the fsync: the entry is gone, and so is its marker.
+      await redis.xdel(keys.stream.key(partition), lost)
+      await redis.del(keys.seen.key(partition, 'event-2'))
+      await publish()
+      expect(regressed).toEqual([{ partition, sinceMs: Number.parseInt(kept, 10) }])
+      expect(await publish({ id: 'event-1' })).toBe(kept)
+      expect(await publish({ id: 'event-2' })).not.toBe(lost)
+      expect(regressed.length).toBe(1)
+      await redis.del(keys.stream.key(partition))
+      await publish()
+      expect(regressed.at(-1)).toEqual({ partition, sinceMs: 0 })
+    })
   })
 
   describe('reading', () => {

@@ -14,12 +14,14 @@
  */
 import { crc32 } from 'node:zlib'
 import type { Redis } from '../client.ts'
-import { type KeyFamily, keyFamily } from '../keys.ts'
+import { type KeyFamily, type KeyFamilyOptions, keyFamily } from '../keys.ts'
 import { script } from '../script.ts'
 import { coalesce } from './coalesce.ts'
+import { MAX_IDLE_MS, RETRY_SET_MS } from './limits.ts'
 import type { Message } from './message.ts'
 import { type ReadOptions, readTopic } from './reader.ts'
 import { type TopicStats, topicStats } from './stats.ts'
+import { isOlder, millisecondsOf } from './stream-id.ts'
 
 export type { Message } from './message.ts'
 
@@ -46,10 +48,6 @@ export interface TopicKeys {
   families: KeyFamily[]
 }
 
-/** What is kept only while somebody renews it lives this long at most. */
-const MAX_HELD_MS = 600_000
-const RETRY_SET_MS = 86_400_000
-
 /** The keys of a topic. The partition is the hash tag: whatever must move together is in one slot of a Cluster. */
 export function topicKeys(
   service: string,
@@ -57,60 +55,46 @@ export function topicKeys(
   { partitions = 4, dedupeMs = 600_000, readers = [] }: TopicKeysOptions = {},
 ): TopicKeys {
   const name = `${service}:${entity}`
-  const shared = {
-    service,
-    role: 'state' as const,
-    sharedWith: Object.fromEntries(readers.filter((reader) => reader !== service).map((reader) => [reader, 'write'])),
-  } satisfies Partial<KeyFamily>
-  const stream = keyFamily({
-    ...shared,
-    pattern: `${name}:{<partition>}:stream`,
+  const sharedWith = Object.fromEntries(readers.filter((one) => one !== service).map((one) => [one, 'write' as const]))
+  const family = (attribute: string, rest: Pick<KeyFamilyOptions, 'type' | 'ttl' | 'example' | 'doc' | 'sharedWith'>) =>
+    keyFamily({ service, pattern: `${name}:{<partition>}:${attribute}`, role: 'state', sharedWith, ...rest })
+
+  const stream = family('stream', {
     type: 'stream',
-    ttl: {
-      immortal: 'the log itself: what every group has finished is trimmed away, and a cap on its length is the fuse',
-    },
+    ttl: { immortal: 'the log itself: what every group has finished is trimmed, and its length is capped' },
     example: [0],
     doc: 'Events in the order of their publication',
   })
-  const dead = keyFamily({
-    ...shared,
-    pattern: `${name}:{<partition>}:dead`,
+  const dead = family('dead', {
     type: 'stream',
     ttl: { immortal: 'waits for a person to redrive or discard it; its length is capped' },
     example: [0],
     doc: 'Events that a group has given up, with group, reason and number of attempts',
   })
-  const seen = keyFamily({
-    ...shared,
-    sharedWith: {},
-    pattern: `${name}:{<partition>}:seen:<event-id>`,
+  const seen = family('seen:<event-id>', {
     type: 'string',
     ttl: { ms: dedupeMs },
     example: [0, '0197f3c2-0000-7000-8000-000000000000'],
     doc: 'The stream id of an event that was published lately',
+    sharedWith: {}, // only its publisher looks
   })
-  const retry = keyFamily({
-    ...shared,
-    pattern: `${name}:{<partition>}:retry:<group>`,
+  const perGroup = { example: [0, 'catalog'] }
+  const retry = family('retry:<group>', {
+    ...perGroup,
     type: 'zset',
     ttl: { ms: RETRY_SET_MS },
-    example: [0, 'catalog'],
     doc: 'Ids of the messages that a group will try again, scored by when',
   })
-  const lease = keyFamily({
-    ...shared,
-    pattern: `${name}:{<partition>}:lease:<group>`,
+  const lease = family('lease:<group>', {
+    ...perGroup,
     type: 'string',
-    ttl: { ms: MAX_HELD_MS },
-    example: [0, 'catalog'],
+    ttl: { ms: MAX_IDLE_MS },
     doc: 'The one consumer of a group that reads this partition, in ordered mode',
   })
-  const members = keyFamily({
-    ...shared,
-    pattern: `${name}:{<partition>}:members:<group>`,
+  const members = family('members:<group>', {
+    ...perGroup,
     type: 'zset',
-    ttl: { ms: MAX_HELD_MS },
-    example: [0, 'catalog'],
+    ttl: { ms: MAX_IDLE_MS },
     doc: 'The living consumers of a group, in ordered mode; kept with partition 0',
   })
   const families = [stream, dead, seen, retry, lease, members]
@@ -127,6 +111,12 @@ export interface TopicOptions {
   maxLengthCount?: number
   /** Hears of every time the fuse burnt: events were dropped that nobody may have read. */
   onDropped?: (loss: { partition: number; count: number }) => void
+  /**
+   * Hears when the stream has lost what it had confirmed to this publisher (a crash before the fsync, a failover to a replica
+   * that was behind, a flush). `sinceMs` is the time of the last event that it still has, 0 if none: publish again what came
+   * after. What did survive is recognised by its id.
+   */
+  onRegressed?: (loss: { partition: number; sinceMs: number }) => void
 }
 
 export interface TopicEvent {
@@ -151,31 +141,40 @@ export interface Topic {
   stats(group: string): Promise<TopicStats>
 }
 
-const append = script<[droppedCount: number, ...streamIds: string[]]>(new URL('./publish.lua', import.meta.url), {
-  effect: 'idempotent',
-})
+const append = script<[droppedCount: number, newestBefore: string, ...streamIds: string[]]>(
+  new URL('./publish.lua', import.meta.url),
+  { effect: 'idempotent' },
+)
 /** Bounds how long one call of the script holds up the server: well under a millisecond. */
 const MAX_BATCH_COUNT = 100
 
-export function createTopic(redis: Redis, { keys, maxLengthCount = 1_000_000, onDropped }: TopicOptions): Topic {
-  const appenders = Array.from({ length: keys.partitions }, (_, partition) =>
-    coalesce(MAX_BATCH_COUNT, (events: TopicEvent[]) => appendAll(partition, events)),
-  )
+export function createTopic(redis: Redis, options: TopicOptions): Topic {
+  const { keys } = options
+  const publishers = Array.from({ length: keys.partitions }, (_, index) => createPublisher(redis, index, options))
   return {
-    publish: (event) => (appenders[partitionOf(event.key, keys.partitions)] as (typeof appenders)[0])(event),
-    read: (options) => readTopic(redis, keys, options),
+    publish: (event) => (publishers[partitionOf(event.key, keys.partitions)] as Topic['publish'])(event),
+    read: (readOptions) => readTopic(redis, keys, readOptions),
     stats: (group) => topicStats(redis, keys, group),
   }
+}
 
-  async function appendAll(partition: number, events: TopicEvent[]): Promise<string[]> {
+function createPublisher(redis: Redis, partition: number, options: TopicOptions): Topic['publish'] {
+  const { keys, maxLengthCount = 1_000_000, onDropped, onRegressed } = options
+  let newestId = ''
+  return coalesce(MAX_BATCH_COUNT, appendAll)
+
+  async function appendAll(events: TopicEvent[]): Promise<string[]> {
     const markers = events.map(({ id }) => keys.seen.key(partition, id))
-    const args = events.flatMap(({ id, key, type, body }) => [id, key, type, body])
-    const [droppedCount, ...streamIds] = await append(
+    const fields = events.flatMap(({ id, key, type, body }) => [id, key, type, body])
+    const [droppedCount, newestBefore, ...streamIds] = await append(
       redis,
       [keys.stream.key(partition), ...markers],
-      [keys.dedupeMs, maxLengthCount, ...args],
+      [keys.dedupeMs, maxLengthCount, ...fields],
     )
     if (droppedCount > 0) onDropped?.({ partition, count: droppedCount })
+    if (isOlder(newestBefore, newestId)) onRegressed?.({ partition, sinceMs: millisecondsOf(newestBefore) })
+    // An event that was there already answers with an old id: the newest is the last one that was added.
+    newestId = [newestBefore, ...streamIds].reduce((newest, id) => (isOlder(newest, id) ? id : newest))
     return streamIds
   }
 }

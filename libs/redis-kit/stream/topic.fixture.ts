@@ -15,12 +15,14 @@ export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & 
   const service = servers.namespace({ allowImmortal: isDeclaredImmortal })
   const keys = topicKeys(service, 'events', { partitions: 2, ...options })
   const dropped: number[] = []
+  const regressed: { partition: number; sinceMs: number }[] = []
   const redis = connectRedis(servers.url, { name: service, commandTimeoutMs: 3000 })
   onTestFinished(() => closeRedis(redis))
   const topic = createTopic(redis, {
     keys,
     maxLengthCount: options.maxLengthCount,
     onDropped: ({ count }) => dropped.push(count),
+    onRegressed: (loss) => regressed.push(loss),
   })
   const letters = createDeadLetters(redis, { keys })
   const connect = () => connectRedis(servers.url, { name: `${service}-blocking`, role: 'blocking' })
@@ -68,7 +70,20 @@ export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & 
   }
 
   const partition = partitionOf('one', keys.partitions)
-  return { keys, redis, topic, letters, publish, consume, connect, dropped, service, partition, raw: servers.connect() }
+  return {
+    keys,
+    redis,
+    topic,
+    letters,
+    publish,
+    consume,
+    connect,
+    dropped,
+    regressed,
+    service,
+    partition,
+    raw: servers.connect(),
+  }
 }
 
 export const ack = (message: Message) => message.ack()
