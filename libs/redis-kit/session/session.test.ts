@@ -296,6 +296,7 @@ describe.each(['standalone', 'cluster'] as const)('sessions on Redis, %s', async
       const session = await elsewhere.load(after?.id)
       expect(session).toMatchObject({ userId: 'ada', device: 'Firefox', fields: { sudo: 'yes' } })
       expect(session?.createdAtMs).toBe(before.createdAtMs)
+      expect(await plain.zrange(keys.index.key(tagOfUser('ada')), '0', '-1')).toEqual([after?.handle])
       expect((await sessions.list('ada')).map(({ handle }) => handle)).toEqual([after?.handle])
     })
 
