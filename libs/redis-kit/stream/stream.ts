@@ -30,8 +30,8 @@ export interface TopicKeysOptions {
   partitions?: number
   /** How long a published event id is remembered, so that publishing it again adds nothing. @default 600_000 */
   dedupeMs?: number
-  /** The services that read this topic: their groups write to it too (what they have finished, retry or give up). @default nobody */
-  readers?: readonly string[]
+  /** Readers are writers here: their groups write down what they have finished, retry or give up. @default nobody */
+  sharedWith?: KeyFamilyOptions['sharedWith']
 }
 
 export interface TopicKeys {
@@ -52,10 +52,9 @@ export interface TopicKeys {
 export function topicKeys(
   service: string,
   entity: string,
-  { partitions = 4, dedupeMs = 600_000, readers = [] }: TopicKeysOptions = {},
+  { partitions = 4, dedupeMs = 600_000, sharedWith }: TopicKeysOptions = {},
 ): TopicKeys {
   const name = `${service}:${entity}`
-  const sharedWith = Object.fromEntries(readers.filter((one) => one !== service).map((one) => [one, 'write' as const]))
   const family = (attribute: string, rest: Pick<KeyFamilyOptions, 'type' | 'ttl' | 'example' | 'doc' | 'sharedWith'>) =>
     keyFamily({ service, pattern: `${name}:{<partition>}:${attribute}`, role: 'state', sharedWith, ...rest })
 
