@@ -67,12 +67,11 @@ function lifetimesOf<Value>(options: CacheOptions<Value>, leaseMs: number): Life
   const { keys, ttlMs, staleMs = ttlMs, negativeTtlMs = Math.min(5_000, ttlMs), schemaVersion = 1 } = options
   const longestMs = Math.max(ttlMs + staleMs, negativeTtlMs) * MAX_JITTER
   const declaredMs = 'ms' in keys.value.ttl ? keys.value.ttl.ms : Number.POSITIVE_INFINITY
-  if (!(ttlMs > 0 && staleMs >= 0 && negativeTtlMs > 0))
-    throw new RangeError(`${keys.value.pattern}: lifetimes are positive`)
-  if (longestMs > declaredMs) {
-    throw new RangeError(`${keys.value.pattern} may live for ${declaredMs} ms, not for up to ${longestMs} ms`)
-  }
-  if (!(leaseMs > 0 && leaseMs <= MAX_LEASE_MS))
-    throw new RangeError(`leaseMs is at most ${MAX_LEASE_MS}, not ${leaseMs}`)
+  const mistake = !(ttlMs > 0 && staleMs >= 0 && negativeTtlMs > 0 && leaseMs > 0)
+    ? 'lifetimes are positive'
+    : longestMs > declaredMs
+      ? `may live for ${declaredMs} ms, not for up to ${longestMs} ms`
+      : leaseMs > MAX_LEASE_MS && `leases last for at most ${MAX_LEASE_MS} ms`
+  if (mistake) throw new RangeError(`${keys.value.pattern}: ${mistake}`)
   return { ttlMs, staleMs, negativeTtlMs, schemaVersion }
 }

@@ -22,16 +22,19 @@ export interface UnderLease<Value> {
   pauseMs?: number
 }
 
-/** Loads, and stores what was loaded unless it was invalidated meanwhile. Throws what the loader throws, and ValueTooLarge. */
+/**
+ * Loads, and stores what was loaded unless it was invalidated meanwhile. Throws what the loader throws, and ValueTooLarge.
+ * Undefined when Redis failed before the load, so that nothing could be stored.
+ */
 export async function loadUnder<Value>(
   reader: Reader<Value>,
   request: ReadRequest<Value>,
   { lease, flight, captured, pauseMs }: UnderLease<Value>,
-): Promise<CacheResult<Value>> {
+): Promise<CacheResult<Value> | undefined> {
   const { guard, leases, onEvent } = reader
   const onRedisError = (error: unknown) => onEvent?.('redis-error', { error })
   const stamps = await stampsFor(reader, request).catch(onRedisError)
-  if (!stamps) return bypass(reader, request)
+  if (!stamps) return void behind(reader, leases.release(lease))
   const record = await compose(reader, request, lease, stamps).catch((error) => {
     behind(reader, leases.release(lease, pauseMs))
     throw error
@@ -48,10 +51,12 @@ export async function loadUnder<Value>(
 
 /** Around the cache: nothing is stored. */
 export async function bypass<Value>(
-  { records }: Reader<Value>,
+  { records, onEvent }: Reader<Value>,
   request: ReadRequest<Value>,
 ): Promise<CacheResult<Value>> {
-  return { value: records.copy(await request.load()), source: 'bypass' }
+  const value = await request.load()
+  onEvent?.('bypass')
+  return { value: records.copy(value), source: 'bypass' }
 }
 
 /** Loads anew what was served stale or nearly so: once at a time in this process, and by the lease once among all. */

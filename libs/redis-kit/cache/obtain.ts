@@ -21,16 +21,18 @@ export async function askForLease(core: Core, id: string, seen: Buffer | ''): Pr
 export interface Wait {
   /** The token of a value that will not do. */
   seen: Buffer | ''
-  /** When the other's lease ends, and when patience does; by `performance.now()`. */
-  leaseEndsAtMs: number
+  /** How long the other's lease lasts. */
+  leftMs: number
+  /** When patience ends, by `performance.now()`. */
   untilMs: number
 }
 
 /** The bytes that another filled in; undefined when its lease has ended without, or patience has. */
-export async function untilFilled(core: Core, id: string, { seen, leaseEndsAtMs, untilMs }: Wait) {
+export async function untilFilled(core: Core, id: string, { seen, leftMs, untilMs }: Wait) {
+  core.onEvent?.('wait')
   const startedAtMs = performance.now()
   for (let nowMs = startedAtMs; nowMs < untilMs; nowMs = performance.now()) {
-    await sleep(pollDelayMs(nowMs - startedAtMs, leaseEndsAtMs - nowMs))
+    await sleep(pollDelayMs(nowMs - startedAtMs, startedAtMs + leftMs - nowMs))
     const { bytes, isHeld } = await core.guard(() => core.leases.peek(id))
     if (bytes && !(seen && tokenOf(bytes).equals(seen))) return bytes
     if (!isHeld) return undefined

@@ -138,13 +138,11 @@ async function goOn<Value>(reader: Reader<Value>, request: ReadRequest<Value>, p
     const found = await (error ? Promise.reject(error) : find(reader, request, progress)).catch((cause) =>
       onEvent?.('redis-error', { error: cause }),
     )
-    const result = !found
-      ? await bypass(reader, request)
-      : 'source' in found
-        ? found
-        : await loadUnder(reader, request, { lease: found, flight, captured })
-    if (result.source === 'miss' || result.source === 'bypass') onEvent?.(result.source)
-    return result
+    if (found && 'source' in found) return found
+    const loaded = found && (await loadUnder(reader, request, { lease: found, flight, captured }))
+    if (!loaded) return await bypass(reader, request)
+    onEvent?.('miss')
+    return loaded
   } finally {
     land(reader, request.id, flight)
   }
@@ -163,15 +161,11 @@ async function find<Value>(
 ): Promise<CacheResult<Value> | Lease | undefined> {
   const { clock, guard, keys, look, tags } = reader
   if (bytes === null || clock.isDue()) return obtain(reader, request, captured)
-  if (bytes)
-    return (await serve(reader, request, { bytes, captured })) ?? obtain(reader, request, captured, tokenOf(bytes))
-  const key = keys.value.key(request.id)
-  const [found, stamps] = await Promise.all([look(key), guard(() => tags.read(request.tags))])
-  if (!found) return obtain(reader, request, captured)
-  return (
-    (await serve(reader, request, { bytes: found, captured, stamps })) ??
-    obtain(reader, request, captured, tokenOf(found))
-  )
+  const read = () => Promise.all([look(keys.value.key(request.id)), guard(() => tags.read(request.tags))])
+  const [present, stamps] = bytes ? [bytes] : await read()
+  if (!present) return obtain(reader, request, captured)
+  const result = await serve(reader, request, { bytes: present, captured, stamps })
+  return result ?? obtain(reader, request, captured, tokenOf(present))
 }
 
 /** Until there is a usable value, or the lease, or patience ends. */
@@ -186,12 +180,9 @@ async function obtain<Value>(
   for (let seen = unusable; performance.now() < untilMs; ) {
     const answer = await askForLease(reader, id, seen)
     if (answer.status === 'leased') return answer.lease
-    let bytes: Buffer | undefined
-    if (answer.status === 'held') {
-      request.onWait?.()
-      reader.onEvent?.('wait')
-      bytes = await untilFilled(reader, id, { seen, leaseEndsAtMs: performance.now() + answer.leftMs, untilMs })
-    } else bytes = answer.bytes
+    if (answer.status === 'held') request.onWait?.()
+    const bytes =
+      answer.status === 'value' ? answer.bytes : await untilFilled(reader, id, { seen, leftMs: answer.leftMs, untilMs })
     const result = bytes && (await serve(reader, request, { bytes, captured }))
     if (result) return result
     if (bytes) seen = tokenOf(bytes)
