@@ -222,6 +222,12 @@ const badInputs: Bad[] = [
   },
   { name: 'an id that is no UUID', url: '/api/things/by-id/1', ...validation, field: { path: 'id', code: 'format' } },
   {
+    name: 'an id that is a UUID in another form',
+    url: '/api/things/by-id/urn:uuid:0195e3a8-58d4-7cc4-9a6b-0123456789ab',
+    ...validation,
+    field: { path: 'id', code: 'format' },
+  },
+  {
     name: 'an id that nothing has',
     url: '/api/things/by-id/0195e3a8-58d4-7cc4-9a6b-0123456789ab',
     status: 404,
@@ -432,6 +438,56 @@ test('two errors with one code are refused when they are defined', () => {
   expect(() => defineErrors({ a: ['invalid', 'same', 'a'], b: ['conflict', 'same', 'b'] })).toThrow('same')
 })
 
+/** The same sequence of numbers below `limit` every time: a failure can be repeated. */
+function pseudoRandom(seed: number) {
+  let state = seed
+  return (limit: number) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+    return Math.floor((state / 2 ** 32) * limit)
+  }
+}
+
+test('whatever is made of the requests above by chance, the answer is never a 5xx and always one or the other', async () => {
+  const random = pseudoRandom(26)
+  const one = <Item>(items: readonly Item[]) => items[random(items.length)] as Item
+  const bytes = '{}[]":,\\/?%&=#.;@\u0000\u007fÿ€0129eE-+ \n__proto__constructor'
+  const damage = (text: string) => {
+    const at = random(text.length + 1)
+    return one([
+      text.slice(0, at),
+      text.slice(0, at) + one([...bytes]) + text.slice(at),
+      text.slice(0, at) + text.slice(at + 1 + random(3)),
+      text + one(['%', '%0', '?', '#', '..', '/', '\\u0000', '1e999', '{"__proto__":{}}']),
+    ])
+  }
+  const codes = new Set<string>()
+  for (let round = 0; round < 2_000; round += 1) {
+    const { method = 'GET', url = '/', headers = {}, body } = one(badInputs)
+    const request = {
+      method: one([method, method, 'GET', 'PUT', 'POST', 'DELETE', 'PATCH', 'HEAD', 'OPTIONS']) as 'GET',
+      url: sendable(damage(damage(url.slice(0, 2_000)))),
+      headers: {
+        [identityHeader]: one([guest, guest, customer, damage(customer)]).replaceAll(/[^!-~]/g, ''),
+        ...headers,
+      },
+      payload: body === undefined || body.length > 10_000 ? damage('{"quantity":1}') : damage(body.toString()),
+    }
+    const response = await server.inject(request)
+    expect(response.statusCode, JSON.stringify(request)).toBeLessThan(500)
+    if (response.statusCode < 400 || response.body === '') continue
+    expect(response.headers['content-type'], JSON.stringify(request)).toBe('application/problem+json')
+    expect(response.json()).toMatchObject({ status: response.statusCode, code: expect.stringMatching(/^[a-z0-9-]+$/) })
+    codes.add(response.json().code)
+  }
+  // Chance comes around: a generator that only ever produces one sort of mistake would prove little.
+  expect(codes.size).toBeGreaterThan(12)
+})
+
+/** What a client can put on the wire: a path of visible ASCII. */
+function sendable(url: string): string {
+  return `/${url.replaceAll(/[^!-~]/g, '')}`.replace(/^[\\/]+/, '/')
+}
+
 describe('on a real socket', () => {
   let port = 0
   beforeAll(async () => {
@@ -449,6 +505,20 @@ describe('on a real socket', () => {
       'POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n',
       400,
       'request-malformed',
+    ],
+    ['a path that is a star', 'OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 404, 'route-not-found'],
+    [
+      'a path of another host',
+      'GET http://other/api/nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+      404,
+      'route-not-found',
+    ],
+    ['a path that is none', 'GET nothing HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n', 400, 'request-malformed'],
+    [
+      'a name that is no path',
+      'GET //api//things HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+      404,
+      'route-not-found',
     ],
     ['raw bytes in the path', 'GET /api/\xff\xfe HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'request-malformed'],
   ])('%s', async (_name, text, status, code) => {

@@ -11,6 +11,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import {
   type FastifyBaseLogger,
   type FastifyInstance,
+  type FastifyReply,
   type FastifyRequest,
   type FastifyServerOptions,
   fastify,
@@ -74,14 +75,14 @@ export function createServer(options: ServerOptions) {
     bodyLimit: options.bodyLimitBytes ?? 1_048_576,
     trustProxy: false,
     // Time to send a whole request, idle time inside one, idle time between two (longer than the gateway's, which so closes first).
-    requestTimeout: 30_000,
+    requestTimeout: 120_000,
     connectionTimeout: 120_000,
     keepAliveTimeout: 72_000,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000, maxHeaderSize: 16_384 },
     routerOptions: { maxParamLength: 256 },
     // While stopping, what still comes in on open connections is served, and told to close the connection.
     return503OnClosing: false,
-    frameworkErrors: (error, request, reply) => sendProblem(error, request as never, reply as never),
+    frameworkErrors: (error, request, reply) => refuseUnrouted(error, request as never, reply as never, metrics),
     clientErrorHandler: (error, socket) => {
       if (error.code === 'ECONNRESET' || socket.destroyed) return
       if (socket.writable) socket.write(rawProblem(error))
@@ -135,6 +136,13 @@ function requestLog(metrics: Metrics): LogController {
   return controller
 }
 
+/** What the router itself refuses passes no hook, so it is counted and logged here. */
+function refuseUnrouted(error: unknown, request: FastifyRequest, reply: FastifyReply, metrics: Metrics) {
+  sendProblem(error, request, reply)
+  metrics.observeRequest(request.method, 'none', reply.statusCode, 0)
+  request.log.info({ method: request.method, route: 'none', status: reply.statusCode }, 'request')
+}
+
 function routeOf(request: FastifyRequest): string {
   return request.is404 ? 'none' : (request.routeOptions.url ?? 'none')
 }
@@ -143,6 +151,9 @@ function requestIdOf(header: string | string[] | undefined, accept: boolean): st
   return accept && typeof header === 'string' && /^[\w-]{8,64}$/.test(header) ? header : randomUUID()
 }
 
+/** An escaped U+0000: a backslash that no other backslash escapes. Outside of its strings JSON has no backslashes. */
+const escapedNul = /(?<!\\)(?:\\\\)*\\u0000/
+
 /** JSON is the only body unless a route's plugin adds another. Poisoned prototypes, wrong encodings and U+0000 (which Postgres cannot store) are refused. */
 function readJsonOnly(server: FastifyInstance) {
   const parse = server.getDefaultJsonParser('error', 'error')
@@ -150,19 +161,9 @@ function readJsonOnly(server: FastifyInstance) {
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     if (!isUtf8(body as Buffer)) return done(errors.bodyNotUtf8())
     const text = body.toString('utf8')
-    parse(request, text, (error, value) => {
-      if (error) done(error)
-      else if (text.includes('\\u0000') && JSON.stringify(value).includes('\\u0000') && hasNul(value))
-        done(errors.nulCharacter())
-      else done(null, value)
-    })
+    if (escapedNul.test(text)) return done(errors.nulCharacter())
+    parse(request, text, done)
   })
-}
-
-function hasNul(value: unknown): boolean {
-  if (typeof value === 'string') return value.includes('\0')
-  if (typeof value !== 'object' || value === null) return false
-  return Object.entries(value).some(([key, inner]) => key.includes('\0') || hasNul(inner))
 }
 
 /** 405 with Allow when only the method is wrong, else 404. */

@@ -68,11 +68,15 @@ export function createCheck(
   }
 }
 
+/** Stricter than ajv-formats, which also takes urn:uuid:… and so lets through what Postgres refuses. */
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
 function createAjv(coerceTypes: false | 'array'): Ajv {
   const { Ajv } = require('ajv') as typeof import('ajv')
   const addFormats = require('ajv-formats') as typeof import('ajv-formats')
   const ajv = new Ajv({ ...options, coerceTypes })
   addFormats.default(ajv)
+  ajv.addFormat('uuid', uuid)
   return ajv
 }
 
