@@ -29,6 +29,12 @@ async function wait(ms: number) {
   while (performance.now() < endMs) await sleep(endMs - performance.now())
 }
 
+/** Stops this thread; the server is not on it. */
+function block(ms: number) {
+  const endMs = performance.now() + ms
+  while (performance.now() < endMs);
+}
+
 describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topology) => {
   const server = await testRedis({ topology })
   const connections: Redis[] = []
@@ -142,6 +148,16 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
     const ttlMs = await redis.pttl(keys.key('a'))
     expect(ttlMs).toBeGreaterThan(0)
     expect(ttlMs).toBeLessThanOrEqual(300)
+  })
+
+  test('a pause of this process is no outage: the answer that came meanwhile counts', async () => {
+    const { limit } = limitOn(redis, server.namespace(), { deadlineMs: 50 })
+    await limit.check('warm up', 1, 5000)
+    for (let i = 0; i < 4; i++) {
+      const decision = limit.check('a')
+      process.nextTick(() => block(200)) // the question is on its way by then
+      expect(await decision).toMatchObject({ degraded: false })
+    }
   })
 
   describe('at saturation', () => {
