@@ -26,6 +26,7 @@ const commandsByType: Record<KeyType, readonly string[]> = {
     'xautoclaim',
     'xpending',
     'xrange',
+    'xrevrange',
     'xlen',
     'xtrim',
     'xgroup|create',
