@@ -22,8 +22,6 @@ export interface BulkheadOptions {
   queueCount: number
 }
 
-export type Bulkhead = ReturnType<typeof createBulkhead>
-
 export function createBulkhead({ concurrencyCount, queueCount }: BulkheadOptions) {
   const queue = new Set<() => void>()
   let runningCount = 0

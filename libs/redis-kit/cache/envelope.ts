@@ -13,7 +13,7 @@ import { randomFillSync } from 'node:crypto'
 const FORMAT = 1
 const HEADER_BYTES = 26
 const TOKEN_AT = 18
-export const TOKEN_BYTES = 8
+const TOKEN_BYTES = 8
 const NEGATIVE = 1
 const COMPRESSED = 2
 const TAGGED = 4
