@@ -34,7 +34,7 @@ export interface Held {
 }
 
 /** Where the search for messages of silent consumers stands (any-order mode). */
-export interface Sweep {
+interface Sweep {
   scope: 'own' | 'idle'
   cursor: string
   dueMs: number

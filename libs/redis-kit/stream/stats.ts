@@ -4,7 +4,7 @@ import { script } from '../script.ts'
 import type { TopicKeys } from './stream.ts'
 import { millisecondsOf } from './stream-id.ts'
 
-export interface PartitionStats {
+interface PartitionStats {
   partition: number
   /** Entries in the stream, those included that every group has finished. */
   lengthCount: number
