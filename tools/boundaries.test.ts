@@ -17,7 +17,16 @@ describe('a planted violation', () => {
 
   beforeEach(() => {
     copy = mkdtempSync(join(tmpdir(), 'redis-shop-boundaries-'))
-    for (const entry of ['apps', 'libs', 'tools', 'nx.json', 'package.json', 'package-lock.json', 'tsconfig.json']) {
+    for (const entry of [
+      'apps',
+      'libs',
+      'tools',
+      'infra',
+      'nx.json',
+      'package.json',
+      'package-lock.json',
+      'tsconfig.json',
+    ]) {
       cpSync(join(root, entry), join(copy, entry), {
         recursive: true,
         filter: (path) => !path.includes('node_modules'),

@@ -17,6 +17,7 @@ const allowed: Record<string, { code: readonly string[]; test: readonly string[]
   'redis-kit': { code: [], test: ['test-kit'] },
   contracts: { code: [], test: [] },
   'test-kit': { code: [], test: [] },
+  infra: { code: ['service-kit', 'redis-kit', 'contracts'], test: ['test-kit'] },
   tools: { code: ['service-kit', 'redis-kit', 'contracts', 'test-kit'], test: [] },
 }
 

@@ -5,6 +5,7 @@ import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/cli
 import { createRegistry } from '@shop/redis-kit/discovery'
 import { isRedisOutage } from '@shop/redis-kit/errors'
 import { createTopic } from '@shop/redis-kit/stream'
+import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createRelay } from '@shop/service-kit/outbox'
@@ -73,10 +74,12 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   return {
     server,
     registry: createRegistry(stateRedis, { keys: registryKeys }),
+    registration: 'optional',
     loops: [
       { name: 'order-events', run: consumeOrders({ orders, stock, forget, consumer: instanceId, connect, log }) },
       { name: 'outbox', run: relay.run },
       { name: 'expiry', run: expireReservations({ stock, forget, log, sweepMs: config.RESERVATION_SWEEP_MS }) },
+      { name: 'janitor', run: createJanitor(stateRedis, { keys: keys.stock }).run },
       { name: 'forgetting', run: forgetOldEvents({ stock, pool }) },
     ],
     close: async () => {

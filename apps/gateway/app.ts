@@ -66,6 +66,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   return {
     server,
     registry,
+    registration: 'optional',
     close: async () => {
       await Promise.all([client.close(), directory.close()])
       await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])

@@ -2,6 +2,7 @@
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createTopic } from '@shop/redis-kit/stream'
+import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'

@@ -33,6 +33,12 @@ const outageCodes = new Set([
   '55P03',
   'P2028',
   'P2034',
+  // redis-kit's breaker, retry and cache: asked too much of something that is slow or away
+  'BREAKER_OPEN',
+  'BREAKER_TIMEOUT',
+  'DEADLINE_EXCEEDED',
+  'CACHE_LOADER_OVERLOADED',
+  'CACHE_LOAD_TIMEOUT',
   // sockets
   'ECONNREFUSED',
   'ECONNRESET',
@@ -47,8 +53,6 @@ const outageCodes = new Set([
   'UND_ERR_BODY_TIMEOUT',
   'UND_ERR_SOCKET',
 ])
-
-const outageNames = new Set(['BreakerOpen'])
 
 /** Kinds of Prisma's driver adapter error, which has no code. */
 const outageKinds = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections'])
@@ -66,13 +70,18 @@ export function isDependencyOutage(error: unknown): boolean {
       looksLikeOutage(current as Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown })
     )
       return true
-    current = (current as { cause?: unknown }).cause
+    current = causeOf(current)
   }
   return false
 }
 
+/** Prisma hides the driver's error of a raw query in `meta`. */
+function causeOf(error: object): unknown {
+  const { cause, meta } = error as { cause?: unknown; meta?: { driverAdapterError?: unknown } }
+  return cause ?? meta?.driverAdapterError
+}
+
 function looksLikeOutage({
-  name = '',
   message = '',
   code,
   errorCode,
@@ -82,7 +91,6 @@ function looksLikeOutage({
     outageCodes.has(String(code)) ||
     outageCodes.has(String(errorCode)) ||
     outageKinds.has(String(kind)) ||
-    outageNames.has(name) ||
     outageReplies.test(message)
   )
 }
