@@ -14,8 +14,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const minimumNpm = 10
 const [command, ...args] = process.argv.slice(2)
 
-if (!/^[a-z0-9]+$/.test(command ?? '') || !existsSync(join(root, 'tools', `${command}.ts`))) {
-  stop('usage: node tools/bootstrap.mjs <stack|test|e2e> [arguments]', 2)
+if (!/^[a-z0-9-]+$/.test(command ?? '') || !existsSync(join(root, 'tools', `${command}.ts`))) {
+  stop('usage: node tools/bootstrap.mjs <stack|test|e2e|e2e-compose> [arguments]', 2)
 }
 if (!args.includes('--help') || !isInstalled()) await install()
 await run(join(root, 'node_modules', '.bin', 'node'), [join(root, 'tools', `${command}.ts`), ...args])
