@@ -73,7 +73,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     server,
     registry,
     loops: [
-      { name: 'outbox', run: (signal) => relay.run(signal) },
+      { name: 'outbox', run: relay.run },
+      { name: 'janitor', run: createJanitor(redis, { keys: keys.orderEvents }).run },
       {
         name: 'stock-events',
         run: (signal) => consumeStock({ stock, saga, consumer: instanceId, connect, log }, signal),
