@@ -1,6 +1,6 @@
 /** The rules of an order: pure, no clock, no database. What an order may become, and what it costs. */
 import type { CartLine } from '@shop/contracts/cart'
-import type { CancelReason, OrderLine, OrderStatus } from '@shop/contracts/order'
+import type { OrderLine, OrderStatus } from '@shop/contracts/order'
 import type { Quote } from '@shop/contracts/product'
 
 /** From each status, the ones that may follow. */
@@ -31,9 +31,4 @@ export function price(cart: readonly CartLine[], quote: Quote): Priced {
   })
   const totalCents = lines.reduce((sum, line) => sum + line.quantity * line.unitPriceCents, 0)
   return { status: 'priced', lines, totalCents, currency: quote.currency }
-}
-
-/** Why a payment that came to nothing cancels the order. */
-export function reasonOf(outcome: 'declined' | 'failed'): CancelReason {
-  return outcome === 'declined' ? 'payment-declined' : 'payment-failed'
 }
