@@ -12,13 +12,15 @@ import { enableCompileCache, registerHooks } from 'node:module'
 
 enableCompileCache()
 
-// TypeBox comes as 370 small files, and finding a file costs Node six system calls. Inside that package a relative import is the file
-// that it names, so half of the package's loading time goes away by saying so.
+const formats: Record<string, string> = { '.mjs': 'module', '.ts': 'module-typescript' }
+
+// Finding a file costs Node six system calls, and TypeBox alone comes as 370 of them. But a relative import with an extension is the file
+// that it names: saying so halves the time that loading TypeBox takes.
 registerHooks({
   resolve(specifier, context, nextResolve) {
-    if (specifier.startsWith('.') && context.parentURL?.includes('/node_modules/typebox/')) {
-      return { url: new URL(specifier, context.parentURL).href, format: 'module', shortCircuit: true }
-    }
-    return nextResolve(specifier, context)
+    const format =
+      specifier.startsWith('.') && context.parentURL && formats[specifier.slice(specifier.lastIndexOf('.'))]
+    if (!format || !context.conditions?.includes('import')) return nextResolve(specifier, context)
+    return { url: new URL(specifier, context.parentURL).href, format, shortCircuit: true }
   },
 })
