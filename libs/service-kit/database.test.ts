@@ -67,8 +67,9 @@ describe.each(['pool', 'Prisma'])('through the %s', (way) => {
   })
 
   test('a pool that is empty for too long is an outage', async () => {
-    const query = await connect({ poolMax: 1, connectTimeoutMs: 100 })
-    const slow = query('SELECT 1 FROM pg_sleep(0.5)')
+    const query = await connect({ poolMax: 1, connectTimeoutMs: 300 })
+    await query('SELECT 1')
+    const slow = query('SELECT 1 FROM pg_sleep(1)')
     const error = await failureOf(query('SELECT 1'))
     expect(isDependencyOutage(error)).toBe(true)
     await slow

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { ProductPatch, Sku } from '@shop/contracts/product'
+import { BreakerOpen } from '@shop/redis-kit/circuit-breaker'
 import { Type } from 'typebox'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createCursor } from './cursor.ts'
@@ -67,7 +68,7 @@ const failures: Record<string, unknown> = {
   bug: new TypeError('cannot read x of undefined at postgres://app:hunter2@db/app'),
   wrapped: new Error('outer', { cause: new Error('middle', { cause: coded('ECONNREFUSED') }) }),
   pgPool: new Error('timeout exceeded when trying to connect'),
-  breaker: Object.assign(new Error('open'), { name: 'BreakerOpen' }),
+  breaker: new BreakerOpen('postgres', 1_500),
   loading: Object.assign(new Error('LOADING Redis is loading the dataset in memory'), { name: 'ReplyError' }),
   text: 'a string was thrown',
   nothing: undefined,
