@@ -100,7 +100,7 @@ function submit(state: State, record: Pending): void {
   if (isShut) {
     fail(state, record, explain(state, record, 'the connection was closed'))
   } else if (!lane) {
-    state.send(record.command, record.batch, record.node)
+    state.send(record.command, record.batch, record.route)
   } else if (record.acceptedMs - (lane.downSinceMs ?? record.acceptedMs) > options.graceMs) {
     fail(state, record, explain(state, record, 'not connected'))
   } else {

@@ -68,9 +68,9 @@ function clusterLanes(cluster: Cluster, { onNode, resubmit }: LanesOptions): Lan
     whole.resubmitAll()
     for (const { lane } of nodes.values()) lane.resubmitAll()
   }
-  function nodeLane({ command, node }: Pending) {
-    if (node?.redis) return nodes.get(keyOf(node.redis))?.lane
-    const slot = node?.slot ?? command.getSlot()
+  function nodeLane({ command, route }: Pending) {
+    if (route?.redis) return nodes.get(keyOf(route.redis))?.lane
+    const slot = route?.slot ?? command.getSlot()
     const key = typeof slot === 'number' ? cluster.slots[slot]?.[0] : undefined
     // No key, or a node we do not know: any node will take it, and redirect if need be.
     return key === undefined ? undefined : nodes.get(key)?.lane

@@ -2,32 +2,15 @@
  * What a connection owes its callers: every command that was accepted and has not settled, with its deadline. It is bounded
  * in count and bytes, because what waits for a server that does not answer is this process's memory.
  */
-import type { Command } from 'ioredis'
+import type { Command, Redis as Node } from 'ioredis'
 
 /** ioredis passes it along with each command of a pipeline, one object per execution: what has the same one is a batch. */
-export type Batch = Parameters<import('ioredis').Redis['sendCommand']>[1]
+export type Batch = Parameters<Node['sendCommand']>[1]
 
-export interface Pending {
-  readonly command: Command
-  readonly batch: Batch
-  /** Cluster: the node that a pipeline goes to. */
-  readonly node: ClusterRoute | undefined
-  readonly sizeBytes: number
-  readonly acceptedMs: number
-  /** Written to the connection it is on now; the server may have read it. */
-  isSent: boolean
-  /** Was written to a connection that is gone, and is to be sent again. */
-  wasLost: boolean
-  isSettled: boolean
-  /** The server answered; what fails after that is not the connection. */
-  isAnswered: boolean
-  /** The promise's own, before the gate and ioredis wrapped them. */
-  readonly reject: Command['reject']
-}
-
+/** Where a Cluster client sends a pipeline. */
 export interface ClusterRoute {
   slot?: number
-  redis?: import('ioredis').Redis
+  redis?: Node
 }
 
 export interface PendingLimits {
@@ -36,7 +19,40 @@ export interface PendingLimits {
   timeoutMs: number
 }
 
-/** Where a command carries its record, so that the node it reaches finds it without a look-up. */
+/**
+ * A class, against the habit of this repository, because this is made for each command: V8 came to allocate an object
+ * literal of this place in the old generation ("pretenuring"), where it kept alive whatever it had pointed to. Measured:
+ * 25 major collections per 400,000 commands and half of the CPU time, instead of 2 and hardly any.
+ */
+export class Pending {
+  readonly command: Command
+  readonly batch: Batch
+  readonly route: ClusterRoute | undefined
+  /** The promise's own, before the gate and ioredis wrapped it. */
+  readonly reject: Command['reject']
+  readonly acceptedMs: number
+  readonly sizeBytes: number
+  /** Written to the connection it is on now: the server may have read it. */
+  isSent = false
+  /** Was written to a connection that is gone, and is to be sent again. */
+  wasLost = false
+  /** The server answered; what fails after that is not the connection. */
+  isAnswered = false
+  isSettled = false
+  previous: Pending | undefined = undefined
+  next: Pending | undefined = undefined
+
+  constructor(command: Command, batch: Batch, route: ClusterRoute | undefined, acceptedMs: number) {
+    this.command = command
+    this.batch = batch
+    this.route = route
+    this.reject = command.reject
+    this.acceptedMs = acceptedMs
+    this.sizeBytes = sizeOf(command)
+  }
+}
+
+/** Where a command carries its record, so that the node that it reaches finds it without a look-up. */
 const RECORD = Symbol('pending')
 type Tracked = Command & { [RECORD]?: Pending }
 
@@ -49,60 +65,64 @@ const LATE_MS = 50
 
 export type PendingSet = ReturnType<typeof createPendingSet>
 
-export function createPendingSet(
-  { maxPendingCount, maxPendingBytes, timeoutMs }: PendingLimits,
-  onExpired: (p: Pending) => void,
-) {
-  /** In order of acceptance, which is the order of deadlines. */
-  const waiting = new Set<Pending>()
+export function createPendingSet(limits: PendingLimits, onExpired: (record: Pending) => void) {
+  const { maxPendingCount, maxPendingBytes, timeoutMs } = limits
+  // A list, linked through the records, in order of acceptance: that is the order of deadlines. (A Set would do, but its
+  // outgrown tables point to their successors, and one of them in the old generation keeps all later ones alive.)
+  let first: Pending | undefined
+  let last: Pending | undefined
+  let count = 0
   let bytes = 0
   let timer: NodeJS.Timeout | undefined
-  let batch: Batch
-  let batchAcceptedMs: number | undefined
+  let batchOfLast: Batch
+  let admittedMs: number | undefined
   let onDrained = () => {}
 
-  return { accept, settle, sizes: () => ({ count: waiting.size, bytes }), drained }
+  return { accept, settle, drained, sizes: () => ({ count, bytes }) }
 
   /** Undefined when the limits are reached. A batch is accepted or refused as a whole: half a pipeline is a broken stream. */
-  function accept(command: Command, ofBatch: Batch, node: ClusterRoute | undefined): Pending | undefined {
-    const acceptedMs = ofBatch !== undefined && ofBatch === batch ? batchAcceptedMs : admit()
-    batch = ofBatch
-    batchAcceptedMs = acceptedMs
-    if (acceptedMs === undefined) return undefined
-    const record: Pending = {
-      command,
-      batch: ofBatch,
-      node,
-      sizeBytes: sizeOf(command),
-      acceptedMs,
-      isSent: false,
-      wasLost: false,
-      isSettled: false,
-      isAnswered: false,
-      reject: command.reject,
+  function accept(command: Command, batch: Batch, route: ClusterRoute | undefined): Pending | undefined {
+    if (batch === undefined || batch !== batchOfLast) {
+      admittedMs = count < maxPendingCount && bytes < maxPendingBytes ? performance.now() : undefined
+      batchOfLast = batch
     }
+    if (admittedMs === undefined) return undefined
+    const record = new Pending(command, batch, route, admittedMs)
     ;(command as Tracked)[RECORD] = record
-    waiting.add(record)
-    bytes += record.sizeBytes
+    append(record)
     if (!timer) arm(timeoutMs)
     return record
-  }
-  function admit(): number | undefined {
-    return waiting.size < maxPendingCount && bytes < maxPendingBytes ? performance.now() : undefined
   }
   function settle(record: Pending): void {
     if (record.isSettled) return
     record.isSettled = true
-    waiting.delete(record)
-    bytes -= record.sizeBytes
-    if (waiting.size === 0) onDrained()
+    unlink(record)
+    if (count === 0) onDrained()
   }
   /** Resolves once nothing is owed, which is a deadline away at most when nothing new is accepted. */
   function drained(): Promise<void> {
-    if (waiting.size === 0) return Promise.resolve()
+    if (count === 0) return Promise.resolve()
     return new Promise((resolve) => {
       onDrained = resolve
     })
+  }
+  function append(record: Pending): void {
+    record.previous = last
+    if (last) last.next = record
+    else first = record
+    last = record
+    count++
+    bytes += record.sizeBytes
+  }
+  function unlink(record: Pending): void {
+    const { previous, next } = record
+    if (previous) previous.next = next
+    else first = next
+    if (next) next.previous = previous
+    else last = previous
+    record.previous = record.next = undefined // or the settled would keep all that came after them alive
+    count--
+    bytes -= record.sizeBytes
   }
   function arm(delayMs: number): void {
     const dueMs = performance.now() + delayMs
@@ -117,13 +137,13 @@ export function createPendingSet(
   function sweep(): void {
     timer = undefined
     const nowMs = performance.now()
-    for (const record of waiting) {
-      const remainingMs = record.acceptedMs + timeoutMs - nowMs
+    while (first) {
+      const remainingMs = first.acceptedMs + timeoutMs - nowMs
       if (remainingMs > 0) {
         arm(Math.max(SWEEP_MS, remainingMs))
         return
       }
-      onExpired(record)
+      onExpired(first) // settles it
     }
   }
 }
