@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import type { KeyFamily, KeyRole, KeyType } from '@shop/redis-kit/keys'
 
 /** What any client needs to be one. */
-const connectionCommands = ['ping', 'hello', 'auth', 'client|setname', 'client|setinfo', 'client|id', 'time']
+const connectionCommands = ['ping', 'hello', 'auth', 'client|setname', 'client|id', 'time']
 const scriptCommands = ['eval', 'evalsha']
 const keyCommands = ['exists', 'del', 'unlink', 'pexpire', 'pexpireat', 'pttl', 'pexpiretime', 'rename']
 
@@ -38,8 +38,19 @@ const commandsByType: Record<KeyType, readonly string[]> = {
   channel: ['publish', 'subscribe', 'unsubscribe', 'ssubscribe', 'sunsubscribe', 'spublish'],
 }
 
-/** Logs in for the container's healthcheck only. */
-const healthUser = 'health'
+/** Users that are no services: `health` logs in for the container's healthcheck, `audit` reads who was refused what. Neither sees a key. */
+const operators: Readonly<Record<string, readonly string[]>> = {
+  health: ['ping', 'hello', 'auth'],
+  audit: ['ping', 'hello', 'auth', 'acl|log'],
+}
+
+/** Every command that some service may use on some type: a script cannot use another. */
+export const grantedCommands: ReadonlySet<string> = new Set([
+  ...connectionCommands,
+  ...scriptCommands,
+  ...keyCommands,
+  ...Object.values(commandsByType).flat(),
+])
 
 /**
  * The text of one server's ACL file. `passwords` has one per user; only their SHA-256 is written.
@@ -52,7 +63,7 @@ export function aclFile(
 ): string {
   const onThisServer = families.filter((family) => family.role === role)
   const users = Object.entries(passwords).flatMap(([name, password]) => {
-    const rules = name === healthUser ? ['-@all', '+ping', '+hello', '+auth'] : rulesFor(name, onThisServer)
+    const rules = operators[name] ? ['-@all', ...allow(operators[name])] : rulesFor(name, onThisServer)
     return rules.length === 0 ? [] : [`user ${name} on #${sha256(password)} resetkeys resetchannels ${rules.join(' ')}`]
   })
   return `${['user default off', ...users].join('\n')}\n`
@@ -71,18 +82,16 @@ function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
     ...keyCommands,
     ...mine.flatMap(({ type }) => commandsByType[type]),
   ]
-  return [
-    '-@all',
-    ...unique(commands).map((name) => `+${name}`),
-    ...unique(keys),
-    ...unique(channels),
-    ...readable.map(readSelector),
-  ]
+  return ['-@all', ...allow(unique(commands)), ...unique(keys), ...unique(channels), ...readable.map(readSelector)]
 }
 
 /** A selector gives its commands on its keys only: what may be read of others cannot be written. */
 function readSelector({ glob, type }: KeyFamily): string {
-  return `(-@all ${commandsByType[type].map((name) => `+${name}`).join(' ')} -@write %R~${glob})`
+  return `(-@all ${allow(commandsByType[type]).join(' ')} -@write %R~${glob})`
+}
+
+function allow(commands: readonly string[]): string[] {
+  return commands.map((name) => `+${name}`)
 }
 
 function unique(values: readonly string[]): string[] {

@@ -75,8 +75,8 @@ export async function issueCertificate(
   return { certificatePem: certificate.toString('pem'), privateKeyPem: await exportKey(keys.privateKey) }
 }
 
-function generateKeys(): Promise<CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<CryptoKeyPair>
+function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']) as Promise<webcrypto.CryptoKeyPair>
 }
 
 async function exportKey(key: CryptoKey): Promise<string> {

@@ -30,6 +30,7 @@ export function secretFiles({ secrets, families, caPem, certificates }: Material
   const redis = (['cache', 'state'] as const).flatMap((role) => [
     { path: `redis-${role}/users.acl`, text: aclFile(role, families, secrets.redis), uid: owners.redis },
     { path: `redis-${role}/health`, text: secrets.redis.health ?? '', uid: owners.redis },
+    { path: `redis-${role}/audit`, text: secrets.redis.audit ?? '', uid: owners.redis },
     ...tlsFiles(`redis-${role}`, certificates[`redis-${role}`], caPem, owners.redis),
   ])
   const postgres = [

@@ -3,6 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 
 export const databases = ['catalog', 'user', 'order'] as const
 export const services = ['catalog', 'gateway', 'order', 'user'] as const
+const redisUsers = [...services, 'health', 'audit']
 
 export interface Account {
   email: string
@@ -15,7 +16,7 @@ export interface Secrets {
   postgres: string
   /** Of the databases' owners. */
   databases: Record<string, string>
-  /** Of the services' Redis users, and of `health`. */
+  /** Of the Redis users: one per service, `health` and `audit`. */
   redis: Record<string, string>
   identity: { privateKey: string; publicKey: string }
   accounts: Account[]
@@ -26,11 +27,10 @@ export function generateSecrets(): Secrets {
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
     publicKeyEncoding: { type: 'spki', format: 'pem' },
   })
-  const passwords = (names: readonly string[]) => Object.fromEntries(names.map((name) => [name, password()]))
   return {
     postgres: password(),
     databases: passwords(databases),
-    redis: passwords([...services, 'health']),
+    redis: passwords(redisUsers),
     identity: { privateKey: base64(privateKey), publicKey: base64(publicKey) },
     accounts: [
       { email: 'ada@example.com', name: 'Ada Lovelace', role: 'customer', password: password() },
@@ -38,6 +38,15 @@ export function generateSecrets(): Secrets {
       { email: 'admin@example.com', name: 'Shop Admin', role: 'admin', password: password() },
     ],
   }
+}
+
+/** Secrets that were made before a Redis user was added: what is there stays. */
+export function withNewUsers(secrets: Secrets): Secrets {
+  return { ...secrets, redis: { ...passwords(redisUsers), ...secrets.redis } }
+}
+
+function passwords(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, password()]))
 }
 
 /** 144 bits, in letters that need no quoting in a URL, a shell or SQL. */

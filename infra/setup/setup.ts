@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { createAuthority, issueCertificate, type ServerCertificate } from './certificates.ts'
 import { secretFiles, type TlsServer, tlsServers, writeSecretFiles } from './files.ts'
 import { readKeyFamilies } from './key-families.ts'
-import { generateSecrets, type Secrets } from './secrets.ts'
+import { generateSecrets, type Secrets, withNewUsers } from './secrets.ts'
 
 interface Tls {
   caPem: string
@@ -33,7 +33,8 @@ else {
 
 async function make({ rotate = false } = {}) {
   mkdirSync(own, { recursive: true, mode: 0o700 })
-  const secrets = await keep<Secrets>('secrets.json', generateSecrets)
+  const secrets = withNewUsers(await keep<Secrets>('secrets.json', generateSecrets))
+  save('secrets.json', secrets)
   const tls = await keep<Tls>('tls.json', createTls, rotate)
   const files = secretFiles({ secrets, families: await readKeyFamilies(), ...tls })
   writeSecretFiles(volume, files)
@@ -51,8 +52,12 @@ async function keep<Value>(name: string, create: () => Value | Promise<Value>, i
   const file = join(own, name)
   if (!isStale && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'))
   const value = await create()
-  writeFileSync(file, JSON.stringify(value), { mode: 0o600 })
+  save(name, value)
   return value
+}
+
+function save(name: string, value: unknown) {
+  writeFileSync(join(own, name), JSON.stringify(value), { mode: 0o600 })
 }
 
 function printAccounts() {

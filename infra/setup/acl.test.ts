@@ -1,0 +1,104 @@
+/** The ACL files on a real Redis: each service has what it needs and nothing else. */
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { KeyRole } from '@shop/redis-kit/keys'
+import { startRedis } from '@shop/test-kit/redis-server'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { aclFile, grantedCommands } from './acl.ts'
+import { aclViolations } from './acl-violations.fixture.ts'
+import { readKeyFamilies } from './key-families.ts'
+import { generateSecrets } from './secrets.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+const families = await readKeyFamilies()
+const passwords = generateSecrets().redis
+const admin = { username: 'admin', password: 'for-this-test-only' }
+
+describe('a script', () => {
+  const files = globSync('{apps,libs}/**/*.lua', { cwd: root, exclude: ['**/node_modules'] })
+
+  it('uses only commands that some service is granted', () => {
+    expect(files.length).toBeGreaterThan(20)
+    expect(files.flatMap((file) => refusedCommands(readFileSync(join(root, file), 'utf8')))).toEqual([])
+  })
+
+  it('is noticed when it uses another, or hides which', () => {
+    expect(refusedCommands("redis.call('FLUSHALL')\nredis.pcall('XINFO', 'HELP')")).toEqual(['flushall', 'xinfo|help'])
+    expect(refusedCommands('redis.call(command, KEYS[1])')).toEqual(['a command that is not a literal'])
+  })
+})
+
+describe.each(['cache', 'state'] as const)('the ACL of the %s server', (role) => {
+  it('gives each service its own keys and channels, no others, and nothing dangerous', async () => {
+    expect(await violations(role, aclFile(role, families, passwords))).toEqual([])
+  })
+
+  it('is caught when it gives everything to everybody', async () => {
+    const open = namesIn(aclFile(role, families, passwords)).map((name) => `user ${name} on >x allkeys allcommands`)
+    const found = await violations(role, ['user default on nopass allkeys +ping', ...open].join('\n'), () => 'x')
+    expect(found).toContain('the default user may log in')
+    expect(found).toContain('gateway may run flushall')
+    expect(found).toContain('gateway may run config get 1')
+    expect(found.filter((line) => /^gateway may write catalog:/.test(line))).not.toEqual([])
+  })
+
+  it('is caught when one service may read what is not shared with it', async () => {
+    const leaky = aclFile(role, families, passwords).replace(/(user gateway .*)/, '$1 ~catalog:*')
+    const found = await violations(role, leaky)
+    expect(found.length).toBeGreaterThan(0)
+    for (const line of found) expect(line).toMatch(/^gateway may (read|write|remove).* catalog:/)
+  })
+
+  it('is caught when it takes away what a service needs', async () => {
+    const strict = aclFile(role, families, passwords).replace(/(user gateway .*)/, '$1 resetkeys')
+    const found = await violations(role, strict)
+    expect(found.length).toBeGreaterThan(0)
+    for (const line of found) expect(line).toMatch(/^gateway may not /)
+  })
+})
+
+it('has no user for a service without keys on that server', () => {
+  expect(namesIn(aclFile('cache', families, passwords))).toEqual(['catalog', 'gateway'])
+  expect(namesIn(aclFile('state', families, passwords))).toEqual(['catalog', 'gateway', 'order', 'user'])
+})
+
+it('contains no password', () => {
+  const text = aclFile('state', families, passwords)
+  for (const password of Object.values(passwords)) expect(text).not.toContain(password)
+})
+
+/** Of the users in this ACL text on a server of their own; operators are checked by what their line says. */
+async function violations(role: KeyRole, acl: string, passwordOf = (name: string) => passwords[name] as string) {
+  const dir = mkdtempSync(join(tmpdir(), 'shop-acl-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  const file = join(dir, 'users.acl')
+  writeFileSync(file, `${acl.trim()}\nuser ${admin.username} on >${admin.password} allkeys allchannels allcommands\n`)
+  const redis = await startRedis({ ...admin, config: { aclfile: file } })
+  onTestFinished(() => redis.stop())
+  return aclViolations({
+    port: redis.port,
+    admin,
+    passwords: Object.fromEntries(namesIn(acl).map((name) => [name, passwordOf(name)])),
+    families: families.filter((family) => family.role === role),
+  })
+}
+
+function namesIn(acl: string): string[] {
+  const operators = ['default', 'health', 'audit']
+  return [...acl.matchAll(/^user (\S+)/gm)]
+    .map(([, name]) => name as string)
+    .filter((name) => !operators.includes(name))
+}
+
+/** What a script calls and no service may. A command with subcommands is granted by subcommand. */
+function refusedCommands(script: string): string[] {
+  return [...script.matchAll(/redis\.p?call\(\s*(?:'(\w+)'(?:\s*,\s*'(\w+)')?)?/g)].flatMap(([, name, word]) => {
+    if (name === undefined) return ['a command that is not a literal']
+    const command = name.toLowerCase()
+    const full = ['xinfo', 'xgroup', 'client', 'script'].includes(command)
+      ? `${command}|${word?.toLowerCase()}`
+      : command
+    return grantedCommands.has(full) ? [] : [full]
+  })
+}
