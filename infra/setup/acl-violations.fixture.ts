@@ -42,7 +42,6 @@ export interface AclCheck {
 
 export async function aclViolations({ port, admin, passwords, families }: AclCheck): Promise<string[]> {
   const asAdmin = connect(port, admin)
-  const asNobody = connect(port)
   try {
     const unneeded = await unneededCommands(asAdmin)
     const found: string[] = []
@@ -54,11 +53,13 @@ export async function aclViolations({ port, admin, passwords, families }: AclChe
       }
       redis.disconnect()
     }
-    if (await works(asNobody, ['PING'])) found.push('the default user may log in')
+    const asNobody = connect(port)
+    const isOpen = await works(asNobody, ['PING'])
+    asNobody.disconnect()
+    if (isOpen) found.push('the default user may log in')
     return found
   } finally {
     asAdmin.disconnect()
-    asNobody.disconnect()
   }
 }
 
