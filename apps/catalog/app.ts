@@ -8,7 +8,7 @@ import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
-import { createRelay } from '@shop/service-kit/outbox'
+import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
@@ -63,14 +63,13 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   productRoutes(server, products)
 
   const orders = createTopic(stateRedis, { keys: keys.orders })
-  const announcements = createTopic(stateRedis, { keys: keys.stock })
   const { forget } = products
   const stock = createStockStore(prisma, {
     group: orderGroup,
     topic: keys.stock.name,
     reservationTtlMs: config.RESERVATION_TTL_MS,
   })
-  const relay = createRelay({ pool, log, publish: (row) => announcements.publish({ ...row, id: row.eventId }) })
+  const relay = createTopicRelay(stateRedis, { keys: keys.stock, pool, log })
   return {
     server,
     registry: createRegistry(stateRedis, { keys: registryKeys }),

@@ -6,7 +6,7 @@ import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
-import { createRelay } from '@shop/service-kit/outbox'
+import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
@@ -59,8 +59,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   checkoutRoutes(server, { placeOrder, owner, catalog: createCatalog(services) })
   orderRoutes(server, orders)
 
-  const topic = createTopic(redis, { keys: keys.orderEvents })
-  const relay = createRelay({ pool, log, publish: (row) => topic.publish({ ...row, id: row.eventId }) })
+  const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, log })
   const saga = createSaga({
     store: orders,
     provider: createSimulatedProvider(prisma),

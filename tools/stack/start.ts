@@ -31,6 +31,8 @@ export interface Stack {
   url: string
   accounts: readonly Account[]
   parts(): Part[]
+  /** A product that can be bought, to try things with. */
+  sampleSku: string
   /** Resolves with the reason when the stack cannot go on by itself. */
   broken: Promise<Error>
   /** Stops everything, last started first. May be called twice. */
@@ -91,6 +93,7 @@ async function startParts(
   return {
     url,
     accounts: secrets.accounts,
+    sampleSku: await productInStock(url),
     parts: () => [...databases.parts(), ...describe(services, options)],
     broken: broken.promise,
     stop,
@@ -157,6 +160,12 @@ async function untilOpen(url: string): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+}
+
+async function productInStock(url: string): Promise<string> {
+  const response = await fetch(`${url}/api/products?limit=100`)
+  const { items } = (await response.json()) as { items: { sku: string; stockCount: number }[] }
+  return (items.find(({ stockCount }) => stockCount >= 10) ?? items[0])?.sku ?? 'NONE'
 }
 
 /** Everything but the lock that we hold. */

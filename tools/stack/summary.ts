@@ -17,7 +17,7 @@ ${table(accounts)}
 
 Try
   curl -s '${stack.url}/api/products?limit=3'
-  curl -si ${stack.url}/api/products/LAMP-0001 | grep -i x-cache     # twice: miss, then hit
+  curl -si ${stack.url}/api/products/${stack.sampleSku} | grep -i x-cache     # twice: from Postgres, from the cache
   curl -s -c cookies.txt -H 'content-type: application/json' -d '${credentials}' ${stack.url}/api/sessions
 
 Data, logs and passwords are in ${dataDir}. Ctrl-C stops everything.
