@@ -10,6 +10,11 @@ import { dirname, join } from 'node:path'
 import { type KeepAlive, keepAlive, type Supervisor } from './keep-alive.ts'
 
 const root = join(import.meta.dirname, '..', '..')
+/** Six services on one laptop: a small nursery for new objects saves 20 to 40 MB each, for a little more garbage collection. */
+const nodeFlags = ['--max-semi-space-size=2']
+/** glibc gives memory of large, short-lived blocks (password hashing) back only with a fixed threshold. */
+const allocator = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_ARENA_MAX: '2' }
+const watchFlags = ['--watch', '--watch-preserve-output']
 const startTimeoutMs = 20_000
 const stopTimeoutMs = 15_000
 
@@ -56,8 +61,13 @@ function launch(state: State, options: ServiceOptions): Promise<number> {
   const log = openSync(options.logFile, 'a')
   const child = spawn(
     process.execPath,
-    [...(options.watch ? ['--watch', '--watch-preserve-output'] : []), join(root, 'apps', options.app, 'main.ts')],
-    { cwd: root, env: { ...inherited(), ...options.env }, detached: true, stdio: ['ignore', log, log, 'ipc'] },
+    [...nodeFlags, ...(options.watch ? watchFlags : []), join(root, 'apps', options.app, 'main.ts')],
+    {
+      cwd: root,
+      env: { ...inherited(), ...allocator, ...options.env },
+      detached: true,
+      stdio: ['ignore', log, log, 'ipc'],
+    },
   )
   closeSync(log)
   state.child = child
