@@ -1,6 +1,6 @@
 /**
- * Start-up is short because what only a request needs is made when the first request needs it, or as soon as the process is listening
- * and idle, whichever comes first: compiled schemas, the token verifier. Nothing is made twice.
+ * Start-up is short because what only a request needs is made when the first request needs it, or as soon as the process has
+ * started, whichever comes first: compiled schemas, the token verifier. Nothing is made twice.
  */
 
 export interface Deferrals {

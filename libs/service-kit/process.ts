@@ -22,7 +22,7 @@ export type { Loop } from './loop.ts'
 
 /** What `build` gives back: everything that was made, not yet listening. */
 export interface App {
-  server: Pick<Server, 'listen' | 'close' | 'server' | 'health' | 'addHook'>
+  server: Pick<Server, 'listen' | 'close' | 'server' | 'health' | 'addHook' | 'makeDeferred'>
   /** Background work; restarted with backoff when it fails. */
   loops?: readonly Loop[]
   /** Where other services look for this one. Without it nothing is registered. */
@@ -120,6 +120,8 @@ async function start<Schema extends TObject>(
   const loops = startLoops(app.loops ?? [], log)
   tellParent({ type: 'listening', service: name, instanceId, ...ports })
   log.info({ ...ports, startedInMs: Math.round(performance.now()) }, 'started')
+  // Unhandled on purpose: a schema that cannot be compiled is a bug that should end the process and not some request.
+  void server.makeDeferred()
   void metrics.load()
 
   return async function stopAll() {

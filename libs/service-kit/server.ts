@@ -50,6 +50,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     health: Health
     metrics: Metrics
+    /** Makes now what the first requests would have to wait for; see deferral.ts. */
+    makeDeferred(): Promise<void>
   }
 }
 
@@ -106,11 +108,7 @@ export function createServer(options: ServerOptions) {
   answerUnknownRoutes(server)
   serveOpenApi(server, { title: name })
   serveHealth(server)
-  server.addHook('onListen', (done) => {
-    // Unhandled on purpose: a schema that cannot be compiled is a bug that should end the process and not some request.
-    void deferrals.makeAll()
-    done()
-  })
+  server.decorate('makeDeferred', deferrals.makeAll)
   return server.withTypeProvider<TypeBoxTypeProvider>()
 }
 
