@@ -32,10 +32,12 @@ async function install() {
   const startedMs = Date.now()
   const seconds = () => Math.round((Date.now() - startedMs) / 1000)
   const progress = setInterval(() => console.log(`  … still installing (${seconds()} s)`), 10_000)
-  console.log('Installing packages (npm ci), once; about a minute …')
-  const code = await spawned('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'])
+  // A clean clone gets exactly the lockfile; a folder that somebody works in is brought up to it, and not thrown away first.
+  const command = existsSync(join(root, 'node_modules')) ? ['install', '--no-save'] : ['ci']
+  console.log(`Installing packages (npm ${command[0]}), once; about a minute …`)
+  const code = await spawned('npm', [...command, '--no-audit', '--no-fund', '--loglevel=error'])
   clearInterval(progress)
-  if (code !== 0) stop(`npm ci failed (exit code ${code}); what it printed above says why.`, 1)
+  if (code !== 0) stop(`npm ${command[0]} failed (exit code ${code}); what it printed above says why.`, 1)
   console.log(`Installed in ${seconds()} s.`)
 }
 
