@@ -3,7 +3,8 @@ import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyRole } from '@shop/redis-kit/keys'
-import { startRedis } from '@shop/test-kit/redis-server'
+import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { Redis } from 'ioredis'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { aclFile, grantedCommands } from './acl.ts'
 import { aclViolations } from './acl-violations.fixture.ts'
@@ -58,6 +59,17 @@ describe.each(['cache', 'state'] as const)('the ACL of the %s server', (role) =>
   })
 })
 
+describe('what a script wrote', () => {
+  it('is there when the server was killed and started again', async () => {
+    expect(await afterCrash(aclFile('state', families, passwords))).toEqual(['1', '2'])
+  })
+
+  it('would be lost if the default user, in whose name Redis reads its file, had no permissions', async () => {
+    const strict = aclFile('state', families, passwords).replace(/^user default .*$/m, 'user default off')
+    expect(await afterCrash(strict)).toEqual([null, null])
+  })
+})
+
 it('has no user for a service without keys on that server', () => {
   expect(namesIn(aclFile('cache', families, passwords))).toEqual(['catalog', 'gateway'])
   expect(namesIn(aclFile('state', families, passwords))).toEqual(['catalog', 'gateway', 'order', 'user'])
@@ -68,20 +80,43 @@ it('contains no password', () => {
   for (const password of Object.values(passwords)) expect(text).not.toContain(password)
 })
 
+/** Two keys that one script sets, as they are after SIGKILL and a start from the append-only file. */
+async function afterCrash(acl: string): Promise<(string | null)[]> {
+  const server = await serverWith(acl, { appendonly: 'yes', appendfsync: 'always' })
+  const write = "redis.call('SET', KEYS[1], 1) redis.call('SET', KEYS[2], 2)"
+  const keys = ['{x}:a', '{x}:b']
+  const before = new Redis({ port: server.port, ...admin })
+  await before.eval(write, keys.length, ...keys)
+  before.disconnect()
+  await server.kill('SIGKILL')
+  await server.restart()
+  const after = new Redis({ port: server.port, ...admin })
+  onTestFinished(() => after.disconnect())
+  return after.mget(...keys)
+}
+
 /** Of the users in this ACL text on a server of their own; operators are checked by what their line says. */
 async function violations(role: KeyRole, acl: string, passwordOf = (name: string) => passwords[name] as string) {
-  const dir = mkdtempSync(join(tmpdir(), 'shop-acl-'))
-  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
-  const file = join(dir, 'users.acl')
-  writeFileSync(file, `${acl.trim()}\nuser ${admin.username} on >${admin.password} allkeys allchannels allcommands\n`)
-  const redis = await startRedis({ ...admin, config: { aclfile: file } })
-  onTestFinished(() => redis.stop())
+  const redis = await serverWith(acl)
   return aclViolations({
     port: redis.port,
     admin,
     passwords: Object.fromEntries(namesIn(acl).map((name) => [name, passwordOf(name)])),
     families: families.filter((family) => family.role === role),
   })
+}
+
+async function serverWith(acl: string, config: Record<string, string> = {}): Promise<RedisServer> {
+  const dir = mkdtempSync(join(tmpdir(), 'shop-acl-'))
+  onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
+  const aclfile = join(dir, 'users.acl')
+  writeFileSync(
+    aclfile,
+    `${acl.trim()}\nuser ${admin.username} on >${admin.password} allkeys allchannels allcommands\n`,
+  )
+  const redis = await startRedis({ ...admin, config: { aclfile, ...config } })
+  onTestFinished(() => redis.stop())
+  return redis
 }
 
 function namesIn(acl: string): string[] {

@@ -38,6 +38,12 @@ const commandsByType: Record<KeyType, readonly string[]> = {
   channel: ['publish', 'subscribe', 'unsubscribe', 'ssubscribe', 'sunsubscribe', 'spublish'],
 }
 
+/**
+ * Nobody logs in as `default`: it is off, and has no password. It keeps all permissions because Redis reads its own append-only
+ * file in its name, and skips every transaction and every script's effects that it "may not" run: all data would be lost at a restart.
+ */
+const nobody = 'user default off resetpass allkeys allchannels allcommands'
+
 /** Users that are no services: `health` logs in for the container's healthcheck, `audit` reads who was refused what. Neither sees a key. */
 const operators: Readonly<Record<string, readonly string[]>> = {
   health: ['ping', 'hello', 'auth'],
@@ -66,7 +72,7 @@ export function aclFile(
     const rules = operators[name] ? ['-@all', ...allow(operators[name])] : rulesFor(name, onThisServer)
     return rules.length === 0 ? [] : [`user ${name} on #${sha256(password)} resetkeys resetchannels ${rules.join(' ')}`]
   })
-  return `${['user default off', ...users].join('\n')}\n`
+  return `${[nobody, ...users].join('\n')}\n`
 }
 
 function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
