@@ -18,7 +18,13 @@ What follows \`--\` is passed on to vitest: npm run e2e:compose -- -t 'publishes
 const report = join(root, 'reports/@shop/e2e-compose.json')
 
 /** In this order: the Redis servers' log of refusals is read when the shoppers have left, and before a server is killed. */
-const stages = ['journey.test.ts', 'bad-input.test.ts', 'compose/security.test.ts', 'compose/failures.test.ts']
+const stages = [
+  'compose/override.test.ts',
+  'journey.test.ts',
+  'bad-input.test.ts',
+  'compose/security.test.ts',
+  'compose/failures.test.ts',
+]
 
 interface Report {
   numTotalTests: number
