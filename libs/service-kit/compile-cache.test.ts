@@ -5,7 +5,8 @@ import { expect, test } from 'vitest'
 /** What a fresh process prints that runs this text as a module of this folder. */
 async function run(text: string): Promise<string> {
   const args = ['--input-type=module', '--eval', text]
-  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname })
+  const env = { ...process.env, FORCE_COLOR: '0' } // task runners ask for colours, which console.log then adds
+  const { stdout } = await promisify(execFile)(process.execPath, args, { cwd: import.meta.dirname, env })
   return stdout.trim()
 }
 
