@@ -19,6 +19,9 @@ import { createOriginCheck } from './origin.ts'
 import { forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
 
+/** When an instance dies, everything that was under way to it is sent to another one, not only a fifth of it. */
+const retryBurstCount = 200
+
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
   const tls = redisTls(config)
   const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
@@ -26,7 +29,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name] })
-  const client = createServiceClient({ directory })
+  const client = createServiceClient({ directory, retryBurstCount })
   await directory.start()
 
   const sessions = createSessions(state, {

@@ -56,6 +56,8 @@ export interface ServiceClientOptions extends ConnectionOptions {
   maxInFlightCount?: number
   /** Retries per request, over time. @default 0.2 */
   retryRatio?: number
+  /** Retries that may follow each other after a quiet time: about what is under way to one instance when it dies. @default 10 */
+  retryBurstCount?: number
 }
 
 export interface ServiceClient {
@@ -73,7 +75,7 @@ export interface ServiceClient {
 }
 
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
-  const { directory, retryRatio = 0.2 } = options
+  const { directory, retryRatio = 0.2, retryBurstCount = 10 } = options
   const settings: CallSettings = {
     attempts: 3,
     attemptRatio: 0.5,
@@ -101,7 +103,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     if (!peer) {
       directory.instances(service) // throws for a service that nobody knows, before it is remembered
       const balancer = createBalancer({ instances: () => directory.instances(service) }, options.balancer)
-      peer = { balancer, budget: createRetryBudget({ ratio: retryRatio }) }
+      peer = { balancer, budget: createRetryBudget({ ratio: retryRatio, burstCount: retryBurstCount }) }
       peers.set(service, peer)
     }
     return peer
