@@ -173,7 +173,10 @@ function portOf(container: Container): number {
 async function failedHandshakes(server: string): Promise<string[]> {
   const [container] = await containers({ service: server })
   const log = await docker('logs', container?.Id ?? '')
-  return log.split('\n').filter((line) => line.includes('Error accepting a client connection'))
+  return log
+    .split('\n')
+    .filter((line) => line.includes('Error accepting a client connection'))
+    .slice(-3)
 }
 
 /** Who was refused what: `catalog key order:cart:x`. */
