@@ -91,5 +91,5 @@ export async function runIn(service: string, source: string): Promise<string> {
 export async function throwAway(...args: string[]): Promise<{ container: Container; stop(): Promise<void> }> {
   const id = await docker('run', '-d', '--rm', ...args)
   const [container] = await inspect(id)
-  return { container: container as Container, stop: async () => void (await docker('rm', '-f', id)) }
+  return { container: container as Container, stop: async () => void (await docker('rm', '-f', '-v', id)) }
 }
