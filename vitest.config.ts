@@ -21,7 +21,7 @@ export default defineConfig({
     projects,
     // Once for the whole run: the Redis and Postgres servers that test files share.
     globalSetup: ['./libs/test-kit/vitest-setup.ts'],
-    testTimeout: 20_000,
+    testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
   },

@@ -112,7 +112,7 @@ export function placeOrder(
 }
 
 /** Asks until the order is settled: confirmed or cancelled. Throws after `timeoutMs`. */
-export async function settled(shopper: Shopper, orderId: string, timeoutMs = 15_000): Promise<Order> {
+export async function settled(shopper: Shopper, orderId: string, timeoutMs = 30_000): Promise<Order> {
   const deadlineMs = Date.now() + timeoutMs
   for (;;) {
     const { status, body } = await shopper.get<Order>(`/api/orders/${orderId}`)

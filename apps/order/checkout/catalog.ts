@@ -2,9 +2,10 @@
 import { identityHeader } from '@shop/contracts/identity'
 import { Quote } from '@shop/contracts/product'
 import type { ServiceClient } from '@shop/service-kit/client'
-import { Value } from 'typebox/value'
+import { createCheck } from '@shop/service-kit/validation'
 
 const deadlineMs = 2_000
+const checkQuote = createCheck(Quote, { unknownFields: 'allowed' })
 
 export interface Caller {
   /** The identity token of the request that asks; the catalog answers nobody without one. */
@@ -26,7 +27,10 @@ export function createCatalog(client: ServiceClient) {
       deadlineMs,
     })
     if (response.status !== 200) throw new Error(`the catalog answered ${response.status} when asked for prices`)
-    return Value.Parse(Quote, JSON.parse(response.body.toString('utf8')))
+    const answer: unknown = JSON.parse(response.body.toString('utf8'))
+    const [problem] = checkQuote(answer)
+    if (problem) throw new Error(`the catalog answered with no quote: ${problem.path} ${problem.message}`)
+    return answer as Quote
   }
 }
 

@@ -4,12 +4,14 @@ import { identityHeader } from '@shop/contracts/identity'
 import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
 import { requireUser } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
+import { createCheck } from '@shop/service-kit/validation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { Value } from 'typebox/value'
 import type { CartOwner } from '../cart/owner.ts'
 import { errors } from '../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { PlaceOrder } from './checkout.ts'
+
+const checkKey = createCheck(IdempotencyKey)
 
 interface Dependencies {
   placeOrder: PlaceOrder
@@ -39,6 +41,6 @@ export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: D
 }
 
 function keyOf(header: string | string[] | undefined): string {
-  if (!Value.Check(IdempotencyKey, header)) throw errors.keyRequired()
+  if (typeof header !== 'string' || checkKey(header).length > 0) throw errors.keyRequired()
   return header
 }

@@ -10,6 +10,8 @@ import type { Saga } from './saga.ts'
 const group = 'order'
 /** Orders at work at once per partition. They need no order among each other, and one may wait for the payment provider. */
 const concurrency = 16
+/** How soon the work of an instance that died is taken over; a buyer is waiting for it. */
+const minIdleMs = 5_000
 
 interface Dependencies {
   stock: Topic
@@ -21,7 +23,16 @@ interface Dependencies {
 
 /** Runs until the signal is aborted. */
 export async function consumeStock({ stock, saga, consumer, connect, log }: Dependencies, signal: AbortSignal) {
-  const messages = stock.read({ group, consumer, connect, signal, concurrency, isOutage: isDependencyOutage, log })
+  const messages = stock.read({
+    group,
+    consumer,
+    connect,
+    signal,
+    concurrency,
+    minIdleMs,
+    isOutage: isDependencyOutage,
+    log,
+  })
   const worker = async () => {
     for await (const message of messages) {
       const decoded = decodeEvent(StockEvent, message)
