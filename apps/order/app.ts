@@ -66,7 +66,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     paymentTimeoutMs: config.PAYMENT_TIMEOUT_MS,
   })
   const stock = createTopic(redis, { keys: keys.catalogStock })
-  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-stock`, role: 'blocking' })
+  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-stock`, tls, role: 'blocking' })
 
   return {
     server,

@@ -1,7 +1,6 @@
 /** The key families of all services, read from the `keys.ts` of each; and those that all services share. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { topics } from '@shop/contracts/topics'
 import type { KeyFamily } from '@shop/redis-kit/keys'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 
@@ -16,15 +15,5 @@ export async function readKeyFamilies(): Promise<KeyFamily[]> {
       return keyFamilies
     }),
   )
-  return [...Object.values(registryKeys), ...lists.flat().map(shareWithReaders)]
-}
-
-/**
- * Who reads a topic writes to its keys too: a group notes there what it has finished, retries or gives up.
- * A family that says itself with whom it is shared, be it with nobody, keeps that.
- */
-function shareWithReaders(family: KeyFamily): KeyFamily {
-  const topic = Object.values(topics).find(({ service, entity }) => family.pattern.startsWith(`${service}:${entity}:{`))
-  if (!topic || family.sharedWith) return family
-  return { ...family, sharedWith: Object.fromEntries(topic.readers.map((reader) => [reader, 'write'])) }
+  return [...Object.values(registryKeys), ...lists.flat()]
 }

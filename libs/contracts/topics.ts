@@ -1,5 +1,8 @@
-/** The streams between the services: who owns a topic, into how many partitions its keys are spread, and who reads it. */
+/**
+ * The streams between the services: who owns a topic, into how many partitions its keys are spread, and who reads it. A group that
+ * reads writes too: what it has finished, retries or gives up.
+ */
 export const topics = {
-  orderEvents: { service: 'order', entity: 'events', partitions: 2, readers: ['catalog'] },
-  catalogStock: { service: 'catalog', entity: 'stock', partitions: 2, readers: ['order'] },
+  orderEvents: { service: 'order', entity: 'events', partitions: 2, sharedWith: { catalog: 'write' } },
+  catalogStock: { service: 'catalog', entity: 'stock', partitions: 2, sharedWith: { order: 'write' } },
 } as const
