@@ -78,7 +78,10 @@ export function sentinelOptions(target: Target, profile: Profile): RedisOptions 
     sentinelTLS: target.isTls ? { ...profile.tls } : undefined,
     sentinelCommandTimeout: 1000,
     sentinelRetryStrategy: reconnectDelayMs, // a number, always: anything else would end the client for good
-    failoverDetector: true, // hears of a switch from the Sentinels instead of waiting for an error
+    // Off, on purpose: it hears of a switch from the Sentinels, but when it hears of it while ioredis is asking them for the
+    // new master, it makes that attempt fail for good and the client ends. A closed connection, `socketTimeout` and
+    // READONLY lead to the same question without it.
+    failoverDetector: false,
     natMap: profile.natMap,
   }
 }

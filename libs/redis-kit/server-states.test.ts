@@ -68,6 +68,17 @@ test('a frozen server settles commands in time, and is used again once it thaws'
   expect(await redis.get('frozen')).toBe('1') // it did arrive: this is what unknown means
 })
 
+test('a process that was busy for longer than the deadline still takes the answer that has arrived', async () => {
+  const server = await start()
+  const redis = connect(server.url, { commandTimeoutMs: 300 })
+  await whenReady(redis, 5000)
+  const answer = redis.incr('counter')
+  await new Promise(setImmediate) // on its way
+  const endMs = performance.now() + 600
+  while (performance.now() < endMs);
+  expect(await answer).toBe(1)
+})
+
 test('a server that loads its data is an outage, and no command is lost in it', async () => {
   // 100 ms per key, and other clients are answered in between
   const config = {
