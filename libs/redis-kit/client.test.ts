@@ -230,6 +230,16 @@ describe.each(Object.keys(topologies))('%s', (name) => {
       await recovers(redis, keys)
     })
 
+    test('does not outlast its cause for a caller that tries again at once, without a pause', async () => {
+      const redis = await connect({ commandTimeoutMs: 200 })
+      await each((proxy) => proxy.refuse())
+      await sleep(500) // from here on commands fail at once
+      setTimeout(() => void each((proxy) => proxy.heal()), 300)
+      const startedMs = performance.now()
+      while ((await outcomeOf(redis.get('any'))) instanceof RedisUnavailable);
+      expect(performance.now() - startedMs).toBeLessThan(5000)
+    })
+
     test('takes bounded memory, whatever is thrown at it', async () => {
       const redis = await connect({ commandTimeoutMs: 500, maxPendingCount: 1000 })
       await each((proxy) => proxy.blackHole())

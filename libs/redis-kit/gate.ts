@@ -80,7 +80,7 @@ function enter(state: State, command: Command, batch: Batch, node: ClusterRoute 
   const mistake = batch === undefined ? mistakeIn(command, options) : undefined
   const record = mistake ? undefined : pending.accept(command, batch, node)
   if (!record) {
-    command.reject(mistake ?? overloaded(state))
+    nextTurn(() => command.reject(mistake ?? overloaded(state)))
     return
   }
   const { resolve } = command
@@ -98,15 +98,21 @@ function submit(state: State, record: Pending): void {
   const { lanes, isShut, options } = state
   const lane = isShut ? undefined : lanes.blocking(record)
   if (isShut) {
-    fail(state, record, explain(state, record, 'the connection was closed'))
+    nextTurn(() => fail(state, record, explain(state, record, 'the connection was closed')))
   } else if (!lane) {
     state.send(record.command, record.batch, record.route)
   } else if (record.acceptedMs - (lane.downSinceMs ?? record.acceptedMs) > options.graceMs) {
-    fail(state, record, explain(state, record, 'not connected'))
+    nextTurn(() => fail(state, record, explain(state, record, 'not connected')))
   } else {
     lane.park(record)
   }
 }
+
+/**
+ * A refusal costs no time, but it does let the event loop turn: promises alone would let a caller who tries again at once keep
+ * this process from ever hearing that Redis is back.
+ */
+const nextTurn: (refuse: () => void) => unknown = setImmediate
 
 /** ioredis is done with a command without a result: the server's error reply, or a connection that is gone. */
 function failed(state: State, record: Pending, error: Error): void {
