@@ -36,6 +36,7 @@ export interface Gate {
   lastError(): Error | undefined
 }
 
+/** One per client. The functions below take it as their first argument, so that each reads by itself. */
 interface State {
   options: GateOptions
   pending: PendingSet
@@ -75,6 +76,10 @@ export function installGate(redis: Node | Cluster, options: GateOptions): Gate {
   return { sizes: state.pending.sizes, shut, lastError: () => state.lastError }
 }
 
+/**
+ * Takes a command in: from here on it is counted, and however ioredis settles it, it does so through the gate. (On a Cluster
+ * ioredis wraps `reject` again to follow redirections; what it cannot follow arrives here.)
+ */
 function enter(state: State, command: Command, batch: Batch, node: ClusterRoute | undefined): void {
   const { options, pending } = state
   const mistake = batch === undefined ? mistakeIn(command, options) : undefined
@@ -128,11 +133,13 @@ function failed(state: State, record: Pending, error: Error): void {
   }
 }
 
+/** What was never written may be, and what was written may be again when that makes no difference. */
 function mayResend({ command, batch, isSent }: Pending): boolean {
   if (batch !== undefined) return false // some of a pipeline may have been answered, so there is no sending the rest
   return !isSent || (effectOf(command) !== 'once' && blockMsOf(command) === undefined)
 }
 
+/** The deadline. A late answer finds the record settled and is dropped; one that is still queued is stopped at the exit. */
 function expire(state: State, record: Pending): void {
   const missing = record.isSent ? 'answer' : 'connection'
   fail(state, record, explain(state, record, `no ${missing} within ${state.options.timeoutMs} ms`))

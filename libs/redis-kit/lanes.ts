@@ -3,13 +3,15 @@
  * whole and one for each node, so that commands for the two nodes that work do not wait for the one that does not.
  */
 import type { Cluster, Command, Redis as Node } from 'ioredis'
-import type { Pending } from './pending.ts'
+import type { ClusterRoute, Pending } from './pending.ts'
 
 export interface Lane {
   /** Undefined while it is up and before its first attempt has failed. */
   downSinceMs: number | undefined
   park(record: Pending): void
 }
+
+type NodeLane = ReturnType<typeof createLane> & { node: Node }
 
 export interface LanesOptions {
   /** Called for each node before its first command: the single server, or every node a Cluster client learns of. */
@@ -28,6 +30,7 @@ export interface Lanes {
   resubmitAll(): void
 }
 
+/** What ioredis sends before a connection is ready. They cannot wait for it to become so. */
 const HANDSHAKE = new Set(['hello', 'auth', 'client', 'info', 'readonly'])
 
 export function createLanes(redis: Node | Cluster, options: LanesOptions): Lanes {
@@ -47,18 +50,19 @@ function serverLane(node: Node, { onNode, resubmit }: LanesOptions): Lanes {
 
 function clusterLanes(cluster: Cluster, { onNode, resubmit }: LanesOptions): Lanes {
   const whole = createLane(cluster, resubmit, () => cluster.status === 'ready')
-  const nodes = new Map<string, { node: Node; lane: ReturnType<typeof createLane> }>()
+  const lanes = new Map<string, NodeLane>()
 
   cluster.on('+node', (node: Node) => {
     onNode(node)
     // `wait`: not dialled yet; the first command does that.
-    const lane = createLane(node, resubmit, () => node.status === 'wait' || isWritable(node))
-    nodes.set(keyOf(node), { node, lane })
-    // Where its slots are now is Cluster's question: a replica may have taken over.
-    node.on('ready', whole.resubmitAll)
+    const isUp = () => node.status === 'wait' || isWritable(node)
+    const lane = Object.assign(createLane(node, resubmit, isUp), { node })
+    lanes.set(keyOf(node), lane)
+    node.on('ready', whole.resubmitAll) // any node may be the one that somebody waits for
+    // Where the slots of a lost node are now is the Cluster's question: a replica may have taken over.
     node.on('close', () => cluster.status === 'ready' && cluster.refreshSlotsCache())
     node.on('end', () => {
-      if (nodes.get(keyOf(node))?.node === node) nodes.delete(keyOf(node))
+      if (lanes.get(keyOf(node)) === lane) lanes.delete(keyOf(node)) // or it has been replaced already
       lane.resubmitAll()
     })
   })
@@ -66,21 +70,42 @@ function clusterLanes(cluster: Cluster, { onNode, resubmit }: LanesOptions): Lan
 
   function resubmitAll(): void {
     whole.resubmitAll()
-    for (const { lane } of nodes.values()) lane.resubmitAll()
+    for (const lane of lanes.values()) lane.resubmitAll()
   }
-  function nodeLane({ command, route }: Pending) {
-    if (route?.redis) return nodes.get(keyOf(route.redis))?.lane
+  /** Undefined for a command without a key, and for a node that was given up: whichever node takes it will redirect it. */
+  function nodeLane({ command, route }: Pending): NodeLane | undefined {
+    if (route?.redis) return lanes.get(keyOf(route.redis))
     const slot = route?.slot ?? command.getSlot()
     const key = typeof slot === 'number' ? cluster.slots[slot]?.[0] : undefined
-    // No key, or a node we do not know: any node will take it, and redirect if need be.
-    return key === undefined ? undefined : nodes.get(key)?.lane
+    return key === undefined ? undefined : lanes.get(key)
+  }
+  function blocking(record: Pending): Lane | undefined {
+    const down = whole.unlessUp()
+    if (down) return down
+    const lane = nodeLane(record)
+    if (lane) return lane.unlessUp()
+    return record.route && !sendsToOneNode(record.route, lanes.values()) ? whole : undefined
   }
   return {
-    blocking: (record) => whole.unlessUp() ?? nodeLane(record)?.unlessUp(),
+    blocking,
     laneOf: (record) => nodeLane(record) ?? whole,
     isHandshake: ({ name }) => name === 'cluster' && cluster.status === 'connect',
     resubmitAll,
   }
+}
+
+/**
+ * ioredis picks a node at random for each command of a pipeline whose own node it does not know, until one takes it. The
+ * others then wait there for the answers of a pipeline that was never written, and are given those of other callers. So the
+ * gate picks, once for the whole pipeline; it is redirected as a whole. False when no node is connected.
+ */
+function sendsToOneNode(route: ClusterRoute, lanes: Iterable<NodeLane>): boolean {
+  for (const { node } of lanes) {
+    if (!isWritable(node)) continue
+    route.redis = node
+    return true
+  }
+  return false
 }
 
 function createLane(connection: Node | Cluster, resubmit: (record: Pending) => void, isUp: () => boolean) {
@@ -89,6 +114,8 @@ function createLane(connection: Node | Cluster, resubmit: (record: Pending) => v
   let hasQueue = false
   const lane = { downSinceMs: undefined as number | undefined, park, unlessUp, resubmitAll }
 
+  // `close` comes with every attempt that fails and `error` with some that never get as far as a socket (no Sentinel answers):
+  // the first of them starts the clock.
   const down = () => {
     if (connection.status !== 'ready') lane.downSinceMs ??= performance.now()
   }
@@ -112,6 +139,7 @@ function createLane(connection: Node | Cluster, resubmit: (record: Pending) => v
     if (hasQueue) resubmitAll()
     return undefined
   }
+  /** Each once: what fails to be sent parks again, in a new list, and waits for the next event. */
   function resubmitAll(): void {
     const waiting = parked
     parked = []
@@ -120,6 +148,7 @@ function createLane(connection: Node | Cluster, resubmit: (record: Pending) => v
   }
 }
 
+/** `ready` alone does not mean that: a connection that the server has half closed stays `ready` until it is closed. */
 function isWritable(node: Node): boolean {
   return node.status === 'ready' && node.stream?.writable === true
 }

@@ -106,6 +106,7 @@ export function createPendingSet(limits: PendingLimits, onExpired: (record: Pend
       onDrained = resolve
     })
   }
+  /** The youngest deadline is always the last: all commands of a connection have the same time. */
   function append(record: Pending): void {
     record.previous = last
     if (last) last.next = record
@@ -124,6 +125,7 @@ export function createPendingSet(limits: PendingLimits, onExpired: (record: Pend
     count--
     bytes -= record.sizeBytes
   }
+  /** One timer for the oldest, and none while nothing is owed. It keeps no process alive: the sockets do. */
   function arm(delayMs: number): void {
     const dueMs = performance.now() + delayMs
     timer = setTimeout(() => {

@@ -162,6 +162,7 @@ async function subscribeAll(state: State): Promise<void> {
   announce(state, { reason: 'subscribed again' })
 }
 
+/** Fires for every attempt that fails as well, but only the loss of something that worked is news. */
 function lose(state: State): void {
   const channels = [...state.channels.values()]
   const hadSome = channels.some(({ isConfirmed }) => isConfirmed)
@@ -171,6 +172,7 @@ function lose(state: State): void {
   announce(state, { reason: 'the connection was lost' })
 }
 
+/** The channel is left with its last listener; a channel that was opened anew meanwhile is not ours to leave. */
 async function unsubscribe({ redis, channels }: State, channel: Channel, listener: MessageListener): Promise<void> {
   channel.listeners.delete(listener)
   if (channel.listeners.size > 0 || channels.get(channel.name) !== channel) return
@@ -187,6 +189,7 @@ function beat(state: State): void {
   state.redis.ping().then(onAnswer, () => {}) // its failure closes the connection, which is heard of there
 }
 
+/** The time matters for the seconds in which a dead connection has not been found out yet. */
 function isHealthy({ redis, channels, heardMs }: State): boolean {
   if (redis.status !== 'ready' || performance.now() - heardMs > HEARTBEAT_MS + SILENCE_MS) return false
   return [...channels.values()].every(({ isConfirmed }) => isConfirmed)
@@ -210,6 +213,7 @@ function guarded({ onError }: State, call: () => void): void {
   }
 }
 
+/** False when it takes longer; a rejection in time is passed on. */
 async function settlesWithin(promise: Promise<void>, timeoutMs: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<false>((resolve) => {
