@@ -89,13 +89,15 @@ describe.for(['standalone', 'cluster'] as const)('the registry on %s', async (to
 
   test('a beat removes up to 16 of the silent, and tells of each', async () => {
     const { registry, keys } = setUp()
-    const beat = await registry.beat('catalog', instance('lively'), 0)
-    if (beat.status !== 'accepted') throw new Error('refused')
     const plain = server.connect()
     const ids = Array.from({ length: 20 }, (_, index) => `silent-${index}`)
-    for (const id of ids) await registry.beat('catalog', instance(id), 0)
-    for (const id of ids) await plain.zadd(keys.expiry.key('catalog'), 1, id)
+    await Promise.all(ids.map((id) => registry.beat('catalog', instance(id), 0)))
     const hints = await hearHints(registry.channel('catalog'))
+    const beat = await registry.beat('catalog', instance('lively'), 0)
+    if (beat.status !== 'accepted') throw new Error('refused')
+    await vi.waitFor(() => expect(hints.at(-1)).toContain('lively'))
+    hints.length = 0
+    await plain.zadd(keys.expiry.key('catalog'), ...ids.flatMap((id) => [1, id]))
     await registry.beat('catalog', instance('lively'), beat.incarnation)
     await vi.waitFor(() => expect(hints).toHaveLength(16))
     await registry.beat('catalog', instance('lively'), beat.incarnation)
