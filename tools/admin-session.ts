@@ -1,0 +1,113 @@
+/**
+ * A tool as an administrator: it signs in at the shop's door like anybody else, so it needs no way around the gateway, works with the
+ * demo and the containers alike, and can do nothing that the console could not.
+ *
+ *     const admin = await signInAsAdmin({ url: 'http://localhost:8080', ...(await adminCredentials(process.env)) })
+ *     try { const answer = await admin.request('/api/console/streams') } finally { await admin.signOut() }
+ */
+import { createInterface } from 'node:readline/promises'
+import { Writable } from 'node:stream'
+import type { Problem } from '@shop/contracts/problem'
+import type { Credentials, SignedIn } from '@shop/contracts/user'
+
+export interface AdminSession {
+  /** The shop's URL, without a slash at its end. */
+  url: string
+  /** The value of the `cookie` header, for whoever needs more than fetch can do. */
+  cookie: string
+  /** `fetch` of a path of the shop as this administrator. Any status is an answer; rejects with a sentence when there was none. */
+  request(path: string, init?: RequestInit): Promise<Response>
+  /** Ends the session on the server. Never rejects: what cannot be ended now ends by itself. */
+  signOut(): Promise<void>
+}
+
+export interface SignInOptions extends Credentials {
+  url: string
+}
+
+const answerTimeoutMs = 15_000
+
+/** Rejects with a sentence for the person at the terminal. */
+export async function signInAsAdmin({ url, email, password }: SignInOptions): Promise<AdminSession> {
+  const shop = originOf(url)
+  const answer = await reach(shop, '/api/sessions', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ email, password }),
+    signal: AbortSignal.timeout(answerTimeoutMs),
+  })
+  if (answer.status !== 201) throw new Error(`${shop} does not let ${email} in: ${await reasonOf(answer)}`)
+  const cookie = answer.headers
+    .getSetCookie()
+    .map((one) => one.split(';', 1)[0])
+    .join('; ')
+  const { user } = (await answer.json()) as SignedIn
+  const session: AdminSession = { url: shop, cookie, request, signOut }
+  if (user.role === 'admin') return session
+  await signOut()
+  throw new Error(`${email} is not an administrator of ${shop}.`)
+
+  function request(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers)
+    headers.set('cookie', cookie)
+    return reach(shop, path, { ...init, headers })
+  }
+
+  async function signOut(): Promise<void> {
+    const signal = AbortSignal.timeout(answerTimeoutMs)
+    await request('/api/sessions/current', { method: 'DELETE', signal }).catch(() => undefined)
+  }
+}
+
+/** SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD; what is missing is asked for at the terminal, the password without showing it. */
+export async function adminCredentials(env: NodeJS.ProcessEnv): Promise<Credentials> {
+  const { SHOP_ADMIN_EMAIL: email, SHOP_ADMIN_PASSWORD: password } = env
+  if (email && password) return { email, password }
+  if (!process.stdin.isTTY) {
+    throw new Error('SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD are missing, and there is no terminal to ask for them.')
+  }
+  return { email: email || (await ask('E-mail: ', true)), password: password || (await ask('Password: ', false)) }
+}
+
+/** What a refusal says, in one line: the detail of its problem+json and its code. */
+export async function reasonOf(answer: Response): Promise<string> {
+  const text = await answer.text()
+  try {
+    const { detail, title, code } = JSON.parse(text) as Problem
+    return `${detail ?? title} (${code})`
+  } catch {
+    return `it answers ${answer.status}`
+  }
+}
+
+function originOf(url: string): string {
+  const parsed = URL.parse(url)
+  if (parsed?.protocol !== 'http:' && parsed?.protocol !== 'https:')
+    throw new Error(`"${url}" is not the URL of a shop.`)
+  return parsed.origin
+}
+
+async function reach(shop: string, path: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(shop + path, init)
+  } catch (error) {
+    if ((error as Error).name === 'TimeoutError') throw new Error(`${shop} does not answer in time.`, { cause: error })
+    const { cause } = error as { cause?: { code?: string; message?: string } }
+    throw new Error(`${shop} cannot be reached (${cause?.code ?? cause?.message ?? error}).`, { cause: error })
+  }
+}
+
+/** On standard error, so that what a tool prints can still be piped. */
+async function ask(question: string, isShown: boolean): Promise<string> {
+  process.stderr.write(question)
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output: isShown ? process.stderr : nowhere, terminal: true })
+  const interrupted = new AbortController()
+  terminal.once('SIGINT', () => interrupted.abort(new Error('Interrupted.')))
+  try {
+    return await terminal.question('', { signal: interrupted.signal })
+  } finally {
+    terminal.close()
+    if (!isShown) process.stderr.write('\n')
+  }
+}
