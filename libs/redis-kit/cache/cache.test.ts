@@ -1,7 +1,6 @@
-/** What a cache promises while Redis works, over one server and over a Cluster. Outages, races and stampedes have files of their own. */
+/** What a cache promises while Redis works, over every topology. Outages, races and stampedes have files of their own. */
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { testRedis } from '@shop/test-kit/redis'
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { closeRedis, connectRedis, whenReady } from '../client.ts'
 import {
@@ -15,6 +14,7 @@ import {
   ValueTooLarge,
 } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
+import { cacheServer, topologies } from './fixtures/topology.ts'
 import { messagePackCodec } from './messagepack.ts'
 
 const HOUR_MS = 3_600_000
@@ -22,15 +22,16 @@ const until = <T>(check: () => T | Promise<T>) => vi.waitFor(check, { timeout: 1
 /** Long enough for a machine that does ten other things: these tests are not about deadlines. */
 const PATIENT = { ttlMs: HOUR_MS, deadlineMs: 5_000, leaseMs: 20_000 }
 
-describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
-  const server = await testRedis({ topology })
+describe.each(topologies)('on %s', async (topology) => {
+  const server = await cacheServer(topology)
   const redis = connectRedis(server.url, { name: 'cache-test', commandTimeoutMs: 5_000 })
   const plain = server.connect()
   await whenReady(redis, 10_000)
   afterAll(() => closeRedis(redis))
 
-  function setUp<Value = Row>(options: Partial<CacheOptions<Value>> = {}) {
+  async function setUp<Value = Row>(options: Partial<CacheOptions<Value>> = {}) {
     const keys = cacheKeys(server.namespace(), 'row')
+    await server.allow(keys)
     const events: CacheEvent[] = []
     const errors: unknown[] = []
     const build = (more: Partial<CacheOptions<Value>> = {}): Cache<Value> => {
@@ -51,7 +52,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   }
 
   test('the first read loads and the second finds it in Redis', async () => {
-    const { cache, source } = setUp()
+    const { cache, source } = await setUp()
     source.write('a')
     expect(await cache.get('a', source.loader('a'))).toEqual({ value: { id: 'a', version: 1 }, source: 'miss' })
     expect(await cache.get('a', source.loader('a'))).toEqual({ value: { id: 'a', version: 1 }, source: 'hit' })
@@ -61,7 +62,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   test.each(['a,b', '{a}', 'a}{b', 'a b', 'a\nb', 'a:b', '日本語 ✓', '*?[a]', '%7B', 'x'.repeat(500)])(
     'the id %j is a key like any other',
     async (id) => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       source.write(id)
       await cache.get(id, source.loader(id))
       expect(await cache.get(id, source.loader(id))).toEqual({ value: { id, version: 1 }, source: 'hit' })
@@ -72,7 +73,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   )
 
   test('a thousand reads at once are one load', async () => {
-    const { build, source } = setUp()
+    const { build, source } = await setUp()
     source.write('hot')
     const caches = [build(), build(), build(), build()]
     const release = source.hold()
@@ -85,7 +86,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('invalidation', () => {
     test('voids a load that is under way: what it read is not stored', async () => {
-      const { cache, events, source } = setUp()
+      const { cache, events, source } = await setUp()
       source.write('a')
       const release = source.hold()
       const early = cache.get('a', source.loader('a'))
@@ -99,7 +100,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('is seen by a read that begins after it, though an older load is still under way', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       source.write('a')
       const release = source.hold()
       const early = cache.get('a', source.loader('a'))
@@ -113,7 +114,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('by another process is seen by whoever joins a load that began before it', async () => {
-      const { build, cache, source } = setUp()
+      const { build, cache, source } = await setUp()
       const other = build()
       source.write('a')
       const release = source.hold()
@@ -128,7 +129,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('wakes whoever waits for the voided load of another process', async () => {
-      const { build, cache, source } = setUp()
+      const { build, cache, source } = await setUp()
       const other = build()
       source.write('a')
       const release = source.hold()
@@ -145,7 +146,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('is not undone by memory pressure: a load whose lease was evicted stores nothing', async () => {
-      const { cache, keys, source } = setUp()
+      const { cache, keys, source } = await setUp()
       source.write('a')
       const release = source.hold()
       const read = cache.get('a', source.loader('a'))
@@ -159,7 +160,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('what does not exist', () => {
     test('is remembered, and is not the same as null', async () => {
-      const { cache, source } = setUp<Row | null>()
+      const { cache, source } = await setUp<Row | null>()
       expect(await cache.get('no', source.loader('no'))).toEqual({ value: undefined, source: 'miss' })
       expect(await cache.get('no', source.loader('no'))).toEqual({ value: undefined, source: 'hit' })
       await cache.get('null', async () => null)
@@ -167,13 +168,13 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('is believed for its own, shorter time', async () => {
-      const { cache, keys, source } = setUp({ negativeTtlMs: 2_000 })
+      const { cache, keys, source } = await setUp({ negativeTtlMs: 2_000 })
       await cache.get('no', source.loader('no'))
       expect(await plain.pttl(keys.value.key('no'))).toBeLessThanOrEqual(2_200)
     })
 
     test('is forgotten when it comes to exist', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       await cache.get('a', source.loader('a'))
       source.write('a')
       await cache.invalidate('a')
@@ -183,7 +184,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('lifetimes', () => {
     test('differ by up to 10 % either way, so that what was filled together does not expire together', async () => {
-      const { cache, keys } = setUp({ ttlMs: 100_000, staleMs: 0 })
+      const { cache, keys } = await setUp({ ttlMs: 100_000, staleMs: 0 })
       const ids = Array.from({ length: 100 }, (_, index) => `id-${index}`)
       await cache.many(ids, async (missing) => new Map(missing.map((id) => [id, { id, version: 1 }])))
       const lefts = await Promise.all(ids.map((id) => plain.pttl(keys.value.key(id))))
@@ -199,7 +200,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('a stale value is served at once while one process loads the new one', async () => {
-      const { build, source } = setUp({ ttlMs: 30, staleMs: HOUR_MS, beta: 0, leaseMs: 30_000 })
+      const { build, source } = await setUp({ ttlMs: 30, staleMs: HOUR_MS, beta: 0, leaseMs: 30_000 })
       const caches = [build(), build(), build()]
       const read = (cache: Cache<Row>) => cache.get('a', source.loader('a'))
       source.write('a')
@@ -215,7 +216,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('a stale value outlives loads that fail, and not its invalidation', async () => {
-      const { cache, events } = setUp({ ttlMs: 20, staleMs: HOUR_MS, beta: 0 })
+      const { cache, events } = await setUp({ ttlMs: 20, staleMs: HOUR_MS, beta: 0 })
       const failing: Load<Row> = () => Promise.reject(new Error('the source is down'))
       await cache.get('a', async () => ({ id: 'a', version: 1 }))
       await sleep(40)
@@ -227,7 +228,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('a costly value is refreshed before it is stale', async () => {
-      const { cache, source } = setUp({ beta: 1e12 })
+      const { cache, source } = await setUp({ beta: 1e12 })
       source.write('a')
       const slow = async () => {
         await sleep(5)
@@ -241,7 +242,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('a load that fails', () => {
     test('fails the reads that waited for it, and the next one tries again at once', async () => {
-      const { cache } = setUp()
+      const { cache } = await setUp()
       const load = vi.fn<Load<Row>>().mockRejectedValueOnce(new Error('no')).mockResolvedValue({ id: 'a', version: 1 })
       const reads = await Promise.allSettled([cache.get('a', load), cache.get('a', load)])
       expect(reads.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
@@ -249,7 +250,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('lets another process load that waited for it', async () => {
-      const { build, source } = setUp()
+      const { build, source } = await setUp()
       source.write('a')
       const { promise, reject } = Promise.withResolvers<Row>()
       const failing = vi.fn(() => promise)
@@ -262,7 +263,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('by taking too long hears it from its signal', async () => {
-      const { cache } = setUp({ leaseMs: 50 })
+      const { cache } = await setUp({ leaseMs: 50 })
       const aborted = Promise.withResolvers<unknown>()
       const load: Load<Row> = (signal) =>
         new Promise(() => signal.addEventListener('abort', () => aborted.resolve(signal.reason)))
@@ -273,7 +274,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('many', () => {
     test('asks the loader once for all that is missing', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       for (const id of ['a', 'b', 'c']) source.write(id)
       await cache.get('b', source.loader('b'))
       const calls: (readonly string[])[] = []
@@ -295,7 +296,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('of two callers whose ids overlap do not wait for each other for ever', async () => {
-      const { build } = setUp()
+      const { build } = await setUp()
       const rows = async (ids: readonly string[]) => new Map(ids.map((id) => [id, { id, version: 1 }]))
       const [first, second] = [build(), build()]
       const ids = Array.from({ length: 40 }, (_, index) => `id-${index}`)
@@ -310,14 +311,14 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('fails with what the loader throws', async () => {
-      const { cache } = setUp()
+      const { cache } = await setUp()
       await expect(cache.many(['a', 'b'], () => Promise.reject(new Error('no')))).rejects.toThrow('no')
     })
   })
 
   describe('tags', () => {
     test('invalidate every value that carries them, and no other', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       for (const id of ['a', 'b', 'c']) source.write(id)
       const read = (id: string, tags: string[]) => cache.get(id, source.loader(id), { tags })
       const readAll = async () => {
@@ -333,7 +334,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('void a load that is under way', async () => {
-      const { build, cache, source } = setUp()
+      const { build, cache, source } = await setUp()
       source.write('a')
       const read = (by: Cache<Row>) => by.get('a', source.loader('a'), { tags: ['tea'] })
       const release = source.hold()
@@ -349,7 +350,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('that were evicted match nothing, also when they come back', async () => {
-      const { cache, keys, source } = setUp()
+      const { cache, keys, source } = await setUp()
       source.write('a')
       const read = (id: string) => cache.get(id, source.loader(id), { tags: ['tea'] })
       await read('a')
@@ -359,14 +360,14 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('are part of what the reader asks for: a value without one of them will not do', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       source.write('a')
       await cache.get('a', source.loader('a'), { tags: ['tea'] })
       expect((await cache.get('a', source.loader('a'), { tags: ['tea', 'new'] })).source).toBe('miss')
     })
 
     test('of a stale value make it void, not stale', async () => {
-      const { cache, source } = setUp({ ttlMs: 20, staleMs: HOUR_MS })
+      const { cache, source } = await setUp({ ttlMs: 20, staleMs: HOUR_MS })
       source.write('a')
       await cache.get('a', source.loader('a'), { tags: ['tea'] })
       await sleep(40)
@@ -378,7 +379,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('put', () => {
     test('writes the source and the cache', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       expect(await cache.put('a', async () => source.write('a'))).toEqual({
         value: { id: 'a', version: 1 },
         outcome: 'stored',
@@ -389,7 +390,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('keeps the expiry that every value has', async () => {
-      const { cache, keys, source } = setUp({ ttlMs: 60_000, staleMs: 0 })
+      const { cache, keys, source } = await setUp({ ttlMs: 60_000, staleMs: 0 })
       await cache.put('a', async () => source.write('a'))
       await cache.put('a', async () => source.write('a'))
       const leftMs = await plain.pttl(keys.value.key('a'))
@@ -398,7 +399,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('voids a load that began before it', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       source.write('a')
       const release = source.hold()
       const early = cache.get('a', source.loader('a'))
@@ -412,7 +413,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     test.each(['first', 'second'] as const)(
       'of two writers at once leaves nothing stale when the %s ends first',
       async (winner) => {
-        const { build, cache, keys, source } = setUp()
+        const { build, cache, keys, source } = await setUp()
         const gates = { first: Promise.withResolvers<void>(), second: Promise.withResolvers<void>() }
         const begin = async (writer: Cache<Row>, gate: Promise<void>) => {
           const lease = await plain.getBuffer(keys.lease.key('a'))
@@ -436,7 +437,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     )
 
     test('that throws may have been committed, so the value is forgotten', async () => {
-      const { cache, source } = setUp()
+      const { cache, source } = await setUp()
       source.write('a')
       await cache.get('a', source.loader('a'))
       const failing = async () => {
@@ -450,7 +451,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
 
   describe('bytes', () => {
     test('pass through as they are, and are the same value that `get` parses', async () => {
-      const { cache } = setUp()
+      const { cache } = await setUp()
       const bytes = Buffer.from('{"id":"a",  "version":7}')
       expect(await cache.getBytes('a', async () => bytes)).toEqual({ value: bytes, source: 'miss' })
       expect(await cache.getBytes('a', async () => bytes)).toEqual({ value: bytes, source: 'hit' })
@@ -458,7 +459,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('of large values are compressed in Redis', async () => {
-      const { cache, keys } = setUp<string>({ compressAboveBytes: 1_000 })
+      const { cache, keys } = await setUp<string>({ compressAboveBytes: 1_000 })
       const text = 'all work and no play '.repeat(1_000)
       await cache.get('a', async () => text)
       expect(await plain.strlen(keys.value.key('a'))).toBeLessThan(1_000)
@@ -469,7 +470,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('of too large values are refused, and nobody waits for them', async () => {
-      const { cache, keys } = setUp<string>({ maxValueBytes: 100 })
+      const { cache, keys } = await setUp<string>({ maxValueBytes: 100 })
       const error = await cache.get('a', async () => 'x'.repeat(99)).catch((thrown) => thrown)
       expect(error).toBeInstanceOf(ValueTooLarge)
       expect(error).toMatchObject({ code: 'CACHE_VALUE_TOO_LARGE', sizeBytes: 101, limitBytes: 100 })
@@ -477,14 +478,14 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('of MessagePack keep dates', async () => {
-      const { cache } = setUp<{ at: Date; bytes: Buffer }>({ codec: messagePackCodec() })
+      const { cache } = await setUp<{ at: Date; bytes: Buffer }>({ codec: messagePackCodec() })
       const value = { at: new Date(1_700_000_000_000), bytes: Buffer.from('abc') }
       await cache.get('a', async () => value)
       expect((await cache.get('a', async () => undefined)).value).toEqual(value)
     })
 
     test('are what the first reader gets too: a miss and a hit have the same shape', async () => {
-      const { cache } = setUp<{ at: Date | string }>()
+      const { cache } = await setUp<{ at: Date | string }>()
       const load = async () => ({ at: new Date(0) })
       const miss = await cache.get('a', load)
       expect(miss.source).toBe('miss')
@@ -492,7 +493,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
     })
 
     test('of another schema version, or damaged, count as missing', async () => {
-      const { build, cache, keys, source } = setUp()
+      const { build, cache, keys, source } = await setUp()
       source.write('a')
       await cache.get('a', source.loader('a'))
       expect((await build({ schemaVersion: 2 }).get('a', source.loader('a'))).source).toBe('miss')
@@ -505,7 +506,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   })
 
   test('ids and tags that cannot be any are the caller’s mistake, and nothing is loaded or written', async () => {
-    const { cache, source } = setUp()
+    const { cache, source } = await setUp()
     const load = source.loader('a')
     await expect(cache.get('', load)).rejects.toBeInstanceOf(TypeError)
     await expect(cache.get('\ud800', load)).rejects.toBeInstanceOf(TypeError)
@@ -518,9 +519,26 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   })
 
   test('no read of a healthy cache meets an error', async () => {
-    const { cache, errors, source } = setUp()
+    const { cache, errors, source } = await setUp()
     source.write('a')
     await Promise.all(Array.from({ length: 50 }, (_, n) => cache.get(`a${n % 5}`, source.loader('a'))))
     expect(errors).toEqual([])
   })
+})
+
+test('the user of the suite may touch nothing that is not declared, so that it is able to fail', async () => {
+  const server = await cacheServer('acl')
+  const keys = cacheKeys(server.namespace(), 'row')
+  const redis = connectRedis(server.url, { name: 'cache-test', commandTimeoutMs: 5_000 })
+  onTestFinished(() => closeRedis(redis))
+  const cache = createCache<string>(redis, { ...PATIENT, keys })
+  onTestFinished(() => cache.close())
+  expect((await cache.get('a', async () => 'value')).source).toBe('bypass')
+  await expect(cache.invalidate('a')).rejects.toThrow()
+  await server.allow(keys)
+  expect((await cache.get('a', async () => 'value')).source).toBe('miss')
+  await cache.invalidate('a')
+  await expect(redis.get(cacheKeys(server.namespace(), 'row').value.key('a'))).rejects.toThrow('NOPERM')
+  await expect(redis.publish(`${keys.invalidations.key()}:2`, 'ka')).rejects.toThrow('NOPERM')
+  await expect(redis.expire(keys.value.key('a'), 1)).rejects.toThrow('NOPERM')
 })

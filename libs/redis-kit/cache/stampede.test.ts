@@ -1,33 +1,79 @@
 /** What happens when many processes miss the same value at once, and when the one that loads it dies. */
-import { testRedis } from '@shop/test-kit/redis'
-import { expect, test } from 'vitest'
+import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { Redis as Server } from 'ioredis'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { startChildren } from './fixtures/children.ts'
+import { rowKeys } from './fixtures/source.ts'
+import { cacheServer, topologies } from './fixtures/topology.ts'
 
-const server = await testRedis()
-const setup = (leaseMs?: number) => ({ url: server.url, namespace: server.namespace(), hasCopies: false, leaseMs })
 const TIMEOUT_MS = 60_000
+const MISSES = { task: 'stampede', id: 'a, {b}', readCount: 250, loadMs: 50 } as const
 
-test('1,000 misses in four processes are one load', { timeout: TIMEOUT_MS }, async () => {
-  const children = await startChildren(4, setup(30_000))
-  const task = { task: 'stampede', id: 'a, {b}', readCount: 250, loadMs: 50 } as const
-  const answers = (await Promise.all(children.map((child) => child.run<string[]>(task)))).flat()
-  expect(answers).toHaveLength(1_000)
-  expect(new Set(answers.map((answer) => answer.split(' ')[1]))).toEqual(new Set(['1']))
-  expect(new Set(answers.map((answer) => answer.split(' ')[2]))).toEqual(new Set(['miss', 'hit']))
+describe.each(topologies)('on %s', { timeout: TIMEOUT_MS }, async (topology) => {
+  const server = await cacheServer(topology)
+
+  async function setUp(leaseMs: number) {
+    const namespace = server.namespace()
+    await server.allow(rowKeys(namespace))
+    return startChildren(4, { url: server.url, sourceUrl: server.adminUrl, namespace, hasCopies: false, leaseMs })
+  }
+
+  test('1,000 misses in four processes are one load', async () => {
+    const children = await setUp(30_000)
+    const answers = (await Promise.all(children.map((child) => child.run<string[]>(MISSES)))).flat()
+    expect(answers).toHaveLength(1_000)
+    expect(new Set(answers.map((answer) => answer.split(' ')[1]))).toEqual(new Set(['1']))
+    expect(new Set(answers.map((answer) => answer.split(' ')[2]))).toEqual(new Set(['miss', 'hit']))
+  })
+
+  test('a process that dies while it loads costs one more load, and no reader an error', async () => {
+    const leaseMs = 1_500
+    const [holder, ...others] = await setUp(leaseMs)
+    if (!holder) throw new Error('no children')
+    const task = { task: 'stampede', id: 'a', readCount: 50 } as const
+    holder.run({ ...task, loadMs: 'for ever' }).catch(() => {}) // it will be killed
+    await holder.loading()
+    const readings = others.map((child) => child.run<string[]>({ ...task, loadMs: 0 }))
+    await holder.kill()
+    const answers = (await Promise.all(readings)).flat()
+    expect(answers).toHaveLength(150)
+    // A read that had to wait for more than two leases would have gone around the cache, as 'bypass'.
+    expect(new Set(answers)).toEqual(new Set(['load 2 miss', 'load 2 hit']))
+  })
 })
 
-test('a process that dies while it loads costs one more load, and no reader an error', {
-  timeout: TIMEOUT_MS,
-}, async () => {
-  const [holder, ...others] = await startChildren(4, setup(1_500))
-  if (!holder) throw new Error('no children')
-  const task = { task: 'stampede', id: 'a', readCount: 50 } as const
-  holder.run({ ...task, loadMs: 'for ever' }).catch(() => {}) // it will be killed
-  await holder.loading()
-  const readings = others.map((child) => child.run<string[]>({ ...task, loadMs: 0 }))
-  await holder.kill()
-  const answers = (await Promise.all(readings)).flat()
-  expect(answers).toHaveLength(150)
-  // A read that had to wait for more than two leases would have gone around the cache, as 'bypass'.
-  expect(new Set(answers)).toEqual(new Set(['load 2 miss', 'load 2 hit']))
+test('1,000 misses in four processes are at most 60 commands to Redis', { timeout: TIMEOUT_MS }, async ({
+  annotate,
+}) => {
+  const [server, sourceServer] = await Promise.all([startRedis(), startRedis()])
+  onTestFinished(() => server.stop())
+  onTestFinished(() => sourceServer.stop())
+  const setup = { url: server.url, sourceUrl: sourceServer.url, namespace: 'shop', hasCopies: false, leaseMs: 30_000 }
+  const children = await startChildren(4, setup)
+  const seen = await watch(server)
+  await Promise.all(children.map((child) => child.run(MISSES)))
+  const { sentCount, scriptedCount } = await seen()
+  await annotate(`${sentCount} commands, and ${scriptedCount} that scripts ran`)
+  expect(sentCount).toBeGreaterThan(4)
+  expect(sentCount).toBeLessThanOrEqual(60)
 })
+
+/** The result tells which commands the server has executed since, and from whom they came. */
+async function watch({ port }: RedisServer) {
+  const redis = new Server(port, { enableReadyCheck: false })
+  onTestFinished(() => redis.disconnect())
+  const monitor = await redis.monitor()
+  onTestFinished(() => monitor.disconnect())
+  const counts = { sentCount: 0, scriptedCount: 0 }
+  const { promise: isSeen, resolve } = Promise.withResolvers<void>()
+  monitor.on('monitor', (_timeMs: string, [name]: string[], origin: string) => {
+    if (name?.toLowerCase() === 'echo') resolve()
+    else if (origin === 'lua') counts.scriptedCount++
+    else counts.sentCount++
+  })
+  return async () => {
+    await redis.echo('the end')
+    await isSeen
+    return counts
+  }
+}
