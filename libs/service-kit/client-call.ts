@@ -68,28 +68,47 @@ export async function callWithRetries(
   const isIdempotent = isRepeatable && (request.idempotent ?? isSafe(request.method))
   const journey: Journey = { request, peer, connections, settings, isIdempotent, tried: new Set(), wasSent: false }
   try {
-    return await retry((attempt, signal) => callOnce(journey, attempt, signal), {
-      attempts: settings.attempts,
-      baseMs: 10,
-      capMs: 100,
-      deadlineMs: request.deadlineMs,
-      signal: request.signal,
-      budget: peer.budget,
-      isRetryable: (error) => (isRepeatable && wasNotSent(error)) || (isIdempotent && isWorthAnother(error)),
-    })
+    return await (isRepeatable ? callUntilAnswered(journey) : callWithStream(journey))
   } catch (error) {
     if (error instanceof PoorAnswer) return error.response
     throw request.signal?.aborted && error === request.signal.reason ? error : unavailable(journey, error)
   }
 }
 
-async function callOnce(journey: Journey, attempt: number, signal: AbortSignal) {
+function callUntilAnswered(journey: Journey) {
+  const { request, peer, settings, isIdempotent } = journey
+  return retry((attempt, signal) => callOnce(journey, attempt, signal), {
+    attempts: settings.attempts,
+    baseMs: 10,
+    capMs: 100,
+    deadlineMs: request.deadlineMs,
+    signal: request.signal,
+    budget: peer.budget,
+    isRetryable: (error) => wasNotSent(error) || (isIdempotent && isWorthAnother(error)),
+  })
+}
+
+/** Nobody knows how long a body is that streams: its deadline starts anew with every piece that leaves. One attempt, for it is read once. */
+async function callWithStream(journey: Journey) {
+  const { request } = journey
+  const silence = new AbortController()
+  const timer = setTimeout(() => silence.abort(new DeadlineExceeded(request.deadlineMs)), request.deadlineMs)
+  const signal = request.signal ? AbortSignal.any([request.signal, silence.signal]) : silence.signal
+  try {
+    return await callOnce(journey, 1, signal, () => timer.refresh())
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+async function callOnce(journey: Journey, attempt: number, signal: AbortSignal, onBodySent?: () => void) {
   const { request, peer, connections, tried } = journey
   const pick = peer.balancer.pick(tried) ?? peer.balancer.pick()
   if (!pick) throw new ServiceUnavailable(request.service, 'no-instance')
   tried.add(pick.instance.id)
   try {
-    const response = await connections.send(originOf(pick.instance), request, sendOptions(journey, pick, signal))
+    const options = { ...sendOptions(journey, pick, signal), onBodySent }
+    const response = await connections.send(originOf(pick.instance), request, options)
     const isPoor = isGatewayFailure(response.status)
     whenEnded(response.body, request.signal, () => pick.done(isPoor ? 'failed' : 'ok'))
     const body = request.stream === true ? toStream(response.body) : response.body

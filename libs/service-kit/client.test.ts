@@ -342,11 +342,12 @@ describe('streams', () => {
     const client = clientOf([events])
     const answer = await client.request({ ...get, stream: true, deadlineMs: 100 })
     expect(answer.headers['content-type']).toBe('text/event-stream')
-    expect(client.inspect('catalog')[0]?.inFlightCount).toBe(1)
+    expect(client.inspect('catalog', 'streams')[0]?.inFlightCount).toBe(1)
+    expect(client.inspect('catalog')[0]?.inFlightCount).toBe(0)
     const seen: string[] = []
     for await (const chunk of answer.body) seen.push(String(chunk).trim())
     expect(seen).toEqual(['data: 1', 'data: 2', 'data: 3', 'data: 4', 'data: 5'])
-    await vi.waitFor(() => expect(client.inspect('catalog')[0]?.inFlightCount).toBe(0))
+    await vi.waitFor(() => expect(client.inspect('catalog', 'streams')[0]?.inFlightCount).toBe(0))
   })
 
   test('a slow reader holds the sender back', async () => {
@@ -379,7 +380,7 @@ describe('streams', () => {
     caller.abort()
     expect((await failed)[0]).toMatchObject({ name: 'AbortError' })
     await vi.waitFor(() => expect(endless.aborted).toBe(2))
-    expect(client.inspect('catalog')[0]?.inFlightCount).toBe(0)
+    expect(client.inspect('catalog', 'streams')[0]?.inFlightCount).toBe(0)
   })
 
   test("an instance that dies in the middle of the body is the reader's error, without a second attempt", async () => {
@@ -402,7 +403,41 @@ describe('streams', () => {
     }
     const alone = await clientOf([sick]).request({ ...get, stream: true })
     expect([alone.status, await text(alone.body)]).toEqual([503, 'no'])
-    await vi.waitFor(() => expect(client.inspect('catalog').map(({ inFlightCount }) => inFlightCount)).toEqual([0, 0]))
+    await vi.waitFor(() =>
+      expect(client.inspect('catalog', 'streams').map(({ inFlightCount }) => inFlightCount)).toEqual([0, 0]),
+    )
+  })
+
+  test('streams take no connection from ordinary calls', async () => {
+    const one = await instance('one', (request, response) => {
+      if (request.url === '/endless') response.write('first')
+      else response.end('done')
+    })
+    const client = clientOf([one], { connectionCount: 1 })
+    const endless = await Promise.all([1, 2, 3].map(() => client.request({ ...get, path: '/endless', stream: true })))
+    expect((await client.request({ ...get, deadlineMs: 5_000 })).body.toString()).toBe('done')
+    for (const { body } of endless) body.destroy()
+  })
+
+  test('a body that streams for longer than the deadline is sent whole, and one of which nothing leaves any more is given up', async () => {
+    const reading = await instance('reading', async (request, response) => response.end(await buffer(request)))
+    const pieces = async function* () {
+      for (let i = 0; i < 12; i++) {
+        yield 'piece '
+        await elapse(100)
+      }
+    }
+    const body = () => Readable.from(pieces())
+    const slow = await clientOf([reading]).request({ ...get, method: 'POST', body: body(), deadlineMs: 1_000 })
+    expect(slow.body.toString()).toBe('piece '.repeat(12))
+
+    const deaf = await instance('deaf', () => {})
+    const endless = new Readable({ read: () => endless.push(Buffer.alloc(65_536)) })
+    const startedMs = performance.now()
+    const given = clientOf([deaf]).request({ ...get, method: 'POST', body: endless, deadlineMs: 200 })
+    await expect(given).rejects.toMatchObject({ reason: 'timed-out', wasSent: true })
+    expect(performance.now() - startedMs).toBeGreaterThan(199)
+    expect(endless.destroyed).toBe(true)
   })
 
   test('with `large`, small answers are whole and others stream', async () => {

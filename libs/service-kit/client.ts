@@ -9,7 +9,7 @@
  * Tried again: anything that certainly was not sent (nobody listens there), and, if `idempotent`, what was lost on the way or
  * answered with 502, 503 or 504. Within the deadline, under a retry budget per service, on an instance not tried before.
  */
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { Instance } from '@shop/redis-kit/discovery'
 import { type Balancer, type BalancerOptions, createBalancer } from '@shop/redis-kit/discovery/balancer'
 import { createRetryBudget } from '@shop/redis-kit/retry'
@@ -26,11 +26,14 @@ export interface ServiceRequest extends Partial<HttpRequest> {
   method?: string
   /** May it be executed twice? @default true for GET, HEAD and OPTIONS; say so of a request that carries an idempotency key */
   idempotent?: boolean
-  /** For everything together, up to the end of a buffered body or the head of a streamed one. @default 2000 */
+  /**
+   * For everything together, up to the end of a buffered answer or the head of a streamed one. While the request's own body
+   * streams, it starts anew with every piece that leaves. @default 2000
+   */
   deadlineMs?: number
   /** true: `body` is a Readable at the first byte. 'large': a Readable unless it is small. @default false: a Buffer */
   stream?: boolean | 'large'
-  /** Longest silence of a streamed body. @default 60_000 */
+  /** Longest silence of a streamed answer. @default 60_000 */
   idleTimeoutMs?: number
   /** Ends it, a streamed body too. */
   signal?: AbortSignal
@@ -52,8 +55,10 @@ export interface ServiceClientOptions extends ConnectionOptions {
   attemptRatio?: number
   /** Of a buffered body. @default 1 MiB */
   maxBodyBytes?: number
-  /** Requests under way, to all services; more are refused. @default 1000 */
+  /** Requests under way, to all services, a streamed answer up to its head; more are refused. @default 1000 */
   maxInFlightCount?: number
+  /** Connections to one instance for what streams, apart from the others: it may hold them for hours. @default 1000 */
+  streamConnectionCount?: number
   /** Retries per request, over time. @default 0.2 */
   retryRatio?: number
   /** Retries that may follow each other after a quiet time: about what is under way to one instance when it dies. @default 10 */
@@ -68,14 +73,13 @@ export interface ServiceClient {
   request(request: ServiceRequest & { stream: true }): Promise<ServiceResponse<Readable>>
   request(request: ServiceRequest & { stream: 'large' }): Promise<ServiceResponse<Buffer | Readable>>
   request(request: ServiceRequest & { stream?: false }): Promise<ServiceResponse>
-  /** What the balancer thinks of a service's instances. */
-  inspect(service: string): ReturnType<Balancer['inspect']>
+  /** What the balancer thinks of a service's instances: that of ordinary calls, or that of what streams. */
+  inspect(service: string, what?: 'calls' | 'streams'): ReturnType<Balancer['inspect']>
   /** Lets running requests finish for `patienceMs`, then ends them. @default 5000 */
   close(patienceMs?: number): Promise<void>
 }
 
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
-  const { directory, retryRatio = 0.2, retryBurstCount = 10 } = options
   const settings: CallSettings = {
     attempts: 3,
     attemptRatio: 0.5,
@@ -83,8 +87,13 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     maxInFlightCount: 1_000,
     ...options,
   }
-  const connections = createConnections(options)
-  const peers = new Map<string, Peer>()
+  const calls = createLine(options)
+  // What streams may hold its connection for hours, and the instance that has most streams is not the slowest to answer: both apart.
+  const streams = createLine({
+    ...options,
+    connectionCount: options.streamConnectionCount ?? 1_000,
+    balancer: { ...options.balancer, maxCallMs: Number.POSITIVE_INFINITY },
+  })
   let inFlightCount = 0
   return { request: request as ServiceClient['request'], inspect, close }
 
@@ -92,11 +101,30 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     if (inFlightCount >= settings.maxInFlightCount) throw new ServiceUnavailable(given.service, 'overloaded')
     inFlightCount++
     try {
+      const { peerOf, connections } = given.stream || given.body instanceof Readable ? streams : calls
       return await callWithRetries(peerOf(given.service), connections, given, settings)
     } finally {
       inFlightCount--
     }
   }
+
+  function inspect(service: string, what: 'calls' | 'streams' = 'calls') {
+    return (what === 'calls' ? calls : streams).peerOf(service).balancer.inspect()
+  }
+
+  async function close(patienceMs = 5_000) {
+    const all = [calls.connections, streams.connections]
+    const timer = setTimeout(() => all.map((connections) => connections.destroy()), patienceMs)
+    await Promise.all(all.map((connections) => connections.close()))
+    clearTimeout(timer)
+  }
+}
+
+/** Connections to all instances, and what is remembered of each service. */
+function createLine(options: ServiceClientOptions) {
+  const { directory, retryRatio = 0.2, retryBurstCount = 10 } = options
+  const peers = new Map<string, Peer>()
+  return { connections: createConnections(options), peerOf }
 
   function peerOf(service: string): Peer {
     let peer = peers.get(service)
@@ -107,15 +135,5 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
       peers.set(service, peer)
     }
     return peer
-  }
-
-  function inspect(service: string) {
-    return peerOf(service).balancer.inspect()
-  }
-
-  async function close(patienceMs = 5_000) {
-    const timer = setTimeout(() => connections.destroy(), patienceMs)
-    await connections.close()
-    clearTimeout(timer)
   }
 }

@@ -46,6 +46,8 @@ export interface SendOptions {
   signal?: AbortSignal
   /** The request is being written: from now on it may have an effect. */
   onSend?: () => void
+  /** A piece of a streamed body has left. */
+  onBodySent?: () => void
   /** The head of the answer is there. */
   onHead?: () => void
 }
@@ -145,6 +147,7 @@ function exchange(
       phase = 'waiting'
       options.onSend?.()
     },
+    onBodySent: options.onBodySent,
     onResponseStart(controller, status, headers) {
       if (status < 200) return
       phase = 'receiving'

@@ -1,3 +1,5 @@
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { Type } from 'typebox'
 import { describe, expect, test } from 'vitest'
 import type { Probe } from './health.ts'
@@ -165,5 +167,35 @@ describe('metrics', () => {
     expect(contentType).toContain('text/plain')
     expect(text).toMatch(/^early\{service="things",instance=""\} 1$/m)
     expect(text).toMatch(/^late\{service="things",instance=""\} 2$/m)
+  })
+})
+
+describe('a body that takes too long', () => {
+  async function answerTo(head: string) {
+    const { server } = things({ bodyTimeoutMs: 100 })
+    server.addContentTypeParser('text/plain', (_request, payload, done) => done(null, payload))
+    server.post('/streamed', { config: { public: true, streamsBody: true } }, async ({ body }) => ({
+      length: (await text(body as NodeJS.ReadableStream)).length,
+    }))
+    await server.listen({ port: 0, host: '127.0.0.1' })
+    const socket = connect((server.server.address() as AddressInfo).port, '127.0.0.1')
+    socket.write(`${head}\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\nab`)
+    setTimeout(() => socket.writable && socket.end('cd'), 1_000)
+    const answer = await text(socket)
+    await server.close()
+    return answer
+  }
+
+  test('is refused', async () => {
+    const typed = 'content-type: application/json'
+    expect(
+      await answerTo(`POST /api/things HTTP/1.1\r\n${identityHeader}: ${guest[identityHeader]}\r\n${typed}`),
+    ).toMatch(/^HTTP\/1.1 408 [\s\S]*"code":"request-timeout"/)
+  })
+
+  test('is left to a route that streams it', async () => {
+    expect(await answerTo('POST /streamed HTTP/1.1\r\ncontent-type: text/plain')).toMatch(
+      /^HTTP\/1.1 200 [\s\S]*"length":4/,
+    )
   })
 })

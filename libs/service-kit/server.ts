@@ -7,6 +7,7 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import {
   type FastifyBaseLogger,
@@ -42,6 +43,8 @@ export interface ServerOptions {
   metrics?: Metrics
   /** @default 1 MiB */
   bodyLimitBytes?: number
+  /** Longest that a whole body may take, except on routes whose `config.streamsBody` says that they watch over theirs. @default 120_000 */
+  bodyTimeoutMs?: number
   /** Whether x-request-id of the request is kept, when it looks like one. @default true behind the gateway, false at the gateway */
   acceptRequestId?: boolean
 }
@@ -52,6 +55,10 @@ declare module 'fastify' {
     metrics: Metrics
     /** Makes now what the first requests would have to wait for; see deferral.ts. */
     makeDeferred(): Promise<void>
+  }
+  interface FastifyContextConfig {
+    /** The body is read piece by piece, for as long as it takes: the route itself limits its size and its silences. */
+    streamsBody?: boolean
   }
 }
 
@@ -76,8 +83,8 @@ export function createServer(options: ServerOptions) {
     genReqId: (request) => requestIdOf(request.headers['x-request-id'], acceptRequestId),
     bodyLimit: options.bodyLimitBytes ?? 1_048_576,
     trustProxy: false,
-    // Time to send a whole request, idle time inside one, idle time between two (longer than the gateway's, which so closes first).
-    requestTimeout: 120_000,
+    // Idle time inside a request, idle time between two (longer than the gateway's, which so closes first); see also limitBodyTime.
+    requestTimeout: 0,
     connectionTimeout: 120_000,
     keepAliveTimeout: 72_000,
     http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000, maxHeaderSize: 16_384 },
@@ -85,17 +92,14 @@ export function createServer(options: ServerOptions) {
     // While stopping, what still comes in on open connections is served, and told to close the connection.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => refuseUnrouted(error, request as never, reply as never, metrics),
-    clientErrorHandler: (error, socket) => {
-      if (error.code === 'ECONNRESET' || socket.destroyed) return
-      if (socket.writable) socket.write(rawProblem(error))
-      socket.destroy(error)
-    },
+    clientErrorHandler: refuseConnection,
   })
 
   server.decorate('health', createHealth(probes))
   server.decorate('metrics', metrics)
   server.decorateRequest('identity', null as never)
   server.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
+  limitBodyTime(server, options.bodyTimeoutMs ?? 120_000)
   readJsonOnly(server)
   server.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
@@ -139,6 +143,28 @@ function refuseUnrouted(error: unknown, request: FastifyRequest, reply: FastifyR
   sendProblem(error, request, reply)
   metrics.observeRequest(request.method, 'none', reply.statusCode, 0)
   request.log.info({ method: request.method, route: 'none', status: reply.statusCode }, 'request')
+}
+
+/** On a connection on which no request can be understood any more. */
+function refuseConnection(error: Error & { code?: string }, socket: Duplex) {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  if (socket.writable) socket.write(rawProblem(error))
+  socket.destroy(error)
+}
+
+/** Node's own limit (requestTimeout) is one for all requests, and so too short for a body that streams. Read or not, a body has to come in time. */
+function limitBodyTime(server: FastifyInstance, timeoutMs: number) {
+  server.addHook('onRequest', ({ headers, raw, routeOptions }, _reply, done) => {
+    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
+    if (hasBody && !routeOptions.config.streamsBody) {
+      const late = Object.assign(new Error(`the body took longer than ${timeoutMs} ms`), {
+        code: 'ERR_HTTP_REQUEST_TIMEOUT',
+      })
+      const timer = setTimeout(() => refuseConnection(late, raw.socket), timeoutMs).unref()
+      raw.once('close', () => clearTimeout(timer))
+    }
+    done()
+  })
 }
 
 function routeOf(request: FastifyRequest): string {
