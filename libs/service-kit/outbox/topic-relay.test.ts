@@ -43,3 +43,29 @@ it('what Redis has lost after confirming it is published again', async () => {
     return id
   }
 })
+
+it('each event goes to the topic that its row names, and one for an unknown topic holds up no other', async () => {
+  const service = redis.namespace()
+  const keys = ['stock', 'products'].map((entity) => topicKeys(service, entity, { partitions: 1 }))
+  const connection = connectRedis(redis.url, { name: 'test' })
+  const pool = createPool(database.url, { name: 'test', poolMax: 4 })
+  const stopping = new AbortController()
+  const names = [`${service}:unheard-of`, ...keys.map(({ name }) => name)]
+  for (const name of names) {
+    await pool.query("INSERT INTO outbox (event_id, topic, key, type, body) VALUES ($1, $2, 'k', 'test', '{}')", [
+      randomUUID(),
+      name,
+    ])
+  }
+  const running = createTopicRelay(connection, { keys, pool }).run(stopping.signal)
+  const lengths = () => Promise.all(keys.map(({ stream }) => connection.xlen(stream.key(0))))
+  await expect.poll(lengths, { timeout: 10_000 }).toEqual([1, 1])
+  const unpublished = async () =>
+    (await pool.query<{ topic: string }>('SELECT topic FROM outbox WHERE published_at IS NULL')).rows
+  await expect.poll(unpublished, { timeout: 10_000 }).toEqual([{ topic: names[0] }])
+
+  stopping.abort()
+  await running
+  await pool.query('DELETE FROM outbox')
+  await Promise.all([pool.end(), closeRedis(connection)])
+})
