@@ -179,7 +179,7 @@ describe.each(['standalone', 'cluster'] as const)('%s', async (topology) => {
 })
 
 async function publishText(redis: Redis, name: string, text: string): Promise<void> {
-  await redis.publish(name, text)
+  await (redis.isCluster ? redis.spublish(name, text) : redis.publish(name, text))
 }
 async function nodesOf(redis: Server | Cluster): Promise<Server[]> {
   if (!('nodes' in redis)) return [redis]

@@ -46,6 +46,11 @@ export interface TextCodec<Message> {
 
 export interface ChannelOptions<Message> {
   keys: KeyFamily
+  /**
+   * SPUBLISH and SSUBSCRIBE: a message stays on one shard instead of going to every node. All who publish and subscribe have
+   * to agree. @default on a Cluster
+   */
+  isSharded?: boolean
   /** @default JSON, unchecked */
   codec?: TextCodec<Message>
   /** The largest message, encoded. Every subscribed process gets all of it. @default 8192 */
@@ -91,6 +96,7 @@ export function createChannel<Message>(
   subscriber: Subscriber,
   {
     keys,
+    isSharded = redis.isCluster,
     codec = jsonCodec<Message>(),
     maxMessageBytes = 8_192,
     maxListenerCount = 20_000,
@@ -98,7 +104,10 @@ export function createChannel<Message>(
   }: ChannelOptions<Message>,
 ): Channel<Message> {
   if (keys.type !== 'channel') throw new TypeError(`${keys.pattern} is a ${keys.type} and no channel`)
-  const listeners = createListeners<Message>({ subscribe: subscriber.subscribe, decode, onError })
+  const channels = isSharded ? subscriber.sharded : subscriber
+  // Found out here and not by silence: what is published in one way is never heard by those who subscribed in the other.
+  if (!channels) throw new TypeError(`${keys.pattern} is sharded, and the subscriber is not connected to a Cluster`)
+  const listeners = createListeners<Message>({ subscribe: channels.subscribe, decode, onError })
   let undecodableCount = 0
 
   function encode(name: string, message: Message): string {
@@ -122,7 +131,8 @@ export function createChannel<Message>(
   }
   async function publish(id: string, message: Message): Promise<void> {
     const name = keys.key(id)
-    await redis.publish(name, encode(name, message))
+    const text = encode(name, message)
+    await (isSharded ? redis.spublish(name, text) : redis.publish(name, text))
   }
   async function subscribe(id: string, listener: Listener<Message>): Promise<() => Promise<void>> {
     if (listeners.counts().listenerCount >= maxListenerCount) {
@@ -134,7 +144,7 @@ export function createChannel<Message>(
   return {
     publish,
     subscribe,
-    onGap: subscriber.onGap,
+    onGap: channels.onGap,
     stats: () => ({ ...listeners.counts(), undecodableCount }),
   }
 }

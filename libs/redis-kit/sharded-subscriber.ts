@@ -1,0 +1,181 @@
+/**
+ * Sharded pub/sub: on a Cluster, SPUBLISH stays on the shard that the channel's name hashes to, where PUBLISH goes to every
+ * node. So there is a connection per shard that has a channel of ours.
+ *
+ * Where a channel lives is learned by asking: any node answers SSUBSCRIBE or says MOVED and to whom. That needs neither a
+ * map of the slots nor the right to read one, and is right after a failover and a move of slots as well. ioredis has sharded
+ * subscribers too; they change nodes without a word, and a gap that nobody announces is a stale copy.
+ */
+import { Command, Redis as Server } from 'ioredis'
+import { isRedisOutage } from './errors.ts'
+import { type Profile, serverOptions } from './profiles.ts'
+import { createLink, type Link } from './subscriber-link.ts'
+import type { Carrier, Channel, Subscriptions } from './subscriptions.ts'
+import type { Target } from './target.ts'
+
+/** Nodes may disagree for a moment about who has a slot; then the next beat asks again. */
+const MAX_HOPS = 4
+/** A shard without channels is kept for so long: it may be about to be needed, and its backoff with it. */
+const IDLE_MS = 5000
+
+export interface ShardedOptions {
+  target: Target
+  profile: Profile
+  subscriptions: Subscriptions
+  onError: (error: Error) => void
+}
+
+interface Shard {
+  readonly address: string
+  readonly link: Link
+  readonly moves: { explain(): void }
+  idleSinceMs: number
+}
+
+/** Where a channel is at this moment, and how often it was sent on since it was last asked for anew. */
+interface Place {
+  shard: Shard
+  hops: number
+}
+
+export function createShardedLinks({ target, profile, subscriptions, onError }: ShardedOptions) {
+  const shards = createShards(target, openShard)
+  const owners = new Map<number, string>() // slot -> address, as last heard
+  const places = new Map<Channel, Place>()
+  let isClosed = false
+
+  const carrier: Carrier = {
+    add: (channel) => put(channel, shards.at(owners.get(slotOf(channel)) ?? shards.any()), 0),
+    async remove(channel) {
+      const place = places.get(channel)
+      places.delete(channel)
+      await place?.shard.link.remove(channel)
+    },
+  }
+
+  function put(channel: Channel, shard: Shard, hops: number): void {
+    places.get(channel)?.shard.link.release(channel)
+    places.set(channel, { shard, hops })
+    shard.link.add(channel)
+  }
+  function refused(shard: Shard, channel: Channel, error: Error): void {
+    const place = places.get(channel) as Place
+    const moved = /^MOVED (?<slot>\d+) (?<address>\S+)/.exec(error.message)?.groups
+    if (moved) {
+      shard.moves.explain()
+      const address = reachable(moved.address as string, shard.address, profile.natMap)
+      owners.set(Number(moved.slot), address)
+      subscriptions.lose([channel], 'a slot has moved')
+      if (place.hops < MAX_HOPS) put(channel, shards.at(address), place.hops + 1)
+    } else if (!isRedisOutage(error)) {
+      subscriptions.refuse(channel, error)
+    } // else the next beat asks again
+  }
+  /** What this node had may be anywhere now: the others are asked. */
+  function closed(shard: Shard): void {
+    if (isClosed) return
+    for (const channel of [...shard.link.channels]) {
+      owners.delete(slotOf(channel))
+      put(channel, shards.at(shards.any(shard)), 0)
+    }
+  }
+  /** What is still there is confirmed, the rest is sent on. */
+  function askAgain(link: Link, isDoubtful: (channel: Channel) => boolean): void {
+    for (const channel of [...link.channels].filter(isDoubtful)) {
+      ;(places.get(channel) as Place).hops = 0
+      void link.ask(channel)
+    }
+  }
+  function openShard(address: string): Shard {
+    const [host, port] = splitAddress(address)
+    const redis = new Server({ ...serverOptions(target, profile), host, port: Number(port) })
+    const link = createLink(redis, {
+      kind: 'sharded',
+      subscriptions,
+      onError,
+      onRefused: (channel, error) => refused(shard, channel, error),
+      onClosed: () => closed(shard),
+      onBeat: () => askAgain(link, ({ isConfirmed }) => !isConfirmed),
+    })
+    const moves = noticeMoves(redis, () => askAgain(link, ({ isConfirmed }) => isConfirmed))
+    const shard: Shard = { address, link, moves, idleSinceMs: 0 }
+    return shard
+  }
+  async function close(): Promise<void> {
+    isClosed = true
+    await shards.close()
+  }
+  return { carrier, isAlive: shards.areAlive, close }
+}
+
+/** The nodes that we are connected to, by address. */
+function createShards(target: Target, open: (address: string) => Shard) {
+  const seeds = target.nodes.map(({ host, port }) => `${host}:${port}`)
+  const shards = new Map<string, Shard>()
+  let turn = 0
+  const sweeper = setInterval(closeIdle, IDLE_MS).unref()
+
+  function at(address: string): Shard {
+    const shard = shards.get(address) ?? open(address)
+    shards.set(address, shard)
+    return shard
+  }
+  /** Whoever is connected knows where a channel lives; with nobody connected, one seed after the other. */
+  function any(except?: Shard): string {
+    for (const shard of shards.values()) if (shard !== except && shard.link.isReady()) return shard.address
+    return seeds[turn++ % seeds.length] as string
+  }
+  function closeIdle(): void {
+    for (const shard of shards.values()) {
+      if (shard.link.channels.size > 0) shard.idleSinceMs = 0
+      else if (shard.idleSinceMs === 0) shard.idleSinceMs = performance.now()
+      else {
+        shards.delete(shard.address)
+        void shard.link.close()
+      }
+    }
+  }
+  return {
+    at,
+    any,
+    /** All that carry a channel. */
+    areAlive: () => [...shards.values()].every(({ link }) => link.channels.size === 0 || link.isAlive()),
+    async close() {
+      clearInterval(sweeper)
+      await Promise.all([...shards.values()].map(({ link }) => link.close()))
+    },
+  }
+}
+
+/**
+ * When a slot leaves a node, the server ends the subscriptions of its channels; ioredis says `moved` then, without saying
+ * which. It says so for each MOVED reply too, and of those we know: `explain` takes one off. If any are left, `onMoved`.
+ */
+function noticeMoves(redis: Server, onMoved: () => void): { explain(): void } {
+  let unexplainedCount = 0
+  redis.on('moved', () => {
+    if (unexplainedCount++ === 0) setImmediate(check) // the rejections of this turn come first
+  })
+  function check() {
+    if (unexplainedCount > 0) onMoved()
+    unexplainedCount = 0
+  }
+  return { explain: () => void unexplainedCount-- }
+}
+
+/** As the Cluster announces an address -> as it is reached from here. Without a host it means "the same as mine". */
+function reachable(announced: string, askedAddress: string, natMap: Profile['natMap']): string {
+  const address = announced.startsWith(':') ? splitAddress(askedAddress)[0] + announced : announced
+  const mapped = typeof natMap === 'function' ? natMap(address) : natMap?.[address]
+  return mapped ? `${mapped.host}:${mapped.port}` : address
+}
+
+/** At the last colon: an IPv6 address has more of them. */
+function splitAddress(address: string): [host: string, port: string] {
+  const colon = address.lastIndexOf(':')
+  return [address.slice(0, colon), address.slice(colon + 1)]
+}
+
+function slotOf({ name }: Channel): number {
+  return new Command('ssubscribe', [name]).getSlot() as number
+}
