@@ -10,9 +10,9 @@
  */
 import type { Redis } from '../client.ts'
 import { createBatch } from './batch.ts'
-import { createBulkhead } from './bulkhead.ts'
 import { createCore } from './core.ts'
 import type { CacheResult } from './events.ts'
+import { createLoader } from './loader.ts'
 import { createLocalStore } from './local.ts'
 import type { Cache, CacheOptions, Load, LoadMany, TagOptions } from './options.ts'
 import { createReadThrough, type ReadThrough } from './read-through.ts'
@@ -22,7 +22,7 @@ export { LoaderOverloaded, LoadTimeout } from './bulkhead.ts'
 export { type CacheKeys, cacheKeys } from './cache-keys.ts'
 export { type Codec, jsonCodec, ValueTooLarge } from './codec.ts'
 export type { CacheEvent, CacheEventDetail, CacheResult, CacheSource, OnEvent } from './events.ts'
-export type { Cache, CacheOptions, Load, LoadMany, LocalOptions, TagOptions } from './options.ts'
+export type { Cache, CacheOptions, CacheStats, Load, LoadMany, LocalOptions, TagOptions } from './options.ts'
 export type { PutOutcome, PutResult } from './write-through.ts'
 
 const NO_TAGS: readonly string[] = []
@@ -30,8 +30,9 @@ const NO_TAGS: readonly string[] = []
 /** Throws a RangeError for lifetimes that the declared keys do not allow. */
 export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): Cache<Value> {
   const { local, leaseMs = 3_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
-  const { core, objects, bytes, close } = createCore(redis, options)
-  const bulkhead = createBulkhead({ concurrencyCount: maxLoadCount, queueCount: maxQueuedCount })
+  const { core, breaker, objects, bytes, close } = createCore(redis, options)
+  const limits = { concurrencyCount: maxLoadCount, queueCount: maxQueuedCount, timeoutMs: leaseMs }
+  const loader = createLoader({ ...limits, onEvent })
   const objectCopies = local && createLocalStore<CacheResult<Value>>(local)
   const bytesCopies = local && createLocalStore<CacheResult<Buffer>>(local)
   const values = createReadThrough(core, objects, objectCopies)
@@ -39,12 +40,12 @@ export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): 
 
   function through<T>(reader: ReadThrough<T>) {
     return (id: string, load: Load<T>, options?: TagOptions) =>
-      reader.local(id) ?? reader.read({ id, tags: options?.tags ?? NO_TAGS, load: () => bulkhead.run(load, leaseMs) })
+      reader.local(id) ?? reader.read({ id, tags: options?.tags ?? NO_TAGS, load: () => loader.ask(load) })
   }
 
   async function many(ids: readonly string[], loadMany: LoadMany<Value>, { tags = NO_TAGS }: TagOptions = {}) {
     const wanted = [...new Set(ids)]
-    const batch = createBatch(wanted, (missing) => bulkhead.run((signal) => loadMany(missing, signal), leaseMs))
+    const batch = createBatch(wanted, (missing) => loader.ask((signal) => loadMany(missing, signal)))
     const reads = wanted.map(async (id) => {
       const onWait = () => batch.decide(id)
       const load = () => batch.load(id)
@@ -68,8 +69,10 @@ export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): 
       await invalidateTagEverywhere(core, tag)
     },
     stats: () => ({
-      ...bulkhead.stats(),
+      ...loader.stats(),
       copyCount: (objectCopies?.size() ?? 0) + (bytesCopies?.size() ?? 0),
+      copyBytes: (objectCopies?.bytes() ?? 0) + (bytesCopies?.bytes() ?? 0),
+      breaker: breaker.state(),
     }),
     close,
   }

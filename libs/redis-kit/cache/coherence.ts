@@ -41,9 +41,9 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
   let isHealthy = false
   let checkedAtMs = 0
 
-  const stopHearingGaps = subscriber?.onGap(flush)
+  const stopHearingGaps = subscriber?.onGap(({ reason }) => flush(reason))
   const subscription = subscriber?.subscribe(channel, hear).then((unsubscribe) => {
-    flush()
+    forget()
     isSubscribed = true
     return unsubscribe
   })
@@ -53,7 +53,7 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
     const subject = message.slice(1)
     if (message[0] === 'k') drop(subject)
     else if (message[0] === 't') dropTag(subject)
-    else flush() // of a later release perhaps: when in doubt, forget
+    else flush(`an unknown message: ${message.slice(0, 20)}`) // of a later release perhaps: when in doubt, forget
   }
 
   function drop(id: string) {
@@ -67,12 +67,16 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
     for (const listener of listeners) listener.dropTag(tag)
   }
 
-  function flush() {
+  function flush(reason: string) {
+    forget()
+    onEvent?.('local-flush', { reason })
+  }
+
+  function forget() {
     isHealthy = false // until it is asked again
     checkedAtMs = 0
     flushedAt = ++counter
     for (const listener of listeners) listener.clear()
-    onEvent?.('local-flush')
   }
 
   /** The subscriber's word is good for one reading of the coarse clock. */
@@ -98,7 +102,7 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
       stopHearingGaps?.()
       const unsubscribe = await subscription?.catch(() => undefined)
       isSubscribed = false
-      flush()
+      forget()
       await unsubscribe?.()
     },
   }

@@ -52,6 +52,7 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
   }
   return {
     core,
+    breaker,
     objects: createRecords({ ...common, codec }),
     bytes: createRecords({ ...common, codec: local ? copiedBytesCodec : bytesCodec }),
     close,

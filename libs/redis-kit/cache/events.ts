@@ -12,9 +12,11 @@ export interface CacheResult<Value> {
 export type CacheEvent =
   /** A read was answered; those of joined reads count each. */
   | CacheSource
-  /** The source was asked and answered. */
+  /** The source was asked and answered / threw or took too long / was not asked, because too many loads run and wait. */
   | 'load'
-  /** A read waits for another process's load / has waited too long. */
+  | 'load-failed'
+  | 'load-refused'
+  /** A read has waited for another process's load / for too long. */
   | 'wait'
   | 'wait-timeout'
   /** A loaded value was not stored: it was invalidated meanwhile, or its lease had ended. */
@@ -27,14 +29,17 @@ export type CacheEvent =
   | 'unreadable'
   | 'tag-mismatch'
   | 'invalidate'
-  /** All copies in this process were dropped / it cannot hear invalidations. */
+  /** All copies in this process were dropped, because messages may have been missed / it cannot hear invalidations. */
   | 'local-flush'
   | 'local-error'
   /** Redis failed or was too slow; the read goes on without it. */
   | 'redis-error'
 
 export interface CacheEventDetail {
+  /** Of loads (without their wait for a place) and of waits. */
   durationMs?: number
+  /** Why, of flushes. */
+  reason?: string
   error?: unknown
 }
 

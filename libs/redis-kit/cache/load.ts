@@ -94,7 +94,7 @@ async function readTags<Value>({ tags }: Reader<Value>, names: readonly string[]
 }
 
 async function compose<Value>(
-  { onEvent, records }: Reader<Value>,
+  { records }: Reader<Value>,
   request: ReadRequest<Value>,
   lease: Lease,
   stamps: readonly Stamp[],
@@ -102,6 +102,5 @@ async function compose<Value>(
   const startedAtMs = performance.now()
   const value = await request.load()
   const loadCostMs = performance.now() - startedAtMs
-  onEvent?.('load', { durationMs: loadCostMs })
   return records.compose({ lease, value, loadCostMs, stamps })
 }

@@ -2,10 +2,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
-import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../client.ts'
-import { type CacheOptions, cacheKeys, createCache, type LocalOptions } from './cache.ts'
+import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
+import { type CacheKeys, type CacheOptions, cacheKeys, createCache, type LocalOptions } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
+import { cacheServer, topologies } from './fixtures/topology.ts'
 import { createLocalStore } from './local.ts'
 
 const HOUR_MS = 3_600_000
@@ -55,58 +56,31 @@ describe('a store of copies', () => {
   })
 })
 
-describe('a cache with copies', async () => {
-  const server = await testRedis()
-
-  async function setUp(options: Partial<CacheOptions<Row>> = {}, limits: Partial<LocalOptions> = {}) {
-    const proxy = await startFaultProxy({ port: Number(new URL(server.url).port) })
-    const [redis, direct] = [proxy.url, server.url].map((url) =>
-      connectRedis(url, { name: 'l1', commandTimeoutMs: 9_000 }),
-    )
-    if (!redis || !direct) throw new Error('no connections')
-    const subscriber = connectSubscriber(server.url, { name: 'l1', commandTimeoutMs: 9_000 })
-    const common = { keys: cacheKeys(server.namespace(), 'row'), ttlMs: HOUR_MS, deadlineMs: 8_000, ...options }
-    const cache = createCache<Row>(redis, { ...common, local: { subscriber, ...limits } })
-    const writer = createCache<Row>(direct, common)
-    await Promise.all([whenReady(redis, 9_000), whenReady(direct, 9_000)])
-    const source = createSource()
-    source.write('warm')
-    await until(async () => expect((await cache.get('warm', source.loader('warm'))).source).toBe('hit-local'))
-    onTestFinished(async () => {
-      await proxy.heal()
-      await cache.close()
-      await writer.close()
-      await subscriber.close()
-      await closeRedis(redis)
-      await closeRedis(direct)
-      await proxy.stop()
-    })
-    return { cache, writer, source, proxy }
-  }
-
-  test('does not keep an answer of Redis that was overtaken by an invalidation', async () => {
-    const { cache, writer, source, proxy } = await setUp()
-    source.write('a')
-    await writer.get('a', source.loader('a'))
-    proxy.delay(200)
-    proxy.resetCounters()
-    const read = cache.get('a', source.loader('a')) // Redis has answered; the answer is on its way
-    await until(() => expect(proxy.counters().packetsToServer).toBe(1))
-    await sleep(20)
-    source.write('a')
-    await writer.invalidate('a')
-    expect((await read).value?.version).toBe(1)
-    expect(await cache.get('a', source.loader('a'))).toMatchObject({ value: { version: 2 }, source: 'miss' })
+describe.each(topologies)('a cache with copies on %s', async (topology) => {
+  const server = await cacheServer(topology)
+  const redis = connectRedis(server.url, { name: 'l1', commandTimeoutMs: 9_000 })
+  const direct = connectRedis(server.url, { name: 'l1', commandTimeoutMs: 9_000 })
+  const subscriber = connectSubscriber(server.url, { name: 'l1', commandTimeoutMs: 9_000 })
+  await Promise.all([whenReady(redis, 9_000), whenReady(direct, 9_000)])
+  afterAll(async () => {
+    await subscriber.close()
+    await Promise.all([closeRedis(redis), closeRedis(direct)])
   })
 
+  async function setUp(options: Partial<CacheOptions<Row>> = {}, limits: Partial<LocalOptions> = {}) {
+    const keys = cacheKeys(server.namespace(), 'row')
+    await server.allow(keys)
+    return open({ redis, direct, subscriber, keys }, options, limits)
+  }
+
   test('keeps a copy no longer than the value is fresh in Redis', async () => {
-    const { cache, writer, source } = await setUp({ ttlMs: 400, staleMs: 0, beta: 0 })
+    const { cache, writer, source } = await setUp({ ttlMs: 1_500, staleMs: 0, beta: 0 })
     source.write('a')
     await writer.get('a', source.loader('a'))
-    await sleep(200)
+    await sleep(500)
     expect((await cache.get('a', source.loader('a'))).source).toBe('hit')
     expect((await cache.get('a', source.loader('a'))).source).toBe('hit-local')
-    await sleep(300)
+    await sleep(1_200)
     expect((await cache.get('a', source.loader('a'))).source).not.toBe('hit-local')
   })
 
@@ -156,4 +130,49 @@ describe('a cache with copies', async () => {
     expect(value?.toString()).toBe('[1, 2]')
     expect(value?.buffer.byteLength).toBe(6)
   })
+})
+
+/** A cache with copies, and the writer that it hears of. */
+async function open(
+  { redis, direct, subscriber, keys }: { redis: Redis; direct: Redis; subscriber: Subscriber; keys: CacheKeys },
+  options: Partial<CacheOptions<Row>> = {},
+  limits: Partial<LocalOptions> = {},
+) {
+  const common = { keys, ttlMs: HOUR_MS, deadlineMs: 8_000, ...options }
+  const cache = createCache<Row>(redis, { ...common, local: { subscriber, ...limits } })
+  const writer = createCache<Row>(direct, common)
+  onTestFinished(async () => void (await Promise.all([cache.close(), writer.close()])))
+  const source = createSource()
+  source.write('warm')
+  await until(async () => expect((await cache.get('warm', source.loader('warm'))).source).toBe('hit-local'))
+  return { cache, writer, source }
+}
+
+test('an answer of Redis that was overtaken by an invalidation is not kept', async () => {
+  const server = await testRedis()
+  const proxy = await startFaultProxy({ port: Number(new URL(server.url).port) })
+  const [redis, direct] = [proxy.via(server.url), server.url].map((url) =>
+    connectRedis(url, { name: 'l1', commandTimeoutMs: 9_000 }),
+  )
+  const subscriber = connectSubscriber(server.url, { name: 'l1', commandTimeoutMs: 9_000 })
+  onTestFinished(async () => {
+    await proxy.heal()
+    await Promise.all([subscriber.close(), redis && closeRedis(redis), direct && closeRedis(direct)])
+    await proxy.stop()
+  })
+  if (!redis || !direct) throw new Error('no connections')
+  await Promise.all([whenReady(redis, 9_000), whenReady(direct, 9_000)])
+  const keys = cacheKeys(server.namespace(), 'row')
+  const { cache, writer, source } = await open({ redis, direct, subscriber, keys })
+  source.write('a')
+  await writer.get('a', source.loader('a'))
+  proxy.delay(200)
+  proxy.resetCounters()
+  const read = cache.get('a', source.loader('a')) // Redis has answered; the answer is on its way
+  await until(() => expect(proxy.counters().packetsToServer).toBe(1))
+  await sleep(20)
+  source.write('a')
+  await writer.invalidate('a')
+  expect((await read).value?.version).toBe(1)
+  expect(await cache.get('a', source.loader('a'))).toMatchObject({ value: { version: 2 }, source: 'miss' })
 })

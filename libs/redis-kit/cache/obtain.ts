@@ -29,15 +29,18 @@ export interface Wait {
 
 /** The bytes that another filled in; undefined when its lease has ended without, or patience has. */
 export async function untilFilled(core: Core, id: string, { seen, leftMs, untilMs }: Wait) {
-  core.onEvent?.('wait')
   const startedAtMs = performance.now()
-  for (let nowMs = startedAtMs; nowMs < untilMs; nowMs = performance.now()) {
-    await sleep(pollDelayMs(nowMs - startedAtMs, startedAtMs + leftMs - nowMs))
-    const { bytes, isHeld } = await core.guard(() => core.leases.peek(id))
-    if (bytes && !(seen && tokenOf(bytes).equals(seen))) return bytes
-    if (!isHeld) return undefined
+  try {
+    for (let nowMs = startedAtMs; nowMs < untilMs; nowMs = performance.now()) {
+      await sleep(pollDelayMs(nowMs - startedAtMs, startedAtMs + leftMs - nowMs))
+      const { bytes, isHeld } = await core.guard(() => core.leases.peek(id))
+      if (bytes && !(seen && tokenOf(bytes).equals(seen))) return bytes
+      if (!isHeld) return undefined
+    }
+    return undefined
+  } finally {
+    core.onEvent?.('wait', { durationMs: performance.now() - startedAtMs })
   }
-  return undefined
 }
 
 /**

@@ -1,5 +1,5 @@
 /** What a cache is made of, and what it can do. */
-import type { Breaker } from '../circuit-breaker/circuit-breaker.ts'
+import type { Breaker, BreakerState } from '../circuit-breaker/circuit-breaker.ts'
 import type { Subscriber } from '../client.ts'
 import type { CacheKeys } from './cache-keys.ts'
 import type { Codec } from './codec.ts'
@@ -60,6 +60,16 @@ export interface TagOptions {
   tags?: readonly string[]
 }
 
+export interface CacheStats {
+  /** Loads that run, and that wait for a place. */
+  runningCount: number
+  queuedCount: number
+  /** Copies in memory; their bytes as `maxBytes` counts them. */
+  copyCount: number
+  copyBytes: number
+  breaker: BreakerState
+}
+
 export interface Cache<Value> {
   /** The value. Throws what the loader throws, LoadTimeout, LoaderOverloaded, ValueTooLarge; never because of Redis. */
   get(id: string, load: Load<Value>, options?: TagOptions): Promise<CacheResult<Value>>
@@ -73,8 +83,8 @@ export interface Cache<Value> {
   invalidate(id: string): Promise<void>
   /** The same for all values that carry the tag, by one command. */
   invalidateTag(tag: string): Promise<void>
-  /** Loads that run and that wait for a place; copies in memory. */
-  stats(): { runningCount: number; queuedCount: number; copyCount: number }
+  /** How it is at this moment. */
+  stats(): CacheStats
   /** Waits for refreshes under way. Neither the Redis nor the subscriber is closed. */
   close(): Promise<void>
 }

@@ -7,6 +7,7 @@ import { BreakerOpen, createBreaker } from '../circuit-breaker/circuit-breaker.t
 import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import { type CacheEvent, type CacheOptions, cacheKeys, createCache, LoaderOverloaded } from './cache.ts'
+import { startChildren } from './fixtures/children.ts'
 import { createSource, type Row } from './fixtures/source.ts'
 
 const HOUR_MS = 3_600_000
@@ -183,56 +184,86 @@ test('a server that was killed is missed by nobody, and used again after its res
 })
 
 describe('copies in memory', () => {
+  /** What keys, channels and their patterns have to get right, by id and by tag. */
+  const ROWS = [
+    { id: 'plain' },
+    { id: 'a,b' },
+    { id: '{a} b}{' },
+    { id: '日本語 ✓' },
+    { id: 'tagged', tags: ['tea'] },
+    { id: 'tagged, too', tags: ['tea, {green} ✓'] },
+  ]
+
   /** The cache reads Redis directly and hears invalidations by way of the proxy; the writer is another process. */
   async function setUpCopies(wrap = (subscriber: Subscriber) => subscriber) {
+    const namespace = `outage${testCount}`
     const subscriber = connectSubscriber(proxy.url, { name: 'cache-subscriber', commandTimeoutMs: 10_000 })
     onTestFinished(() => subscriber.close())
-    const { build, cache: writer, ...rest } = await setUp({}, server.url)
-    const { source } = rest
-    const cache = build(await connectDirectly(), { local: { subscriber: wrap(subscriber) } })
-    const read = () => cache.get('a', source.loader('a'))
-    const write = async () => {
-      source.write('a')
-      await writer.invalidate('a')
+    const { url } = server
+    const [writer] = await startChildren(1, { url, sourceUrl: url, namespace, hasCopies: false })
+    const local = { subscriber: wrap(subscriber) }
+    const { cache, source } = await setUp({ local, deadlineMs: 5_000 }, url)
+
+    const readAll = () => Promise.all(ROWS.map(({ id, tags }) => cache.get(id, source.loader(id), { tags })))
+    const versions = async () => (await readAll()).map(({ value }) => value?.version)
+    const sources = async () => (await readAll()).map((answer) => answer.source)
+    async function write() {
+      for (const { id } of ROWS) source.write(id)
+      const ids = ROWS.flatMap(({ id, tags }) => (tags ? [] : [id]))
+      await writer?.run({ task: 'invalidate', ids, tags: ROWS.flatMap(({ tags }) => tags ?? []) })
     }
-    source.write('a')
-    await until(async () => expect((await read()).source).toBe('hit-local'))
-    return { ...rest, subscriber, read, write }
+    for (const { id } of ROWS) source.write(id)
+    await until(async () => expect(await sources()).toEqual(ROWS.map(() => 'hit-local')))
+    return { versions, sources, write }
   }
+  const all = <T>(value: T) => ROWS.map(() => value)
 
   test('are dropped when another process invalidates', async () => {
-    const { read, write } = await setUpCopies()
+    const { versions, sources, write } = await setUpCopies()
     await write()
-    await until(async () => expect((await read()).value?.version).toBe(2))
-    await until(async () => expect((await read()).source).toBe('hit-local'))
+    await until(async () => expect(await versions()).toEqual(all(2)))
+    await until(async () => expect(await sources()).toEqual(all('hit-local')))
   })
 
   test('are not served 100 ms after the line was cut, and are used again once it is back', async () => {
-    const { read, write } = await setUpCopies()
+    const { versions, sources, write } = await setUpCopies()
     await proxy.refuse()
     await write()
     await sleep(100)
-    expect(await read()).toMatchObject({ value: { version: 2 }, source: 'miss' })
-    expect((await read()).source).toBe('hit')
+    expect(await versions()).toEqual(all(2))
+    expect(await sources()).toEqual(all('hit'))
     await proxy.heal()
-    await until(async () => expect(await read()).toMatchObject({ value: { version: 2 }, source: 'hit-local' }))
+    await until(async () => expect(await sources()).toEqual(all('hit-local')))
+    expect(await versions()).toEqual(all(2))
   })
 
   test('are not served when the line was cut and is back, and the message was lost in between', async () => {
-    const { read, write } = await setUpCopies()
+    const { versions, write } = await setUpCopies()
     await proxy.refuse()
     await write()
     await proxy.heal()
     await sleep(100)
-    expect((await read()).value?.version).toBe(2)
+    expect(await versions()).toEqual(all(2))
+  })
+
+  test('are not served 100 ms after a write, however often the server kills the connection meanwhile', async () => {
+    const { versions, sources, write } = await setUpCopies()
+    const admin = await connectDirectly()
+    for (let version = 2; version <= 12; version++) {
+      const [, killed] = await Promise.all([write(), admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')])
+      expect(killed).toBe(1)
+      await sleep(100)
+      expect(await versions()).toEqual(all(version))
+      await until(async () => expect(await sources()).toEqual(all('hit-local')))
+    }
   })
 
   test('are not served three seconds after the line fell silent', async () => {
-    const { read, write } = await setUpCopies()
+    const { versions, write } = await setUpCopies()
     proxy.blackHole()
     await write()
     await sleep(3_000)
-    expect((await read()).value?.version).toBe(2)
+    expect(await versions()).toEqual(all(2))
   })
 
   test('are served stale by a cache that ignores gaps, so these tests are able to fail', async () => {
@@ -241,11 +272,12 @@ describe('copies in memory', () => {
       onGap: () => () => {},
       isHealthy: () => true,
     })
-    const { read, write } = await setUpCopies(deaf)
+    const { versions, sources, write } = await setUpCopies(deaf)
     await proxy.refuse()
     await write()
     await proxy.heal()
     await sleep(100)
-    expect(await read()).toMatchObject({ value: { version: 1 }, source: 'hit-local' })
+    expect(await versions()).toEqual(all(1))
+    expect(await sources()).toEqual(all('hit-local'))
   })
 })
