@@ -18,18 +18,23 @@ import { limitRequests } from './limits.ts'
 import { createOriginCheck } from './origin.ts'
 import { forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
+import { createSlots } from './slots.ts'
+import { createStreaming } from './streaming.ts'
 
 /** When an instance dies, everything that was under way to it is sent to another one, not only a fifth of it. */
 const retryBurstCount = 200
 
-export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
+export async function buildApp(
+  config: Config,
+  { log, name, instanceId, metrics, stopping }: Surroundings,
+): Promise<App> {
   const tls = redisTls(config)
   const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
   const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name] })
-  const client = createServiceClient({ directory, retryBurstCount })
+  const client = createServiceClient({ directory, retryBurstCount, streamConnectionCount: config.STREAM_MAX_COUNT })
   await directory.start()
 
   const sessions = createSessions(state, {
@@ -56,9 +61,28 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
       redisProbe('redis-cache', cache, { required: false }),
     ],
   })
+  const slots = createSlots({
+    maxCount: config.STREAM_MAX_COUNT,
+    maxCountPerCaller: config.STREAM_MAX_COUNT_PER_CALLER,
+  })
+  metrics.extend((prom, registers) => {
+    const collect = function (this: { set(value: number): void }) {
+      this.set(slots.count())
+    }
+    return new prom.Gauge({ name: 'gateway_open_streams', help: 'Streams that are open', registers, collect })
+  })
   limitRequests(server, addresses)
   forwardRoutes(server, {
     client,
+    forwardStream: createStreaming({
+      client,
+      slots,
+      stopping,
+      timeoutMs: config.REQUEST_TIMEOUT_MS,
+      idleMs: config.STREAM_IDLE_MS,
+      maxMs: config.STREAM_MAX_MS,
+      uploadMaxBytes: config.UPLOAD_MAX_BYTES,
+    }),
     identify: createIdentify({ sessions, cookie }),
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
     checkOrigin: createOriginCheck(config.PUBLIC_URL),

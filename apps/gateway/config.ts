@@ -24,6 +24,19 @@ export const configSchema = Type.Object({
     default: 10_000,
     minimum: 100,
   }),
+  STREAM_MAX_COUNT: Integer({ doc: 'Streams (events, uploads) that may be open', default: 1_000, minimum: 1 }),
+  STREAM_MAX_COUNT_PER_CALLER: Integer({
+    doc: 'Streams that one user, or one address without a user, may have open',
+    default: 10,
+    minimum: 1,
+  }),
+  STREAM_IDLE_MS: Integer({ doc: 'Longest silence of a stream, in either direction', default: 60_000, minimum: 100 }),
+  STREAM_MAX_MS: Integer({
+    doc: 'Events are ended after this, so that browsers come back and are looked at again',
+    default: 900_000,
+    minimum: 100,
+  }),
+  UPLOAD_MAX_BYTES: Integer({ doc: 'Largest body that is passed on as it comes', default: 536_870_912, minimum: 1 }),
   SESSION_IDLE_MS: Integer({ doc: 'As the user service has it', default: 7 * dayMs, minimum: 1_000 }),
   SESSION_ABSOLUTE_MS: Integer({ doc: 'As the user service has it', default: 30 * dayMs, minimum: 1_000 }),
 })

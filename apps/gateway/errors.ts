@@ -10,6 +10,10 @@ export const errors = defineErrors({
     'sessions-unavailable',
     'Who you are cannot be checked at the moment; you are still signed in, try again',
   ],
+  streamsExhausted: ['unavailable', 'streams-exhausted', 'Too many streams are open here; try again in a moment'],
+  tooManyStreams: ['too-many', 'too-many-streams', 'You have too many streams open; close one first'],
+  uploadTooLarge: ['too-large', 'body-too-large', (maxBytes: number) => `The body is larger than ${maxBytes} bytes`],
+  uploadStalled: ['invalid', 'upload-stalled', 'The body has stopped coming'],
   serviceUnavailable: [
     'unavailable',
     'service-unavailable',

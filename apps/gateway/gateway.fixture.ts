@@ -1,4 +1,7 @@
-/** A gateway for tests: two Redis servers of its own that may be killed, services that say what they were asked, and the app as it is in production. */
+/**
+ * A gateway for tests: two Redis servers of its own that may be killed, services that say what they were asked, and the app as it is in
+ * production: in the test's own process, or as a process that can be measured, told to stop, and killed.
+ */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
@@ -9,44 +12,50 @@ import { createIdentityVerifier, generateIdentityKeys } from '@shop/service-kit/
 import { createLog } from '@shop/service-kit/log'
 import { createMetrics } from '@shop/service-kit/metrics'
 import { startRedis } from '@shop/test-kit/redis-server'
+import { startService } from '@shop/test-kit/service'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'
 import { keys } from './keys.ts'
 import { services } from './routes.ts'
 
-type Answer = (request: IncomingMessage, response: ServerResponse) => void
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void
 
-export async function startGateway(env: Record<string, string> = {}) {
+type Answers = Partial<Record<string, Answer>>
+
+/** @param answers what the first instance of a service does. @default it says what it was asked */
+export const startGateway = (env: Record<string, string> = {}, answers?: Answers) =>
+  startAround(env, answers, serveHere)
+export const startGatewayProcess = (env: Record<string, string> = {}, answers?: Answers) =>
+  startAround(env, answers, serveApart)
+
+async function startAround<Gateway extends { url: string; stop(): Promise<unknown> }>(
+  env: Record<string, string>,
+  answers: Answers = {},
+  serve: (env: Record<string, string>) => Promise<Gateway>,
+) {
   const [state, cache] = await Promise.all([startRedis(), startRedis()])
   const redis = connectRedis(state.url, { name: 'test' })
   await whenReady(redis, 5_000)
   const registry = createRegistry(redis, { keys: discoveryKeys() })
   const started: (() => Promise<unknown>)[] = []
-  for (const service of services) await addInstance(service)
+  for (const service of services) await addInstance(service, answers[service])
 
   const identity = generateIdentityKeys()
-  const config = loadConfig(configSchema, {
+  const gateway = await serve({
     REDIS_STATE_URL: state.url,
     REDIS_CACHE_URL: cache.url,
     IDENTITY_PRIVATE_KEY: identity.IDENTITY_PRIVATE_KEY,
     ...env,
   })
-  const app = await buildApp(config, {
-    name: 'gateway',
-    instanceId: 'gateway-test',
-    log: createLog({ service: 'gateway', instanceId: 'gateway-test', level: 'silent' }),
-    metrics: createMetrics({ service: 'gateway', instanceId: 'gateway-test' }),
-    stopping: new AbortController().signal,
-  })
-  await app.server.listen({ port: 0, host: '127.0.0.1' })
-  const url = `http://127.0.0.1:${(app.server.server.address() as AddressInfo).port}`
   const sessions = createSessions(redis, { keys: keys.sessions, idleMs: 60_000, absoluteMs: 600_000 })
 
   return {
-    url,
+    ...gateway,
+    stopProcess: gateway.stop,
     state,
     cache,
     sessions,
+    register,
     verify: createIdentityVerifier(identity.IDENTITY_PUBLIC_KEY),
     addInstance,
     stop,
@@ -61,20 +70,49 @@ export async function startGateway(env: Record<string, string> = {}) {
     const server = createHttpServer(answer)
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     const { port } = server.address() as AddressInfo
-    const registration = createRegistration(registry, { id, service, host: '127.0.0.1', port, startedAtMs: Date.now() })
-    await registration.start()
+    await register(service, id, port)
     const kill = () => new Promise<void>((resolve) => server.close(() => resolve()).closeAllConnections())
-    started.push(() => registration.leave(), kill)
+    started.push(kill)
     return kill
   }
 
+  async function register(service: string, id: string, port: number) {
+    const registration = createRegistration(registry, { id, service, host: '127.0.0.1', port, startedAtMs: Date.now() })
+    await registration.start()
+    started.push(() => registration.leave())
+  }
+
   async function stop() {
-    await app.server.close()
-    await app.close()
+    await gateway.stop()
     await Promise.allSettled(started.map((undo) => undo()))
     await closeRedis(redis)
     await Promise.all([state.stop(), cache.stop()])
   }
+}
+
+async function serveHere(env: Record<string, string>) {
+  const stopping = new AbortController()
+  const app = await buildApp(loadConfig(configSchema, env), {
+    name: 'gateway',
+    instanceId: 'gateway-test',
+    log: createLog({ service: 'gateway', instanceId: 'gateway-test', level: 'silent' }),
+    metrics: createMetrics({ service: 'gateway', instanceId: 'gateway-test' }),
+    stopping: stopping.signal,
+  })
+  await app.server.listen({ port: 0, host: '127.0.0.1' })
+  const url = `http://127.0.0.1:${(app.server.server.address() as AddressInfo).port}`
+  async function stop() {
+    stopping.abort()
+    await app.server.close()
+    await app.close()
+  }
+  return { url, stop }
+}
+
+/** A small heap, so that what is kept in memory cannot hide. */
+async function serveApart(env: Record<string, string>) {
+  const nodeArgs = ['--max-old-space-size=64', '--max-semi-space-size=2']
+  return startService({ app: 'gateway', env: { LOG_LEVEL: 'info', PORT: '0', INTERNAL_PORT: '0', ...env }, nodeArgs })
 }
 
 function echo(request: IncomingMessage, response: ServerResponse) {

@@ -11,6 +11,7 @@ const requestNames = [
   'if-match',
   'if-none-match',
   'if-modified-since',
+  'last-event-id',
   'user-agent',
   'traceparent',
   'tracestate',

@@ -7,13 +7,16 @@ import type { ServiceClient, ServiceResponse } from '@shop/service-kit/client'
 import type { createIdentityMinter } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { addressGroup } from './address.ts'
 import { errors } from './errors.ts'
 import { requestHeaders, responseHeaders } from './headers.ts'
 import type { Identify } from './identity.ts'
 import { internalPaths, type Route, routes } from './routes.ts'
+import type { ForwardStream } from './streaming.ts'
 
 interface Dependencies {
   client: ServiceClient
+  forwardStream: ForwardStream
   identify: Identify
   mint: ReturnType<typeof createIdentityMinter>
   checkOrigin: (method: string, origin: string | undefined) => void
@@ -38,20 +41,28 @@ export function forwardRoutes(server: Server, dependencies: Dependencies) {
       throw errors.routeNotFound()
     })
   }
-  for (const route of routes) {
-    server.route({
-      method: [...route.methods],
-      url: route.path,
-      handler: (request, reply) => forward(route, request, reply, dependencies),
-    })
+  for (const route of routes.filter(({ body }) => body === undefined)) {
+    server.route(options(route))
+  }
+  server.register(async (streaming) => {
+    streaming.removeAllContentTypeParsers()
+    streaming.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
+    for (const route of routes.filter(({ body }) => body === 'stream')) {
+      streaming.route({ ...options(route), config: { streamsBody: true } })
+    }
+  })
+
+  function options(route: Route) {
+    const handler = (request: FastifyRequest, reply: FastifyReply) => forward(route, request, reply, dependencies)
+    return { method: [...route.methods], url: route.path, handler }
   }
 }
 
 async function forward(route: Route, request: FastifyRequest, reply: FastifyReply, dependencies: Dependencies) {
-  const { client, identify, mint, checkOrigin, sessionCookieName, timeoutMs } = dependencies
+  const { client, forwardStream, identify, mint, checkOrigin, sessionCookieName, timeoutMs } = dependencies
   checkOrigin(request.method, request.headers.origin)
   const identity = await identify(request.headers.cookie, route.withoutSessions)
-  const response = await client.request({
+  const outgoing = {
     service: route.service,
     method: request.method,
     path: request.url,
@@ -60,12 +71,13 @@ async function forward(route: Route, request: FastifyRequest, reply: FastifyRepl
       [identityHeader]: mint(identity),
       'x-request-id': request.id,
     },
-    body: request.body as Buffer | undefined,
     idempotent: idempotentMethods.has(request.method) || request.headers['idempotency-key'] !== undefined,
-    deadlineMs: timeoutMs,
-    signal: abandoned(reply),
-  })
-  return send(reply, response)
+  }
+  if (route.body === 'stream' || route.answer === 'stream') {
+    return forwardStream(route, outgoing, identity.userId ?? addressGroup(request.ip), request, reply)
+  }
+  const body = request.body as Buffer | undefined
+  return send(reply, await client.request({ ...outgoing, body, deadlineMs: timeoutMs, signal: abandoned(reply) }))
 }
 
 function send(reply: FastifyReply, response: ServiceResponse) {

@@ -9,6 +9,13 @@ export interface Route {
    * 503, for whoever is signed in must not be taken for somebody who is not.
    */
   withoutSessions: 'guest' | 'refuse'
+  /** The body may be large: it is passed on as it comes, and never sent twice. Without this it is read first, up to 1 MiB. */
+  body?: 'stream'
+  /**
+   * The answer has no end (server-sent events): it is passed on piece by piece. The service sends something, a comment at least, well
+   * within STREAM_IDLE_MS (every 15 seconds, say), and begins again at `last-event-id` when the browser comes back.
+   */
+  answer?: 'stream'
 }
 
 export const routes: readonly Route[] = [
@@ -18,6 +25,7 @@ export const routes: readonly Route[] = [
   { methods: ['GET'], path: '/api/categories', service: 'catalog', withoutSessions: 'guest' },
   { methods: ['POST'], path: '/api/products', service: 'catalog', withoutSessions: 'refuse' },
   { methods: ['PATCH', 'DELETE'], path: '/api/products/:sku', service: 'catalog', withoutSessions: 'refuse' },
+  { methods: ['POST'], path: '/api/products/import', service: 'catalog', withoutSessions: 'refuse', body: 'stream' },
 
   { methods: ['POST'], path: '/api/users', service: 'user', withoutSessions: 'guest' },
   { methods: ['GET', 'PATCH'], path: '/api/users/me', service: 'user', withoutSessions: 'refuse' },
@@ -30,6 +38,7 @@ export const routes: readonly Route[] = [
   { methods: ['GET', 'POST'], path: '/api/orders', service: 'order', withoutSessions: 'refuse' },
   { methods: ['GET'], path: '/api/orders/:id', service: 'order', withoutSessions: 'refuse' },
   { methods: ['POST'], path: '/api/orders/:id/cancel', service: 'order', withoutSessions: 'refuse' },
+  { methods: ['GET'], path: '/api/orders/:id/events', service: 'order', withoutSessions: 'refuse', answer: 'stream' },
 ]
 
 /** What services ask each other under a path that would fit one above. From outside there is nothing. */

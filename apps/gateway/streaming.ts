@@ -1,0 +1,107 @@
+/**
+ * What passes through piece by piece: a large body on its way in, events on their way out. Each side holds the other back when it is
+ * slow and ends with the other; what ends a stream is silence, and neither its size nor its age makes the gateway grow.
+ */
+import type { OutgoingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
+import type { ServiceClient, ServiceRequest, ServiceResponse } from '@shop/service-kit/client'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { responseHeaders } from './headers.ts'
+import type { Route } from './routes.ts'
+import type { Slots } from './slots.ts'
+import { discardRest, receive } from './upload.ts'
+
+export interface StreamingOptions {
+  client: ServiceClient
+  slots: Slots
+  /** Until the head of the answer; for an upload from its last piece on. */
+  timeoutMs: number
+  /** Longest silence of a body or of an answer. Services send a comment more often than that. */
+  idleMs: number
+  /** An event stream is ended after this, so that whoever comes back is looked at again: a session may have ended. */
+  maxMs: number
+  uploadMaxBytes: number
+  /** Aborted when this process begins to close: event streams end, and the clients come back through another gateway. */
+  stopping: AbortSignal
+}
+
+export function createStreaming(options: StreamingOptions) {
+  const { client, slots, timeoutMs, idleMs, uploadMaxBytes, stopping } = options
+  stopping.addEventListener('abort', slots.close, { once: true })
+
+  return async function forwardStream(
+    route: Route,
+    outgoing: ServiceRequest,
+    caller: string,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) {
+    reply.raw.once('close', slots.take(caller))
+    const ending = new AbortController()
+    reply.raw.once('close', () => ending.abort(new Error('the client went away')))
+    const hasBody = route.body === 'stream' && request.body !== undefined
+    const limits = { maxBytes: uploadMaxBytes, idleMs }
+    const body = hasBody ? receive(request.raw, limits, (error) => ending.abort(error)) : outgoing.body
+    try {
+      const response = await client.request({
+        ...outgoing,
+        headers: { ...outgoing.headers, ...(hasBody && lengthOf(request)) },
+        body,
+        stream: 'large',
+        deadlineMs: hasBody ? idleMs + timeoutMs : timeoutMs,
+        idleTimeoutMs: idleMs,
+        signal: ending.signal,
+      })
+      return answer(route, reply, response, options)
+    } finally {
+      if (hasBody) discardRest(request.raw)
+    }
+  }
+}
+
+export type ForwardStream = ReturnType<typeof createStreaming>
+
+function answer(
+  route: Route,
+  reply: FastifyReply,
+  response: ServiceResponse<Buffer | Readable>,
+  options: StreamingOptions,
+) {
+  const { status, headers, body } = response
+  if (route.answer === 'stream' && !Buffer.isBuffer(body)) return passOn(reply, { ...response, body }, options)
+  return reply.code(status).headers(responseHeaders(headers)).send(body)
+}
+
+/**
+ * The head at once, then every piece as it comes. The service's end, and its death, are the client's; so that a browser comes back for
+ * more in either case, and brings the id of the last event that it has seen.
+ */
+function passOn(reply: FastifyReply, response: ServiceResponse<Readable>, { stopping, maxMs }: StreamingOptions) {
+  const { status, headers, body } = response
+  const { raw, log } = reply.hijack()
+  const head = { ...reply.getHeaders(), ...responseHeaders(headers), connection: 'close' }
+  raw.writeHead(status, head as OutgoingHttpHeaders).flushHeaders()
+  body.pipe(raw)
+  body.once('error', (error) => {
+    log.info({ err: error }, 'a stream broke off')
+    raw.destroy()
+  })
+  const timer = setTimeout(finish, maxMs)
+  stopping.addEventListener('abort', finish, { once: true })
+  raw.once('close', () => {
+    clearTimeout(timer)
+    stopping.removeEventListener('abort', finish)
+    body.destroy()
+  })
+
+  function finish() {
+    body.unpipe(raw)
+    body.destroy()
+    raw.end()
+  }
+}
+
+/** A body that says how long it is stays one that does. */
+function lengthOf({ headers }: FastifyRequest) {
+  return headers['content-length'] === undefined ? {} : { 'content-length': headers['content-length'] }
+}
