@@ -44,3 +44,15 @@ export const StockEvent = Type.Union([StockReserved, StockRejected])
 export type StockReserved = Static<typeof StockReserved>
 export type StockRejected = Static<typeof StockRejected>
 export type StockEvent = Static<typeof StockEvent>
+
+/** Topic `catalog:products`: what was shown of these products is old. In no particular order. */
+export const ProductChanged = event('product.changed', {
+  skus: Type.Array(Sku, { minItems: 1 }),
+  /** Products came, or moved to another category: the numbers of products per category are old too. */
+  areCountsChanged: Type.Boolean(),
+})
+export const ProductRemoved = event('product.removed', { skus: Type.Array(Sku, { minItems: 1 }) })
+export const ProductEvent = Type.Union([ProductChanged, ProductRemoved])
+export type ProductChanged = Static<typeof ProductChanged>
+export type ProductRemoved = Static<typeof ProductRemoved>
+export type ProductEvent = Static<typeof ProductEvent>
