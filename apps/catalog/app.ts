@@ -16,6 +16,8 @@ import { createServer } from '@shop/service-kit/server'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
 import { PrismaClient } from './prisma/client/client.ts'
+import { consumeChanges } from './products/events.ts'
+import { createFreshness } from './products/freshness.ts'
 import { createProducts } from './products/products.ts'
 import { productRoutes } from './products/routes.ts'
 import { createProductStore } from './products/store.ts'
@@ -44,11 +46,13 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations }, breaker }
   const productCache = createCache(cacheRedis, { keys: keys.products, ...lifetimes })
   const categoryCache = createCache(cacheRedis, { keys: keys.categories, ...lifetimes })
-  const products = createProducts(createProductStore(prisma, pool), {
-    products: productCache,
-    categories: categoryCache,
-    onStale: (error, id) => log.warn({ err: error, id }, 'a cache entry stays until it expires'),
+  const caches = { products: productCache, categories: categoryCache }
+  const { forget, invalidate } = createFreshness({
+    ...caches,
+    onStale: (error, { skus }) =>
+      log.warn({ err: error, skus: skus.slice(0, 3), skuCount: skus.length }, 'the cache is told later, by the outbox'),
   })
+  const products = createProducts(createProductStore(prisma, pool), { ...caches, forget })
   const server = createServer({
     log,
     name,
@@ -63,22 +67,31 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   productRoutes(server, products)
 
   const orders = createTopic(stateRedis, { keys: keys.orders })
-  const { forget } = products
+  const changes = createTopic(stateRedis, { keys: keys.changes })
+  const forgetStock = (skus: readonly string[]) => forget({ skus })
   const stock = createStockStore(prisma, {
     group: orderGroup,
     topic: keys.stock.name,
     reservationTtlMs: config.RESERVATION_TTL_MS,
   })
-  const relay = createTopicRelay(stateRedis, { keys: keys.stock, pool, log })
+  const relay = createTopicRelay(stateRedis, { keys: [keys.stock, keys.changes], pool, log })
   return {
     server,
     registry: createRegistry(stateRedis, { keys: registryKeys }),
     registration: 'optional',
     loops: [
-      { name: 'order-events', run: consumeOrders({ orders, stock, forget, consumer: instanceId, connect, log }) },
+      {
+        name: 'order-events',
+        run: consumeOrders({ orders, stock, forget: forgetStock, consumer: instanceId, connect, log }),
+      },
+      { name: 'changes', run: consumeChanges({ changes, invalidate, consumer: instanceId, connect, log }) },
       { name: 'outbox', run: relay.run },
-      { name: 'expiry', run: expireReservations({ stock, forget, log, sweepMs: config.RESERVATION_SWEEP_MS }) },
-      { name: 'janitor', run: createJanitor(stateRedis, { keys: keys.stock }).run },
+      {
+        name: 'expiry',
+        run: expireReservations({ stock, forget: forgetStock, log, sweepMs: config.RESERVATION_SWEEP_MS }),
+      },
+      { name: 'stock-janitor', run: createJanitor(stateRedis, { keys: keys.stock }).run },
+      { name: 'changes-janitor', run: createJanitor(stateRedis, { keys: keys.changes }).run },
       { name: 'forgetting', run: forgetOldEvents({ stock, pool }) },
     ],
     close: async () => {

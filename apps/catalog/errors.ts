@@ -2,6 +2,12 @@
 import { defineErrors } from '@shop/service-kit/errors'
 
 export const errors = defineErrors({
+  relevanceWithoutText: [
+    'invalid',
+    'relevance-without-text',
+    'Only a search has a relevance to sort by',
+    { fields: [{ path: 'sort', message: 'needs a q', code: 'relevance' }] },
+  ],
   productNotFound: ['not-found', 'product-not-found', (sku: string) => `No product has the SKU ${sku}`],
   productExists: [
     'conflict',

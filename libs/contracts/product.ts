@@ -8,6 +8,13 @@ export const maxPriceCents = 1_000_000_000
 /** The most pieces of one product that may be in stock. */
 export const maxStockCount = 10_000_000
 
+const Price = Type.Integer({ minimum: 0, maximum: maxPriceCents })
+
+/** Characters that one search may have. */
+export const maxQueryLength = 100
+/** A cursor holds the name that it stands at and what was searched for, in UTF-8 and base64: the longest of both fit. */
+const maxCursorLength = 3_000
+
 export const CategorySlug = Type.String({ pattern: '^[a-z0-9]+(-[a-z0-9]+)*$', maxLength: 60 })
 
 export const Product = Type.Object({
@@ -24,7 +31,9 @@ export const Product = Type.Object({
 })
 export type Product = Static<typeof Product>
 
+/** `relevance`: what fits `q` best comes first; it needs a `q`. */
 export const ProductSort = Type.Union([
+  Type.Literal('relevance'),
   Type.Literal('name'),
   Type.Literal('price'),
   Type.Literal('-price'),
@@ -35,10 +44,16 @@ export type ProductSort = Static<typeof ProductSort>
 export const ProductQuery = Type.Object(
   {
     category: Type.Optional(CategorySlug),
-    q: Type.Optional(Type.String({ minLength: 1, maxLength: 100 })),
+    /** Words as one types them: the last may be unfinished; `"a phrase"`, `or` and `-without` are understood. */
+    q: Type.Optional(Type.String({ minLength: 1, maxLength: maxQueryLength })),
+    minPriceCents: Type.Optional(Price),
+    maxPriceCents: Type.Optional(Price),
+    /** true: only what can be bought now; false: only what is sold out. */
+    inStock: Type.Optional(Type.Boolean()),
+    /** @default relevance with a `q`, else name */
     sort: Type.Optional(ProductSort),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
-    cursor: Type.Optional(Type.String({ maxLength: 500 })),
+    cursor: Type.Optional(Type.String({ maxLength: maxCursorLength })),
   },
   { additionalProperties: false },
 )
@@ -48,6 +63,8 @@ export const ProductPage = Type.Object({
   items: Type.Array(Product),
   /** Pass it as `cursor` for the next page; null on the last one. */
   nextCursor: Type.Union([Type.String(), Type.Null()]),
+  /** Nothing fits `q`, so this was looked for instead: words of the catalogue that are spelled much like it. */
+  searchedFor: Type.Optional(Type.String()),
 })
 export type ProductPage = Static<typeof ProductPage>
 
@@ -57,7 +74,7 @@ export const ProductInput = Type.Object(
     name: Type.String({ minLength: 1, maxLength: 200, pattern: '\\S' }),
     description: Type.String({ maxLength: 5_000 }),
     category: CategorySlug,
-    priceCents: Type.Integer({ minimum: 0, maximum: maxPriceCents }),
+    priceCents: Price,
     stockCount: Type.Integer({ minimum: 0, maximum: maxStockCount }),
   },
   { additionalProperties: false },
@@ -76,6 +93,40 @@ export const Category = Type.Object({
   productCount: Type.Integer(),
 })
 export type Category = Static<typeof Category>
+
+export const CategoryList = Type.Object({ items: Type.Array(Category) })
+export type CategoryList = Static<typeof CategoryList>
+
+/** A line of an import that was not taken, and why. The others were. */
+export const RefusedLine = Type.Object({
+  /** Counted from 1, the header of a CSV file included. */
+  line: Type.Integer(),
+  sku: Type.Optional(Type.String()),
+  /** Stable: `line-not-json`, `line-too-long`, `validation-failed`, `category-unknown`, … */
+  code: Type.String(),
+  message: Type.String(),
+})
+export type RefusedLine = Static<typeof RefusedLine>
+
+/** What an import did. The counts add up to `lineCount`. */
+export const ImportReport = Type.Object({
+  /** Lines (records of a CSV file) that were read; empty ones and the header do not count. */
+  lineCount: Type.Integer(),
+  createdCount: Type.Integer(),
+  updatedCount: Type.Integer(),
+  /** Products that were as the line says already: nothing was written. */
+  unchangedCount: Type.Integer(),
+  /** Lines that were passed over because a later line, close by, has the same sku. */
+  duplicateCount: Type.Integer(),
+  refusedCount: Type.Integer(),
+  /** The first `maxRefusedLines` of them. */
+  refused: Type.Array(RefusedLine),
+  refusedTruncated: Type.Boolean(),
+})
+export type ImportReport = Static<typeof ImportReport>
+
+/** So many refused lines are named in a report; the others are counted. */
+export const maxRefusedLines = 1_000
 
 /** What checkout asks of the catalog: today's price of each sku. Unknown skus are left out. */
 export const QuoteQuery = Type.Object(

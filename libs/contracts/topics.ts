@@ -5,4 +5,6 @@
 export const topics = {
   orderEvents: { service: 'order', entity: 'events', partitions: 2, sharedWith: { catalog: 'write' } },
   catalogStock: { service: 'catalog', entity: 'stock', partitions: 2, sharedWith: { order: 'write' } },
+  /** For the catalog itself: see what invalidates its cache. */
+  catalogProducts: { service: 'catalog', entity: 'products', partitions: 1, sharedWith: {} },
 } as const

@@ -16,7 +16,7 @@ export interface CatalogSeed {
 export async function seedCatalog(client: pg.Client, { productCount, isFresh, onProgress }: CatalogSeed) {
   await client.query('BEGIN')
   try {
-    if (isFresh) await client.query('TRUNCATE products, categories, reservations, cancelled_orders')
+    if (isFresh) await client.query('TRUNCATE products, product_words, categories, reservations, cancelled_orders')
     await insertCategories(client)
     await client.query('CREATE TEMP TABLE seeded (LIKE products INCLUDING DEFAULTS) ON COMMIT DROP')
     const rows = Readable.from(copyRows(productCount, onProgress), { objectMode: false, highWaterMark: 256 * 1024 })

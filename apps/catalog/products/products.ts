@@ -1,46 +1,29 @@
 /** What a shopper may read of the catalog and an administrator may change. Writes are committed first and then forgotten by the cache. */
-import type { Category, Product, ProductInput, ProductPage, ProductPatch, ProductQuery } from '@shop/contracts/product'
+import type { Category, Product, ProductInput, ProductPatch } from '@shop/contracts/product'
 import { errors } from '../errors.ts'
-import { decodeCursor, encodeCursor } from './cursor.ts'
+import { allCategories, type Freshness } from './freshness.ts'
 import { drawProduct } from './image.ts'
+import { createPages } from './pages.ts'
 import type { ProductStore } from './store.ts'
 import { pack, type StoredResponse, unpack } from './stored-response.ts'
 
-/** The part of the kit's cache that products need. */
+/** The part of the kit's cache that reads need. */
 export interface ByteCache {
   getBytes(id: string, load: () => Promise<Buffer | undefined>): Promise<{ value: Buffer | undefined; source: string }>
-  invalidate(id: string): Promise<void>
 }
 
 /** A response that may have come out of the cache, and how it did. */
 export type CachedResponse = StoredResponse & { source: string }
 
-export interface ProductCaches {
+export interface ProductsOptions {
   products: ByteCache
   categories: ByteCache
-  /** Hears of an invalidation that failed: until the entry expires its readers see what was before. */
-  onStale(error: unknown, id: string): void
+  /** Told of each change after its commit. Must not reject. */
+  forget: Freshness['forget']
 }
 
-const defaultPageSize = 20
-const allCategories = 'all'
-
-export function createProducts(store: ProductStore, caches: ProductCaches) {
-  return { page, read, categories, image, quote: store.quote, add, change, remove, forget }
-
-  /** Rows that are added or removed while someone pages are seen or not; none that stayed is missed or seen twice. */
-  async function page({
-    sort = 'name',
-    limit = defaultPageSize,
-    cursor,
-    ...filter
-  }: ProductQuery): Promise<ProductPage> {
-    const after = cursor === undefined ? undefined : decodeCursor(sort, cursor)
-    const rows = await store.list({ ...filter, sort, limit: limit + 1, ...(after && { after }) })
-    const shown = rows.slice(0, limit)
-    const last = rows.length > limit ? shown.at(-1) : undefined
-    return { items: shown.map(({ product }) => product), nextCursor: last ? encodeCursor(sort, last) : null }
-  }
+export function createProducts(store: ProductStore, { forget, ...caches }: ProductsOptions) {
+  return { ...createPages(store), read, categories, image, quote: store.quote, add, change, remove }
 
   async function read(sku: string): Promise<CachedResponse> {
     const { value, source } = await caches.products.getBytes(sku, () => loaded(store.findJson(sku)))
@@ -67,7 +50,7 @@ export function createProducts(store: ProductStore, caches: ProductCaches) {
     const outcome = await store.add(input)
     if (outcome === 'exists') throw errors.productExists()
     if (outcome === 'category-unknown') throw errors.categoryUnknown()
-    await forgetAll(input.sku)
+    await forget(outcome)
     return found(input.sku)
   }
 
@@ -75,26 +58,14 @@ export function createProducts(store: ProductStore, caches: ProductCaches) {
     const outcome = await store.change(sku, patch)
     if (outcome === 'not-found') throw errors.productNotFound(sku)
     if (outcome === 'category-unknown') throw errors.categoryUnknown()
-    await (patch.category === undefined ? forget([sku]) : forgetAll(sku))
+    await forget(outcome)
     return found(sku)
   }
 
   async function remove(sku: string): Promise<void> {
-    if ((await store.remove(sku)) === 'not-found') throw errors.productNotFound(sku)
-    await forgetAll(sku)
-  }
-
-  /** Call it after the commit. Never rejects: when the cache cannot be reached the entries' lifetime is the bound. */
-  async function forget(skus: readonly string[]): Promise<void> {
-    await Promise.all(skus.map((sku) => invalidate(caches.products, sku)))
-  }
-
-  async function forgetAll(sku: string): Promise<void> {
-    await Promise.all([invalidate(caches.products, sku), invalidate(caches.categories, allCategories)])
-  }
-
-  async function invalidate(cache: ByteCache, id: string): Promise<void> {
-    await cache.invalidate(id).catch((error) => caches.onStale(error, id))
+    const outcome = await store.remove(sku)
+    if (outcome === 'not-found') throw errors.productNotFound(sku)
+    await forget(outcome)
   }
 
   async function found(sku: string): Promise<Product> {

@@ -1,6 +1,6 @@
 /** Products and categories over HTTP. */
 import {
-  Category,
+  CategoryList,
   Product,
   ProductInput,
   ProductPage,
@@ -17,12 +17,19 @@ import { Type } from 'typebox'
 import type { CachedResponse, Products } from './products.ts'
 import { isNotModified } from './stored-response.ts'
 
+/**
+ * Anybody may keep an answer, which is the same for all, and must ask each time whether it is still the one: prices and stock change at
+ * any moment, and no age is short enough to promise that they have not. Asking costs a 304 out of our own cache.
+ */
+const askEachTime = 'public, no-cache'
+
 const ProductParams = Type.Object({ sku: Sku })
-const CategoryList = Type.Object({ items: Type.Array(Category) })
 
 export function productRoutes(server: Server, products: Products) {
-  server.get('/api/products', { schema: { querystring: ProductQuery, response: { 200: ProductPage } } }, (request) =>
-    products.page(request.query),
+  server.get(
+    '/api/products',
+    { schema: { querystring: ProductQuery, response: { 200: ProductPage } } },
+    async (request, reply) => reply.header('cache-control', askEachTime).send(await products.page(request.query)),
   )
 
   // For order only: the gateway does not let it through. Never cached, because it is what a buyer will pay.
@@ -76,13 +83,13 @@ function adminRoutes(server: Server, products: Products) {
   })
 }
 
-/** The stored bytes as they are, or 304. Clients may keep the answer but ask each time whether it is still the one. */
+/** The stored bytes as they are, or 304. They depend on the URL alone, so there is no Vary. */
 function sendStored(
   request: FastifyRequest,
   reply: FastifyReply,
   { etag, body, source }: CachedResponse,
 ): FastifyReply {
-  reply.header('etag', etag).header('cache-control', 'no-cache').header('x-cache', source)
+  reply.header('etag', etag).header('cache-control', askEachTime).header('x-cache', source)
   if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
   return reply.type('application/json; charset=utf-8').send(body)
 }

@@ -1,0 +1,87 @@
+/**
+ * What the catalog tells of its products, and hears itself. Whoever writes a product has the cache forget it after the commit, and may
+ * die between the two, or find no cache to tell. The event is committed with the write, so it has it done once more, as often as it takes.
+ */
+import { randomUUID } from 'node:crypto'
+import { ProductEvent } from '@shop/contracts/events'
+import { topics } from '@shop/contracts/topics'
+import type { Redis } from '@shop/redis-kit/client'
+import type { Topic } from '@shop/redis-kit/stream'
+import { decodeEvent } from '@shop/service-kit/events'
+import type { Log } from '@shop/service-kit/log'
+import { isDependencyOutage } from '@shop/service-kit/outage'
+import type { OutboxEvent } from '@shop/service-kit/outbox'
+import type { Change } from './freshness.ts'
+
+export const cacheGroup = 'catalog-cache'
+
+const { service, entity } = topics.catalogProducts
+const topic = `${service}:${entity}`
+
+/** In hand at once. The order does not matter: to forget is to forget. */
+const concurrency = 4
+/** How long after an outage of the cache an event may still wait for its turn. */
+const longestRetryMs = 2_000
+
+export function changeEvent({ skus, areCountsChanged = false }: Change): OutboxEvent {
+  return outboxEvent('product.changed', { skus, areCountsChanged })
+}
+
+export function removalEvent(sku: string): OutboxEvent {
+  return outboxEvent('product.removed', { skus: [sku] })
+}
+
+/** A key of its own for each: events that need no order must not wait for each other in `enqueue`. */
+function outboxEvent(type: ProductEvent['type'], data: object): OutboxEvent {
+  const eventId = randomUUID()
+  const body = JSON.stringify({ id: eventId, type, occurredAtMs: Date.now(), data })
+  return { eventId, topic, key: eventId, type, body }
+}
+
+interface Dependencies {
+  changes: Topic
+  /** Rejects when the cache cannot be told. */
+  invalidate(change: Change): Promise<void>
+  /** Unique among the living instances. */
+  consumer: string
+  /** Makes a blocking connection. */
+  connect(): Redis
+  log: Log
+}
+
+/** Runs until the signal is aborted. One of the instances handles each event; the invalidation itself reaches the memory of all. */
+export function consumeChanges({ changes, invalidate, consumer, connect, log }: Dependencies) {
+  return async (signal: AbortSignal) => {
+    const messages = changes.read({
+      group: cacheGroup,
+      consumer,
+      connect,
+      signal,
+      concurrency,
+      isOutage: isDependencyOutage,
+      retryCapMs: longestRetryMs,
+      log,
+    })
+    await Promise.all(Array.from({ length: concurrency }, () => work(messages)))
+  }
+
+  async function work(messages: ReturnType<Topic['read']>) {
+    for await (const message of messages) {
+      const decoded = decodeEvent(ProductEvent, message)
+      if (decoded.status === 'undecodable') {
+        await message.reject(decoded.error)
+        continue
+      }
+      try {
+        if (decoded.status === 'event') await invalidate(changeOf(decoded.event))
+        await message.ack()
+      } catch (error) {
+        await message.fail(error)
+      }
+    }
+  }
+}
+
+function changeOf({ type, data }: ProductEvent): Change {
+  return { skus: data.skus, areCountsChanged: type === 'product.removed' || data.areCountsChanged }
+}
