@@ -1,12 +1,16 @@
 /** What a cache does when Redis, or the line on which it hears invalidations, is slow, silent or gone. */
+import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { BreakerOpen, createBreaker } from '../circuit-breaker/circuit-breaker.ts'
 import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
-import { type CacheEvent, type CacheOptions, cacheKeys, createCache, LoaderOverloaded } from './cache.ts'
+import { type Cache, type CacheEvent, type CacheOptions, cacheKeys, createCache, LoaderOverloaded } from './cache.ts'
+import { bytesCodec } from './codec.ts'
 import { startChildren } from './fixtures/children.ts'
 import { createSource, type Row } from './fixtures/source.ts'
 
@@ -182,6 +186,93 @@ test('a server that was killed is missed by nobody, and used again after its res
   await own.restart()
   await until(async () => expect((await cache.get('id-1', source.loader('id-1'))).source).toBe('hit'))
 })
+
+describe('under load', () => {
+  const LOAD_MS = 2
+  const MAX_LOAD_COUNT = 16
+  const OUTAGE_MS = 5_000
+
+  /** About two thousand reads a second of two thousand ids, until it is told to stop. */
+  function readSteadily(cache: Cache<Buffer>, load: (id: string) => Promise<Buffer>) {
+    const seen = { count: 0, failures: [] as unknown[], tookMs: [] as number[], pendingCount: 0 }
+    async function read() {
+      const id = `id-${Math.floor(Math.random() * 2_000)}`
+      const startedAtMs = performance.now()
+      seen.count++
+      seen.pendingCount++
+      await cache.get(id, () => load(id)).catch((error) => seen.failures.push(error))
+      seen.pendingCount--
+      seen.tookMs.push(performance.now() - startedAtMs)
+    }
+    const timer = setInterval(() => {
+      for (let n = 0; n < 10; n++) void read()
+    }, 5)
+    onTestFinished(() => clearInterval(timer))
+    const p99Ms = () => seen.tookMs.toSorted((a, b) => a - b)[Math.floor(seen.tookMs.length * 0.99)] ?? 0
+    return { seen, p99Ms }
+  }
+
+  test.for([
+    ['killed', (own: RedisServer) => own.kill('SIGKILL'), (own: RedisServer) => own.restart()],
+    ['frozen', (own: RedisServer) => own.kill('SIGSTOP'), (own: RedisServer) => own.kill('SIGCONT')],
+  ] as const)(
+    'a server that is %s fails no read, and neither the source nor the memory feels more than its share',
+    {
+      timeout: 60_000,
+    },
+    async ([, stop, goOn], { annotate }) => {
+      const own = await startRedis()
+      onTestFinished(() => own.stop())
+      const redis = connectRedis(own.url, { name: 'cache-outage', commandTimeoutMs: 500 })
+      onTestFinished(() => closeRedis(redis))
+      await whenReady(redis, 10_000)
+      const keys = cacheKeys('shop', 'load')
+      const cache = createCache(redis, { keys, ttlMs: HOUR_MS, codec: bytesCodec, maxLoadCount: MAX_LOAD_COUNT })
+      onTestFinished(() => cache.close())
+      const row = randomBytes(1_200)
+      const loads = { runningCount: 0, maxRunningCount: 0, count: 0 }
+      async function load() {
+        loads.count++
+        loads.maxRunningCount = Math.max(loads.maxRunningCount, ++loads.runningCount)
+        await sleep(LOAD_MS)
+        loads.runningCount--
+        return row
+      }
+
+      const { seen, p99Ms } = readSteadily(cache, load)
+      await until(async () => expect((await cache.get('id-1', load)).source).toBe('hit'))
+      await sleep(1_000)
+      const heapBytes = heapInUse()
+      seen.tookMs = []
+      await stop(own)
+      await sleep(OUTAGE_MS)
+      const p99WithoutMs = p99Ms()
+      const grownBytes = heapInUse() - heapBytes
+      expect(cache.stats().breaker).not.toBe('closed')
+      await goOn(own)
+      const backAtMs = performance.now()
+      await until(async () => expect((await cache.get('id-1', load)).source).toBe('hit'))
+      const recoveryMs = performance.now() - backAtMs
+
+      const { count, failures } = seen
+      const figures = { count, p99WithoutMs, grownBytes, recoveryMs, maxRunningCount: loads.maxRunningCount }
+      await annotate(JSON.stringify(figures, (_, value) => (typeof value === 'number' ? Math.round(value) : value)))
+      expect(failures).toEqual([])
+      expect(count).toBeGreaterThan(2_000)
+      expect(loads.maxRunningCount).toBeLessThanOrEqual(MAX_LOAD_COUNT)
+      expect(grownBytes).toBeLessThan(10 * 2 ** 20)
+      expect(p99WithoutMs).toBeLessThan(1_000)
+      expect(recoveryMs).toBeLessThan(5_000)
+    },
+  )
+})
+
+/** After a collection: what is really held. */
+function heapInUse(): number {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
+  return process.memoryUsage().heapUsed
+}
 
 describe('copies in memory', () => {
   /** What keys, channels and their patterns have to get right, by id and by tag. */
