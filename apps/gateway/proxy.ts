@@ -2,7 +2,7 @@
  * Passing a request on: to an instance that the registry knows, with the identity the gateway vouches for, and with nothing
  * that a client could claim about itself. Bodies pass through as bytes; what is in them is the service's business.
  */
-import { identityHeader } from '@shop/contracts/identity'
+import { type Identity, identityHeader } from '@shop/contracts/identity'
 import type { ServiceClient, ServiceResponse } from '@shop/service-kit/client'
 import type { createIdentityMinter } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
@@ -30,6 +30,8 @@ const cookiesOf = (sessionCookieName: string): Record<Route['service'], readonly
   user: [sessionCookieName],
   order: [sessionCookieName.replace('session', 'cart')],
 })
+
+const clientGone = new Error('the client went away')
 
 /** Methods that may be sent a second time; POST only when the client gave it a key. */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE'])
@@ -59,25 +61,39 @@ export function forwardRoutes(server: Server, dependencies: Dependencies) {
 }
 
 async function forward(route: Route, request: FastifyRequest, reply: FastifyReply, dependencies: Dependencies) {
-  const { client, forwardStream, identify, mint, checkOrigin, sessionCookieName, timeoutMs } = dependencies
-  checkOrigin(request.method, request.headers.origin)
-  const identity = await identify(request.headers.cookie, route.withoutSessions)
-  const outgoing = {
+  dependencies.checkOrigin(request.method, request.headers.origin)
+  const ending = endedByClient(reply)
+  try {
+    const identity = await dependencies.identify(request.headers.cookie, route.withoutSessions)
+    const outgoing = toService(route, request, identity, dependencies)
+    if (route.body === 'stream' || route.answer === 'stream') {
+      const caller = identity.userId ?? addressGroup(request.ip)
+      return await dependencies.forwardStream({ route, outgoing, caller, request, reply, ending })
+    }
+    const body = request.body as Buffer | undefined
+    const { client, timeoutMs: deadlineMs } = dependencies
+    return send(reply, await client.request({ ...outgoing, body, deadlineMs, signal: ending.signal }))
+  } catch (error) {
+    if (error !== clientGone) throw error
+    const { method, routeOptions } = request
+    reply.hijack().log.info({ method, route: routeOptions.url, status: 499 }, 'the client did not wait')
+  }
+}
+
+function toService(route: Route, request: FastifyRequest, identity: Identity, dependencies: Dependencies) {
+  const { method, url: path } = request
+  const cookies = cookiesOf(dependencies.sessionCookieName)[route.service]
+  return {
     service: route.service,
-    method: request.method,
-    path: request.url,
+    method,
+    path,
     headers: {
-      ...requestHeaders(request.headers, cookiesOf(sessionCookieName)[route.service]),
-      [identityHeader]: mint(identity),
+      ...requestHeaders(request.headers, cookies),
+      [identityHeader]: dependencies.mint(identity),
       'x-request-id': request.id,
     },
-    idempotent: idempotentMethods.has(request.method) || request.headers['idempotency-key'] !== undefined,
+    idempotent: idempotentMethods.has(method) || request.headers['idempotency-key'] !== undefined,
   }
-  if (route.body === 'stream' || route.answer === 'stream') {
-    return forwardStream(route, outgoing, identity.userId ?? addressGroup(request.ip), request, reply)
-  }
-  const body = request.body as Buffer | undefined
-  return send(reply, await client.request({ ...outgoing, body, deadlineMs: timeoutMs, signal: abandoned(reply) }))
 }
 
 function send(reply: FastifyReply, response: ServiceResponse) {
@@ -85,12 +101,12 @@ function send(reply: FastifyReply, response: ServiceResponse) {
 }
 
 /** Aborted when the client goes away before the answer is out: nobody waits for it any more. */
-function abandoned({ raw }: FastifyReply): AbortSignal {
+function endedByClient({ raw }: FastifyReply): AbortController {
   const controller = new AbortController()
   raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort()
+    if (!raw.writableFinished) controller.abort(clientGone)
   })
-  return controller.signal
+  return controller
 }
 
 /** Any body of up to the limit, as it came; none is none. */

@@ -228,10 +228,12 @@ describe('an event stream', () => {
 
   it('ends at the service as soon as the client has gone', async () => {
     const { answer, streams } = eventSource()
-    const { open } = await start({}, { order: answer })
+    const { open, log } = await start({}, { order: answer })
     const { request } = await open()
     request.destroy()
     await vi.waitFor(() => expect(streams[0]?.isClosed).toBe(true), { timeout: 5_000 })
+    await vi.waitFor(() => expect(log()).toContain('the stream broke off'))
+    expect(log()).not.toMatch(/"level":"(warn|error)"/)
   })
 
   it('ends at the client when the instance is killed, and goes on at another one', async () => {
@@ -335,6 +337,17 @@ describe('an event stream', () => {
       expect([response.statusCode, await json(response)]).toEqual([404, { code: 'order-not-found' }])
     }
   })
+})
+
+it('a client that does not wait for its answer is no failure of ours', async () => {
+  const arrived = Promise.withResolvers<void>()
+  const { url, log } = await start({}, { order: () => arrived.resolve() })
+  const request = httpRequest(`${url}/api/cart`, { agent: false }).end()
+  request.on('error', () => {})
+  await arrived.promise
+  request.destroy()
+  await vi.waitFor(() => expect(log()).toMatch(/"level":"info".*"status":499/), { timeout: 5_000 })
+  expect(log()).not.toMatch(/"level":"(warn|error)"/)
 })
 
 describe('a gateway that is told to stop', () => {

@@ -25,20 +25,23 @@ export interface StreamingOptions {
   stopping: AbortSignal
 }
 
+interface Stream {
+  route: Route
+  outgoing: ServiceRequest
+  /** Whose place it takes. */
+  caller: string
+  request: FastifyRequest
+  reply: FastifyReply
+  /** Aborted when the client goes away; by us, when there is another reason to end it. */
+  ending: AbortController
+}
+
 export function createStreaming(options: StreamingOptions) {
   const { client, slots, timeoutMs, idleMs, uploadMaxBytes, stopping } = options
   stopping.addEventListener('abort', slots.close, { once: true })
 
-  return async function forwardStream(
-    route: Route,
-    outgoing: ServiceRequest,
-    caller: string,
-    request: FastifyRequest,
-    reply: FastifyReply,
-  ) {
+  return async function forwardStream({ route, outgoing, caller, request, reply, ending }: Stream) {
     reply.raw.once('close', slots.take(caller))
-    const ending = new AbortController()
-    reply.raw.once('close', () => ending.abort(new Error('the client went away')))
     const hasBody = route.body === 'stream' && request.body !== undefined
     const limits = { maxBytes: uploadMaxBytes, idleMs }
     const body = hasBody ? receive(request.raw, limits, (error) => ending.abort(error)) : outgoing.body
@@ -78,19 +81,19 @@ function answer(
  */
 function passOn(reply: FastifyReply, response: ServiceResponse<Readable>, { stopping, maxMs }: StreamingOptions) {
   const { status, headers, body } = response
-  const { raw, log } = reply.hijack()
+  const { raw, log, request } = reply.hijack()
+  const route = request.routeOptions.url
   const head = { ...reply.getHeaders(), ...responseHeaders(headers), connection: 'close' }
   raw.writeHead(status, head as OutgoingHttpHeaders).flushHeaders()
   body.pipe(raw)
-  body.once('error', (error) => {
-    log.info({ err: error }, 'a stream broke off')
-    raw.destroy()
-  })
   const timer = setTimeout(finish, maxMs)
   stopping.addEventListener('abort', finish, { once: true })
+  body.once('error', () => raw.destroy())
   raw.once('close', () => {
     clearTimeout(timer)
     stopping.removeEventListener('abort', finish)
+    const durationMs = Math.round(reply.elapsedTime)
+    if (!raw.writableFinished) log.info({ route, status, durationMs }, 'the stream broke off, on either side')
     body.destroy()
   })
 
