@@ -5,14 +5,14 @@ import { defineConfig } from 'vitest/config'
 /** One vitest project per workspace, named like its folder: a project needs no config file of its own. */
 const projects = ['apps', 'libs']
   .flatMap((group) => readdirSync(join(import.meta.dirname, group)).map((name) => ({ name, root: `${group}/${name}` })))
-  .concat({ name: 'tools', root: 'tools' }, { name: 'infra', root: 'infra' })
+  .concat({ name: 'tools', root: 'tools' }, { name: 'bench', root: 'tools/bench' }, { name: 'infra', root: 'infra' })
   .map(({ name, root }) => ({
     extends: true as const,
     test: {
       name,
       root,
       include: ['**/*.test.ts'],
-      exclude: ['**/node_modules/**', ...(process.env.SHOP_COMPOSE_PROJECT ? [] : ['compose/**'])],
+      exclude: ['**/node_modules/**', 'bench/**', ...(process.env.SHOP_COMPOSE_PROJECT ? [] : ['compose/**'])],
     },
   }))
 

@@ -62,7 +62,7 @@ export function violations(root: string, graph: Graph): string[] {
   const byName = new Map(projects.map((project) => [project.name, project]))
   return projects.flatMap((project) => [
     ...edgeViolations(project, graph.dependencies[project.name] ?? [], byName),
-    ...sourceViolations(root, project),
+    ...sourceViolations(root, project, projects),
   ])
 }
 
@@ -84,10 +84,16 @@ function edgeViolations(project: Project, edges: { target: string }[], byName: M
   })
 }
 
-function sourceViolations(root: string, project: Project): string[] {
+/** A project may lie within another's folder; then its files are its own. */
+function sourceViolations(root: string, project: Project, projects: readonly Project[]): string[] {
+  const inner = projects.filter(({ root: other }) => other.startsWith(`${project.root}/`))
   const files = globSync('**/*.{ts,tsx,mjs}', {
     cwd: join(root, project.root),
-    exclude: ['**/node_modules/**', '**/prisma/client/**'],
+    exclude: [
+      '**/node_modules/**',
+      '**/prisma/client/**',
+      ...inner.map((other) => `${relative(project.root, other.root)}/**`),
+    ],
   })
   return files.flatMap((file) => {
     const path = join(project.root, file)

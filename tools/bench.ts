@@ -1,0 +1,7 @@
+/**
+ * `npm run bench`: comparisons with other libraries. They live in a workspace of their own (bench/), because only they need
+ * those libraries.
+ */
+import { runTool } from './run.ts'
+
+process.exitCode = await runTool('node', ['tools/bench/bench.ts', ...process.argv.slice(2)])

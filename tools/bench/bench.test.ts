@@ -1,0 +1,50 @@
+/** The command as it is called, in its shortest form. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { afterAll, describe, expect, it } from 'vitest'
+import { readResult } from './harness/result.ts'
+
+const folder = mkdtempSync(join(tmpdir(), 'redis-shop-bench-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+async function bench(...args: string[]) {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'bench.ts'), ...args])
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')])
+  return { code: child.exitCode, out, err }
+}
+
+describe('npm run bench', () => {
+  it('measures in processes of their own and says what came out', { timeout: 120_000 }, async () => {
+    const file = join(folder, 'one.json')
+    const args = ['--table', 'stampede', '--only', 'ours,naive', '--rounds', '1', '--quick', '--json', file]
+    const { code, out, err } = await bench('cache', ...args)
+    expect(err).toContain('round 1 of 1')
+    expect(code).toBe(0)
+    expect(out).toContain('redis-kit/cache')
+    const { tables, versions, isQuick } = readResult(file)
+    expect(isQuick).toBe(true)
+    expect(versions.node).toBe(process.versions.node)
+    const rows = tables[0]?.rows ?? []
+    expect(rows.map(({ id, medians }) => [id, medians.errors])).toEqual([
+      ['ours', 0],
+      ['naive', 0],
+    ])
+    const [ours, naive] = rows.map(({ medians }) => medians.loads as number)
+    expect(ours).toBeLessThan(naive as number)
+  })
+
+  it.each([
+    [['no-such-suite'], 'there is no suite "no-such-suite"'],
+    [['cache', '--rounds', '0'], '--rounds takes a whole number'],
+    [['compare', 'only-one.json'], 'compare takes two files'],
+    [['--unknown'], "Unknown option '--unknown'"],
+  ])('%j is a mistake, and it says which', async (args, message) => {
+    const { code, err } = await bench(...args)
+    expect(err).toContain(message)
+    expect(code).toBe(2)
+  })
+})
