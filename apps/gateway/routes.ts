@@ -38,6 +38,7 @@ export const routes: readonly Route[] = [
   { methods: ['GET', 'POST'], path: '/api/orders', service: 'order', withoutSessions: 'refuse' },
   { methods: ['GET'], path: '/api/orders/:id', service: 'order', withoutSessions: 'refuse' },
   { methods: ['POST'], path: '/api/orders/:id/cancel', service: 'order', withoutSessions: 'refuse' },
+  { methods: ['GET'], path: '/api/orders/:id/timeline', service: 'order', withoutSessions: 'refuse' },
   { methods: ['GET'], path: '/api/orders/:id/events', service: 'order', withoutSessions: 'refuse', answer: 'stream' },
 ]
 

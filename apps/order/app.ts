@@ -6,6 +6,7 @@ import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
+import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
@@ -21,14 +22,17 @@ import { createCheckoutStore } from './checkout/store.ts'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
 import { consumeStock } from './orders/events.ts'
+import { forgetOldRecords } from './orders/forgetting.ts'
 import { orderRoutes } from './orders/routes.ts'
 import { createSaga } from './orders/saga.ts'
 import { createOrderStore } from './orders/store.ts'
+import { hearCallbacks } from './payment/callbacks.ts'
+import { giveMoneyBack } from './payment/refunds.ts'
 import { createSimulatedProvider } from './payment/simulated-provider.ts'
 import { PrismaClient } from './prisma/client/client.ts'
 
-/** The outbox' relay holds one connection to listen and one to publish. */
-const relayConnections = 2
+/** The outbox' relay holds one connection to listen and one to publish; the third is for cleaning up. */
+const relayConnections = 3
 
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
   const prisma = new PrismaClient({
@@ -53,18 +57,21 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
   const owner = createCartOwner(carts, { publicUrl: config.PUBLIC_URL, ttlMs: config.CART_TTL_MS })
   const onCartLeft = (error: unknown) => log.warn({ err: error }, 'an ordered cart could not be emptied')
-  const { placeOrder } = createCheckout({ carts, store: createCheckoutStore(prisma), onCartLeft })
-  const orders = createOrderStore(prisma)
+  const store = createCheckoutStore(prisma, { instance: instanceId })
+  const { placeOrder } = createCheckout({ carts, store, onCartLeft })
+  const refundAlarm = createAlarm()
+  const orders = createOrderStore(prisma, {
+    instance: instanceId,
+    onChanged: (_id, { refund }) => refund === 'due' && refundAlarm.ring(),
+  })
   cartRoutes(server, { carts, owner })
   checkoutRoutes(server, { placeOrder, owner, catalog: createCatalog(services) })
-  orderRoutes(server, orders)
+  orderRoutes(server, { store: orders, windowMs: config.CANCEL_WINDOW_MS })
 
   const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, log })
-  const saga = createSaga({
-    store: orders,
-    provider: createSimulatedProvider(prisma),
-    paymentTimeoutMs: config.PAYMENT_TIMEOUT_MS,
-  })
+  const provider = createSimulatedProvider(prisma)
+  const paymentTimeoutMs = config.PAYMENT_TIMEOUT_MS
+  const saga = createSaga({ store: orders, provider, paymentTimeoutMs })
   const stock = createTopic(redis, { keys: keys.catalogStock })
   const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-stock`, tls, role: 'blocking' })
 
@@ -73,6 +80,9 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     registry,
     loops: [
       { name: 'outbox', run: relay.run },
+      { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
+      { name: 'payment-callbacks', run: hearCallbacks({ provider, saga }) },
+      { name: 'forgetting', run: forgetOldRecords({ prisma, pool }) },
       { name: 'janitor', run: createJanitor(redis, { keys: keys.orderEvents }).run },
       {
         name: 'stock-events',

@@ -2,7 +2,8 @@
 import { commonConfig, databaseConfig, Integer, stateConfig, Url, verifyIdentityConfig } from '@shop/service-kit/config'
 import { type Static, Type } from 'typebox'
 
-const dayMs = 24 * 60 * 60 * 1000
+const minuteMs = 60_000
+const dayMs = 24 * 60 * minuteMs
 
 export const configSchema = Type.Object({
   ...commonConfig,
@@ -17,6 +18,12 @@ export const configSchema = Type.Object({
     doc: 'A cart is forgotten this long after its last change',
     default: 30 * dayMs,
     minimum: 1_000,
+  }),
+  CANCEL_WINDOW_MS: Integer({
+    doc: 'How long after its confirmation an order can be cancelled and the money given back; 0 for not at all',
+    default: 30 * minuteMs,
+    minimum: 0,
+    maximum: 30 * dayMs,
   }),
   PAYMENT_TIMEOUT_MS: Integer({
     doc: 'Longest wait for the payment provider',

@@ -22,6 +22,6 @@ export const errors = defineErrors({
     'Send an Idempotency-Key header of 1 to 128 visible characters, a new one for each order',
   ],
   keyReused: ['unprocessable', 'idempotency-key-reused', 'This Idempotency-Key was used for another request'],
-  orderNotFound: ['not-found', 'order-not-found', 'There is no such order of yours'],
-  notCancellable: ['conflict', 'order-not-cancellable', 'This order is confirmed and cannot be cancelled any more'],
+  orderNotFound: ['not-found', 'order-not-found', 'There is no such order'],
+  notCancellable: ['conflict', 'order-not-cancellable', 'This order was confirmed too long ago to be cancelled'],
 })

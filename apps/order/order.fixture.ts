@@ -4,6 +4,7 @@ import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { OrderEvent, StockEvent } from '@shop/contracts/events'
 import type { Identity } from '@shop/contracts/identity'
+import type { Card } from '@shop/contracts/order'
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
 import { createRegistration, createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
 import { createTopic } from '@shop/redis-kit/stream'
@@ -11,10 +12,12 @@ import { loadConfig } from '@shop/service-kit/config'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
 import { createLog } from '@shop/service-kit/log'
+import { startLoops } from '@shop/service-kit/loop'
 import { createMetrics } from '@shop/service-kit/metrics'
 import type { Server } from '@shop/service-kit/server'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { startRedis } from '@shop/test-kit/redis-server'
+import type { LightMyRequestResponse } from 'fastify'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'
 import { keys } from './keys.ts'
@@ -25,6 +28,11 @@ interface Ask {
   method?: 'GET' | 'POST' | 'PUT' | 'DELETE'
   headers?: Record<string, string>
   body?: object
+}
+
+interface SaidStock {
+  id?: string
+  reason?: 'reservation-expired'
 }
 
 export async function startOrder(env: Record<string, string> = {}) {
@@ -44,19 +52,29 @@ export async function startOrder(env: Record<string, string> = {}) {
     ...env,
   })
   const stopping = new AbortController()
+  const log = createLog({ service: 'order', instanceId: 'order-test', level: 'silent' })
   const app = await buildApp(config, {
     name: 'order',
     instanceId: 'order-test',
-    log: createLog({ service: 'order', instanceId: 'order-test', level: 'silent' }),
+    log,
     metrics: createMetrics({ service: 'order', instanceId: 'order-test' }),
     stopping: stopping.signal,
   })
   const server = app.server as unknown as Server
   const prisma = new PrismaClient({ adapter: createPrismaAdapter(database.url, { name: 'test' }) })
   const stock = createTopic(redis, { keys: keys.catalogStock })
-  const loops = Promise.all((app.loops ?? []).map(({ run }) => run(stopping.signal)))
+  const loops = startLoops(app.loops ?? [], log)
 
-  return { redis: redisServer, prices: catalog.prices, prisma, ask, told, sayStock, stop }
+  return {
+    redis: redisServer,
+    prices: catalog.prices,
+    prisma,
+    ask,
+    ...createBuyers(ask),
+    told,
+    sayStock,
+    stop,
+  }
 
   function ask(url: string, { as = { role: 'guest' }, method = 'GET', headers = {}, body }: Ask = {}) {
     const options = { url, method, headers: { 'x-shop-identity': mint(as), ...headers } }
@@ -75,19 +93,59 @@ export async function startOrder(env: Record<string, string> = {}) {
   }
 
   /** Says what the catalog would say. */
-  function sayStock(type: StockEvent['type'], orderId: string, id: string = randomUUID()) {
-    const data = type === 'stock.rejected' ? { orderId, skus: ['TEA-1'] } : { orderId }
+  function sayStock(type: StockEvent['type'], orderId: string, { id = randomUUID(), ...more }: SaidStock = {}) {
+    const data = { orderId, ...(type !== 'stock.reserved' && { skus: ['TEA-1'] }), ...more }
     return stock.publish({ id, key: orderId, type, body: JSON.stringify({ id, type, occurredAtMs: Date.now(), data }) })
   }
 
   async function stop() {
     stopping.abort()
-    await loops
+    await loops.stop()
     await server.close()
     await app.close()
     await registration.leave()
     await Promise.all([prisma.$disconnect(), closeRedis(redis), catalog.stop()])
     await redisServer.stop()
+  }
+}
+
+type AskOrder = (url: string, options?: Ask) => Promise<LightMyRequestResponse>
+
+/** What people do with a shop. For preparing a test: anything but success is the test's end. */
+function createBuyers(ask: AskOrder) {
+  return { customer, put, fill, place, placed, cancel, statusOf }
+
+  function customer(): Identity {
+    return { role: 'customer', userId: randomUUID(), session: 'test' }
+  }
+
+  function put(as: Identity, sku: string, quantity: number, headers = {}) {
+    return ask(`/api/cart/items/${sku}`, { as, method: 'PUT', body: { quantity }, headers })
+  }
+
+  async function fill(as: Identity, sku: string, quantity: number, headers = {}) {
+    const response = await put(as, sku, quantity, headers)
+    if (response.statusCode !== 200) throw new Error(`the cart answered ${response.statusCode}: ${response.body}`)
+    return response
+  }
+
+  function place(as: Identity, key: string = randomUUID(), card: Card = 'approve', more: object = {}) {
+    const headers = { 'idempotency-key': key }
+    return ask('/api/orders', { as, method: 'POST', body: { payment: { card }, ...more }, headers })
+  }
+
+  async function placed(as = customer(), card: Card = 'approve') {
+    await fill(as, 'TEA-1', 2)
+    const response = await place(as, randomUUID(), card)
+    return { as, id: response.json().id as string, response }
+  }
+
+  function cancel(as: Identity, id: string) {
+    return ask(`/api/orders/${id}/cancel`, { as, method: 'POST' })
+  }
+
+  async function statusOf(as: Identity, id: string): Promise<string> {
+    return (await ask(`/api/orders/${id}`, { as })).json().status
   }
 }
 

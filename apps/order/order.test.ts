@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '@shop/contracts/identity'
-import type { Card } from '@shop/contracts/order'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
 import { startOrder } from './order.fixture.ts'
 
 const order = await startOrder()
-const { prices, prisma, told, sayStock } = order
+const { prices, prisma, told, sayStock, customer, put, fill, place, placed, cancel, statusOf } = order
 afterAll(order.stop)
 beforeEach(() => {
   prices.clear()
@@ -13,29 +12,6 @@ beforeEach(() => {
 })
 
 const patience = { timeout: 10_000, interval: 20 }
-const customer = (): Identity => ({ role: 'customer', userId: randomUUID(), session: 'test' })
-const put = (as: Identity, sku: string, quantity: number, headers = {}) =>
-  order.ask(`/api/cart/items/${sku}`, { as, method: 'PUT', body: { quantity }, headers })
-/** For preparing a test: anything but success is the test's end. */
-async function fill(as: Identity, sku: string, quantity: number, headers = {}) {
-  const response = await put(as, sku, quantity, headers)
-  expect(response.statusCode).toBe(200)
-  return response
-}
-const place = (as: Identity, key: string = randomUUID(), card: Card = 'approve', more: object = {}) =>
-  order.ask('/api/orders', {
-    as,
-    method: 'POST',
-    body: { payment: { card }, ...more },
-    headers: { 'idempotency-key': key },
-  })
-const statusOf = async (as: Identity, id: string) => (await order.ask(`/api/orders/${id}`, { as })).json().status
-
-async function placed(as = customer(), card: Card = 'approve') {
-  await fill(as, 'TEA-1', 2)
-  const response = await place(as, randomUUID(), card)
-  return { as, id: response.json().id as string, response }
-}
 
 describe('a cart', () => {
   it("takes the guest's cart when she signs in, and the larger quantity of what is in both", async () => {
@@ -119,6 +95,21 @@ describe('placing an order', () => {
     expect((await order.ask('/api/cart', { as })).json().items).toHaveLength(1)
   })
 
+  it('that is refused for its price is told the new one, line by line', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 2)
+    prices.set('TEA-1', 500)
+    const response = await place(as, randomUUID(), 'approve', { expectedTotalCents: 900 })
+    expect(response.json()).toMatchObject({
+      code: 'price-changed',
+      totalCents: 1000,
+      currency: 'EUR',
+      items: [{ sku: 'TEA-1', name: 'Name of TEA-1', quantity: 2, unitPriceCents: 500 }],
+    })
+    const { totalCents } = response.json()
+    expect((await place(as, randomUUID(), 'approve', { expectedTotalCents: totalCents })).statusCode).toBe(202)
+  })
+
   it('is refused when a product is not sold any more', async () => {
     const as = customer()
     await fill(as, 'GONE-1', 1)
@@ -159,8 +150,8 @@ describe('the saga', () => {
   it('does nothing twice: the same word under its id and under another one', async () => {
     const { as, id } = await placed()
     const eventId = randomUUID()
-    await sayStock('stock.reserved', id, eventId)
-    await sayStock('stock.reserved', id, eventId)
+    await sayStock('stock.reserved', id, { id: eventId })
+    await sayStock('stock.reserved', id, { id: eventId })
     await sayStock('stock.reserved', id)
     await expect.poll(() => statusOf(as, id), patience).toBe('confirmed')
     const last = await placed()
@@ -170,29 +161,27 @@ describe('the saga', () => {
     expect(await prisma.simulatedCharge.count({ where: { key: id } })).toBe(1)
   })
 
-  it('gives the money back when the customer cancels while the provider is asked', async () => {
+  it('cancels with its own reason when the reservation expires, and gives back what the silent provider may have taken', async () => {
     const { as, id } = await placed(customer(), 'timeout')
     await sayStock('stock.reserved', id)
     await expect.poll(() => prisma.simulatedCharge.count({ where: { key: id } }), patience).toBe(1)
-    const cancelled = await order.ask(`/api/orders/${id}/cancel`, { as, method: 'POST' })
-    expect(cancelled.json()).toMatchObject({ status: 'cancelled', cancelReason: 'by-customer' })
-    const isRefunded = async () => (await prisma.simulatedCharge.findUniqueOrThrow({ where: { key: id } })).refunded
-    await expect.poll(isRefunded, patience).toBe(true)
-    expect(await statusOf(as, id)).toBe('cancelled')
+    await sayStock('stock.rejected', id, { reason: 'reservation-expired' })
+    await expect.poll(() => statusOf(as, id), patience).toBe('cancelled')
+    await expect
+      .poll(async () => (await order.ask(`/api/orders/${id}`, { as })).json(), patience)
+      .toMatchObject({ cancelReason: 'reservation-expired', refund: 'done' })
+    expect(await prisma.simulatedCharge.findUniqueOrThrow({ where: { key: id } })).toMatchObject({ refunded: true })
   })
-})
 
-describe('cancelling', () => {
-  it('twice is cancelling once, and a confirmed order stays', async () => {
+  it('takes a confirmed order back, and the money too, when the catalog says that its pieces are gone', async () => {
     const { as, id } = await placed()
-    const cancel = () => order.ask(`/api/orders/${id}/cancel`, { as, method: 'POST' })
-    expect((await cancel()).statusCode).toBe(200)
-    expect((await cancel()).statusCode).toBe(200)
-    const kept = await placed()
-    await sayStock('stock.reserved', kept.id)
-    await expect.poll(() => statusOf(kept.as, kept.id), patience).toBe('confirmed')
-    const refused = await order.ask(`/api/orders/${kept.id}/cancel`, { as: kept.as, method: 'POST' })
-    expect(refused.json().code).toBe('order-not-cancellable')
+    await sayStock('stock.reserved', id)
+    await expect.poll(() => statusOf(as, id), patience).toBe('confirmed')
+    await sayStock('stock.rejected', id, { reason: 'reservation-expired' })
+    await sayStock('stock.gone', id)
+    await expect
+      .poll(async () => (await order.ask(`/api/orders/${id}`, { as })).json(), patience)
+      .toMatchObject({ status: 'cancelled', cancelReason: 'reservation-expired', refund: 'done' })
   })
 })
 
@@ -211,6 +200,17 @@ describe('the list of orders', () => {
       cursor = page.nextCursor
     } while (cursor !== null)
     expect(seen).toEqual(ids)
+  })
+
+  it('can be asked for one status', async () => {
+    const as = customer()
+    const [first, second] = [await placed(as), await placed(as)]
+    await cancel(as, first.id)
+    const idsOf = async (status: string) =>
+      (await order.ask(`/api/orders?status=${status}`, { as })).json().items.map(({ id }: { id: string }) => id)
+    expect(await idsOf('cancelled')).toEqual([first.id])
+    expect(await idsOf('pending')).toEqual([second.id])
+    expect((await order.ask('/api/orders?status=lost', { as })).statusCode).toBe(400)
   })
 })
 

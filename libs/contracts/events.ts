@@ -30,7 +30,15 @@ export const OrderConfirmed = event('order.confirmed', {
   items: Lines,
   totalCents: Type.Integer(),
 })
-export const OrderCancelled = event('order.cancelled', { orderId: Uuid, userId: Uuid, reason: CancelReason })
+export const OrderCancelled = event('order.cancelled', {
+  orderId: Uuid,
+  userId: Uuid,
+  reason: CancelReason,
+  /** It was confirmed before: what is sold comes back, whichever of the two events is heard first. */
+  wasConfirmed: Type.Optional(Type.Boolean()),
+  items: Type.Optional(Lines),
+  totalCents: Type.Optional(Type.Integer()),
+})
 export const OrderEvent = Type.Union([OrderPlaced, OrderConfirmed, OrderCancelled])
 export type OrderPlaced = Static<typeof OrderPlaced>
 export type OrderConfirmed = Static<typeof OrderConfirmed>
@@ -39,10 +47,18 @@ export type OrderEvent = Static<typeof OrderEvent>
 
 /** Topic `catalog:stock`, keyed by order id. */
 export const StockReserved = event('stock.reserved', { orderId: Uuid })
-export const StockRejected = event('stock.rejected', { orderId: Uuid, skus: Type.Array(Sku) })
-export const StockEvent = Type.Union([StockReserved, StockRejected])
+export const StockRejected = event('stock.rejected', {
+  orderId: Uuid,
+  skus: Type.Array(Sku),
+  /** Absent: out of stock. */
+  reason: Type.Optional(Type.Union([Type.Literal('out-of-stock'), Type.Literal('reservation-expired')])),
+})
+/** The order is confirmed, but its reservation had expired before that was heard, and the pieces are gone. */
+export const StockGone = event('stock.gone', { orderId: Uuid, skus: Type.Array(Sku) })
+export const StockEvent = Type.Union([StockReserved, StockRejected, StockGone])
 export type StockReserved = Static<typeof StockReserved>
 export type StockRejected = Static<typeof StockRejected>
+export type StockGone = Static<typeof StockGone>
 export type StockEvent = Static<typeof StockEvent>
 
 /** Topic `catalog:products`: what was shown of these products is old. In no particular order. */

@@ -3,8 +3,8 @@ import { type Static, Type } from 'typebox'
 import { Sku } from './product.ts'
 
 /**
- * pending: placed, stock not yet reserved · reserved: stock is ours, payment is asked ·
- * confirmed: paid · cancelled: by the buyer, for want of stock, or because the payment was declined.
+ * pending: placed, stock not yet reserved · reserved: stock is ours, payment is asked · confirmed: paid ·
+ * cancelled: by the buyer (for a while also after it was paid), for want of stock, or because it was not paid.
  */
 export const OrderStatus = Type.Union([
   Type.Literal('pending'),
@@ -16,11 +16,18 @@ export type OrderStatus = Static<typeof OrderStatus>
 
 export const CancelReason = Type.Union([
   Type.Literal('out-of-stock'),
+  /** Nobody paid in time, or the payment came when the pieces were gone: then it is given back. */
+  Type.Literal('reservation-expired'),
   Type.Literal('payment-declined'),
-  Type.Literal('payment-failed'),
   Type.Literal('by-customer'),
 ])
 export type CancelReason = Static<typeof CancelReason>
+
+/** due: it will be given back, however often that has to be tried · done: it was. */
+export const RefundStatus = Type.Union([Type.Literal('due'), Type.Literal('done')])
+export type RefundStatus = Static<typeof RefundStatus>
+
+const Time = Type.String({ format: 'date-time' })
 
 export const OrderLine = Type.Object({
   sku: Sku,
@@ -37,13 +44,25 @@ export const Order = Type.Object({
   items: Type.Array(OrderLine),
   totalCents: Type.Integer(),
   currency: Type.String(),
-  createdAt: Type.String({ format: 'date-time' }),
-  updatedAt: Type.String({ format: 'date-time' }),
+  /** What becomes of the money of an order that is off. Absent when none was taken. */
+  refund: Type.Optional(RefundStatus),
+  /** A confirmed order can be cancelled until then. */
+  cancellableUntil: Type.Optional(Time),
+  createdAt: Time,
+  updatedAt: Time,
 })
 export type Order = Static<typeof Order>
 
-/** The simulated payment provider knows three cards: one is accepted, one declined, one times out first and is accepted on a retry. */
-export const Card = Type.Union([Type.Literal('approve'), Type.Literal('decline'), Type.Literal('timeout')])
+/**
+ * The simulated payment provider knows four cards: one is accepted, one declined, one times out first and is accepted on a retry,
+ * and of one it says only later, and twice, that it is accepted.
+ */
+export const Card = Type.Union([
+  Type.Literal('approve'),
+  Type.Literal('decline'),
+  Type.Literal('timeout'),
+  Type.Literal('callback'),
+])
 export type Card = Static<typeof Card>
 
 export const Checkout = Type.Object(
@@ -61,6 +80,7 @@ export const IdempotencyKey = Type.String({ pattern: '^[\\x21-\\x7e]{1,128}$' })
 
 export const OrderQuery = Type.Object(
   {
+    status: Type.Optional(OrderStatus),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
     cursor: Type.Optional(Type.String({ maxLength: 500 })),
   },
@@ -73,3 +93,86 @@ export const OrderPage = Type.Object({
   nextCursor: Type.Union([Type.String(), Type.Null()]),
 })
 export type OrderPage = Static<typeof OrderPage>
+
+/** What a `price-changed` answer has besides a problem's fields: what the cart costs now, to be shown before ordering again. */
+export const PriceChange = Type.Object({
+  items: Type.Array(OrderLine),
+  totalCents: Type.Integer(),
+  currency: Type.String(),
+})
+export type PriceChange = Static<typeof PriceChange>
+
+/** What may happen to an order, one entry of its timeline each. */
+export const OrderStep = Type.Union([
+  Type.Literal('placed'),
+  Type.Literal('reserved'),
+  Type.Literal('payment-asked'),
+  /** The provider will say later. */
+  Type.Literal('payment-pending'),
+  Type.Literal('payment-approved'),
+  Type.Literal('payment-declined'),
+  Type.Literal('confirmed'),
+  Type.Literal('cancelled'),
+  Type.Literal('refund-due'),
+  Type.Literal('refunded'),
+])
+export type OrderStep = Static<typeof OrderStep>
+
+const progress = {
+  /** 1, 2, 3 … without a gap. */
+  number: Type.Integer({ minimum: 1 }),
+  at: Time,
+  step: OrderStep,
+  /** The order's, from this step on. */
+  status: OrderStatus,
+}
+
+/** `GET /api/orders/:id/events`: the data of one server-sent event, whose id is `number`. */
+export const OrderProgress = Type.Object({ ...progress, cancelReason: Type.Optional(CancelReason) })
+export type OrderProgress = Static<typeof OrderProgress>
+
+/** Who made a step happen. */
+export const Actor = Type.Union([
+  Type.Literal('customer'),
+  Type.Literal('catalog'),
+  Type.Literal('payment-provider'),
+  Type.Literal('system'),
+])
+export type Actor = Static<typeof Actor>
+
+const EventName = Type.Object({ type: Type.String(), id: Type.String() })
+
+export const TimelineEntry = Type.Object({
+  ...progress,
+  by: Actor,
+  /** The instance of the order service that wrote it down. */
+  instance: Type.String(),
+  /** What was heard: an event, or a payment provider's callback. */
+  cause: Type.Optional(EventName),
+  /** What the other services were told. */
+  told: Type.Optional(EventName),
+  detail: Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()])),
+})
+export type TimelineEntry = Static<typeof TimelineEntry>
+
+/** asked: no answer yet · pending: it will say later · approved, declined: its word. */
+export const PaymentStatus = Type.Union([
+  Type.Literal('asked'),
+  Type.Literal('pending'),
+  Type.Literal('approved'),
+  Type.Literal('declined'),
+])
+export type PaymentStatus = Static<typeof PaymentStatus>
+
+/** `GET /api/orders/:id/timeline`, for administrators: all that is known of how an order came to be what it is. */
+export const OrderTimeline = Type.Object({
+  order: Order,
+  userId: Type.String({ format: 'uuid' }),
+  payment: Type.Union([
+    Type.Object({ status: PaymentStatus, attempts: Type.Integer(), reference: Type.Optional(Type.String()) }),
+    Type.Null(),
+  ]),
+  refund: Type.Union([Type.Object({ status: RefundStatus, attempts: Type.Integer() }), Type.Null()]),
+  items: Type.Array(TimelineEntry),
+})
+export type OrderTimeline = Static<typeof OrderTimeline>

@@ -46,6 +46,8 @@ export interface ShopErrorOptions {
   retryAfterMs?: number
   /** Response headers that belong to this no, such as `allow`. */
   headers?: Readonly<Record<string, string>>
+  /** Further members of the answer (RFC 9457 calls them extensions): what a client needs to go on from here. */
+  extensions?: Readonly<Record<string, unknown>>
 }
 
 /** The one error class of the services. Throw it from anywhere: problem.ts turns it into the answer. */
@@ -55,6 +57,7 @@ export class ShopError extends Error {
   readonly fields: readonly FieldProblem[]
   readonly retryAfterMs: number | undefined
   readonly headers: Readonly<Record<string, string>>
+  readonly extensions: Readonly<Record<string, unknown>>
 
   constructor(kind: ErrorKind, code: string, message: string, options: ShopErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
@@ -64,6 +67,7 @@ export class ShopError extends Error {
     this.fields = options.fields ?? []
     this.retryAfterMs = options.retryAfterMs
     this.headers = options.headers ?? {}
+    this.extensions = options.extensions ?? {}
   }
 }
 

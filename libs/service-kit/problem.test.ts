@@ -435,6 +435,11 @@ test('an error keeps its cause and takes options after its arguments', () => {
   expect(problemOf(error).body.errors).toHaveLength(1)
 })
 
+test('further members stand beside those of a problem and replace none of them', () => {
+  const error = errors.busy({ extensions: { totalCents: 900, code: 'other', status: 200 } })
+  expect(problemOf(error).body).toMatchObject({ totalCents: 900, code: 'thing-busy', status: 429 })
+})
+
 test('two errors with one code are refused when they are defined', () => {
   expect(() => defineErrors({ a: ['invalid', 'same', 'a'], b: ['conflict', 'same', 'b'] })).toThrow('same')
 })

@@ -73,6 +73,7 @@ export function problemOf(error: unknown, where: { path?: string; requestId?: st
     status,
     headers,
     body: {
+      ...failure.extensions,
       type: 'about:blank',
       title: STATUS_CODES[status] ?? 'Error',
       status,

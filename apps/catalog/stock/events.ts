@@ -5,7 +5,7 @@ import type { Topic } from '@shop/redis-kit/stream'
 import { decodeEvent } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
 import { isDependencyOutage } from '@shop/service-kit/outage'
-import { cancel, confirm, place, StockGone } from './stock.ts'
+import { cancel, confirm, place } from './stock.ts'
 import type { StockStore, StockUpdate } from './store.ts'
 
 export const orderGroup = 'catalog'
@@ -59,8 +59,7 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
         if (decoded.status === 'event') await forget((await stock.update(updateFor(decoded.event))).skus)
         await message.ack()
       } catch (error) {
-        // What a person has to decide is for the dead letters; anything else may work the next time.
-        await (error instanceof StockGone ? message.reject(error) : message.fail(error))
+        await message.fail(error)
       }
     }
   }
@@ -68,7 +67,10 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
 
 function updateFor(event: OrderEvent): StockUpdate {
   const { orderId } = event.data
-  if (event.type === 'order.cancelled') return { orderId, eventId: event.id, rule: cancel }
+  if (event.type === 'order.cancelled') {
+    const { wasConfirmed } = event.data
+    return { orderId, eventId: event.id, rule: (order) => cancel(order, { wasConfirmed }) }
+  }
   const { items } = event.data
   const decide = event.type === 'order.placed' ? place : confirm
   return { orderId, eventId: event.id, skus: items.map(({ sku }) => sku), rule: (order) => decide(order, items) }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { cancel, confirm, expire, mergeLines, type OrderStock, place, type Reservation, StockGone } from './stock.ts'
+import { cancel, confirm, expire, mergeLines, type OrderStock, place, type Reservation } from './stock.ts'
 
 const order = (parts: Partial<OrderStock> = {}): OrderStock => ({
   isCancelled: false,
@@ -31,7 +31,8 @@ describe('placing an order', () => {
 
   it('takes nothing when one line is short, and names the ones that are', () => {
     const tooMany = [...items, { sku: 'CUP', quantity: 1 }, { sku: 'GONE-1', quantity: 1 }]
-    expect(place(order(), tooMany)).toEqual({ announce: { type: 'stock.rejected', skus: ['CUP', 'GONE-1'] } })
+    const rejected = { type: 'stock.rejected', skus: ['CUP', 'GONE-1'], reason: 'out-of-stock' }
+    expect(place(order(), tooMany)).toEqual({ announce: rejected })
   })
 
   it('does nothing and tells nobody when the order was cancelled before', () => {
@@ -53,9 +54,14 @@ describe('confirming an order', () => {
     expect(decision).toEqual({ take: mergeLines(items), reservations: reserved('sold') })
   })
 
-  it('fails when the reservation had expired and the pieces are gone: nothing is oversold', () => {
+  it('takes nothing when the reservation had expired and the pieces are gone, and tells order which', () => {
     const late = order({ reservations: reserved('expired'), stockCounts: new Map([['TEA', 1]]) })
-    expect(() => confirm(late, items)).toThrow(StockGone)
+    expect(confirm(late, items)).toEqual({ announce: { type: 'stock.gone', skus: ['CUP', 'TEA'] } })
+  })
+
+  it('does nothing for an order that was cancelled, whether that is remembered by its mark or by its reservations', () => {
+    expect(confirm(order({ isCancelled: true, reservations: reserved() }), items)).toEqual({})
+    expect(confirm(order({ reservations: reserved('released') }), items)).toEqual({})
   })
 
   it('changes nothing more when it is repeated', () => {
@@ -78,6 +84,16 @@ describe('cancelling and expiring', () => {
     expect(expire(settled)).toEqual({})
   })
 
+  it('gives back what is sold when the order says that it was confirmed, and nothing a second time', () => {
+    expect(cancel(order({ reservations: reserved('sold') }), { wasConfirmed: true })).toEqual({
+      giveBack: mergeLines(items),
+      reservations: reserved('released'),
+      isCancelled: true,
+    })
+    const again = cancel(order({ reservations: reserved('released') }), { wasConfirmed: true })
+    expect(again).toEqual({ giveBack: [], reservations: [], isCancelled: true })
+  })
+
   it('leaves a mark when nothing is reserved yet', () => {
     expect(cancel(order())).toMatchObject({ isCancelled: true })
   })
@@ -86,7 +102,7 @@ describe('cancelling and expiring', () => {
     expect(expire(order({ reservations: reserved() }))).toEqual({
       giveBack: mergeLines(items),
       reservations: reserved('expired'),
-      announce: { type: 'stock.rejected', skus: ['CUP', 'TEA'] },
+      announce: { type: 'stock.rejected', skus: ['CUP', 'TEA'], reason: 'reservation-expired' },
     })
     expect(expire(order())).toEqual({})
   })

@@ -7,7 +7,7 @@ export interface Line {
   quantity: number
 }
 
-/** Pieces set aside. They end as `sold`, `released` (the order was cancelled) or `expired` (nobody paid in time). */
+/** Pieces set aside. They become `sold`, and end as that, as `released` (the order was cancelled) or `expired` (nobody paid in time). */
 export interface Reservation extends Line {
   status: 'reserved' | 'sold' | 'released' | 'expired'
 }
@@ -33,49 +33,49 @@ export interface Decision {
   announce?: Announcement
 }
 
-export type Announcement = { type: 'stock.reserved' } | { type: 'stock.rejected'; skus: string[] }
-
-/** A paid order whose reservation had expired, and whose pieces are gone by now. A person has to decide; nothing is oversold. */
-export class StockGone extends Error {
-  override readonly name = 'StockGone'
-  readonly skus: readonly string[]
-  constructor(skus: readonly string[]) {
-    super(`the order is paid, but there is not enough left of ${skus.join(', ')}`)
-    this.skus = skus
-  }
-}
+export type Announcement =
+  | { type: 'stock.reserved' }
+  | { type: 'stock.rejected'; skus: string[]; reason: 'out-of-stock' | 'reservation-expired' }
+  | { type: 'stock.gone'; skus: string[] }
 
 /** All lines or none. An order that was cancelled in the meantime gets nothing, and nobody is told: nobody waits for it. */
 export function place(order: OrderStock, items: readonly Line[]): Decision {
   if (order.isCancelled || order.reservations.length > 0) return {}
   const lines = mergeLines(items)
   const missing = notInStock(order, lines)
-  if (missing.length > 0) return { announce: { type: 'stock.rejected', skus: missing } }
+  if (missing.length > 0) return { announce: { type: 'stock.rejected', skus: missing, reason: 'out-of-stock' } }
   const reservations = lines.map((line) => ({ ...line, status: 'reserved' as const }))
   return { take: lines, reservations, announce: { type: 'stock.reserved' } }
 }
 
-/** What was reserved is sold. If it had expired, it is taken again if it is still there; throws StockGone if it is not. */
+/**
+ * What was reserved is sold. If it had expired, it is taken again if it is still there; if it is not, nothing is oversold: the order
+ * service hears of it, takes the order back and gives back the money.
+ */
 export function confirm(order: OrderStock, items: readonly Line[]): Decision {
-  if (order.isCancelled) return {}
+  if (order.isCancelled || order.reservations.some(({ status }) => status === 'released')) return {}
   const lines = mergeLines(items)
   const held = new Set(order.reservations.filter(isHeld).map(({ sku }) => sku))
   const take = lines.filter(({ sku }) => !held.has(sku))
   const missing = notInStock(order, take)
-  if (missing.length > 0) throw new StockGone(missing)
+  if (missing.length > 0) return { announce: { type: 'stock.gone', skus: missing } }
   return { take, reservations: lines.map((line) => ({ ...line, status: 'sold' as const })) }
 }
 
-/** Puts back what is reserved, however often it is called. What is sold stays sold. */
-export function cancel(order: OrderStock): Decision {
-  return { ...letGo(order, 'released'), isCancelled: true }
+/**
+ * Puts back what is reserved, however often it is called. What is sold comes back only when the order says that it was confirmed before:
+ * then whoever paid gets the money back. Heard before the confirmation, it keeps that from taking anything.
+ */
+export function cancel(order: OrderStock, { wasConfirmed = false } = {}): Decision {
+  return { ...letGo(order, 'released', wasConfirmed ? ['reserved', 'sold'] : ['reserved']), isCancelled: true }
 }
 
-/** As a cancel, but the order service hears of it: to an order that waits for its payment this is "out of stock". */
+/** As a cancel, but the order service hears of it: an order that still waits for its payment is off then. */
 export function expire(order: OrderStock): Decision {
-  const { giveBack, reservations } = letGo(order, 'expired')
+  const { giveBack, reservations } = letGo(order, 'expired', ['reserved'])
   if (giveBack.length === 0) return {}
-  return { giveBack, reservations, announce: { type: 'stock.rejected', skus: giveBack.map(({ sku }) => sku) } }
+  const skus = giveBack.map(({ sku }) => sku)
+  return { giveBack, reservations, announce: { type: 'stock.rejected', skus, reason: 'reservation-expired' } }
 }
 
 /** One line per product, in the order of the skus. */
@@ -85,8 +85,8 @@ export function mergeLines(items: readonly Line[]): Line[] {
   return [...quantities].map(([sku, quantity]) => ({ sku, quantity })).sort((a, b) => (a.sku < b.sku ? -1 : 1))
 }
 
-function letGo({ reservations }: OrderStock, status: 'released' | 'expired') {
-  const open = reservations.filter((reservation) => reservation.status === 'reserved')
+function letGo({ reservations }: OrderStock, status: Reservation['status'], from: readonly Reservation['status'][]) {
+  const open = reservations.filter((reservation) => from.includes(reservation.status))
   return {
     giveBack: open.map(({ sku, quantity }) => ({ sku, quantity })),
     reservations: open.map((reservation) => ({ ...reservation, status })),

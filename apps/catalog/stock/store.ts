@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { once } from '@shop/service-kit/inbox'
 import { enqueue } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
+import { changeEvent } from '../products/events.ts'
 import type { Announcement, Decision, Line, OrderStock, Reservation } from './stock.ts'
 
 export interface StockStoreOptions {
@@ -77,6 +78,9 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
       await tx.$executeRaw`
       INSERT INTO cancelled_orders (order_id) VALUES (${orderId}::uuid) ON CONFLICT DO NOTHING`
     if (announce) await enqueue(tx, outboxEvent(topic, orderId, announce))
+    const changed = [...take, ...giveBack].map(({ sku }) => sku)
+    // Not by `enqueue`: it needs no order, and others wait for these products until we commit.
+    if (changed.length > 0) await tx.outboxEvent.create({ data: changeEvent({ skus: changed }) })
   }
 
   /** The longest overdue first. */

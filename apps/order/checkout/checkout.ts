@@ -2,12 +2,12 @@
  * From cart to order, once. The key's record in Postgres is looked at first and, because requests with the same key may
  * overtake each other anywhere in between, again before anything is refused.
  */
-import type { Checkout } from '@shop/contracts/order'
+import type { Checkout, PriceChange } from '@shop/contracts/order'
 import type { Quote } from '@shop/contracts/product'
 import type { Carts } from '../cart/cart.ts'
 import { errors } from '../errors.ts'
-import { price } from '../orders/order.ts'
 import { digest, fingerprint } from './fingerprint.ts'
+import { price } from './price.ts'
 import type { CheckoutStore, NewOrder, Recorded, RequestKey } from './store.ts'
 
 export interface CheckoutRequest {
@@ -63,7 +63,7 @@ export function createCheckout({ carts, store, onCartLeft }: Dependencies) {
     if (priced.status === 'products-gone') throw errors.productsGone(priced.skus)
     const { status: _, ...prices } = priced
     if (body.expectedTotalCents !== undefined && body.expectedTotalCents !== prices.totalCents) {
-      throw errors.priceChanged(prices.totalCents)
+      throw errors.priceChanged(prices.totalCents, { extensions: prices satisfies PriceChange })
     }
     const order: NewOrder = { userId, cartId: cart.id, card: body.payment.card, ...prices }
     const placed = await store.place(key, order)

@@ -4,14 +4,15 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Card, OrderLine } from '@shop/contracts/order'
-import { placedData, publicOrder, tell } from '../orders/store.ts'
+import { publicOrder } from '../orders/public.ts'
+import { orderData, tell } from '../orders/store.ts'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 
 export interface NewOrder {
   userId: string
   cartId: string
   card: Card
-  lines: OrderLine[]
+  items: OrderLine[]
   totalCents: number
   currency: string
 }
@@ -29,7 +30,7 @@ export interface Recorded {
   body: string
 }
 
-export function createCheckoutStore(prisma: PrismaClient) {
+export function createCheckoutStore(prisma: PrismaClient, { instance }: { instance: string }) {
   return { recorded, place }
 
   function recorded({ userId, keyHash }: RequestKey): Promise<Recorded | null> {
@@ -40,23 +41,20 @@ export function createCheckoutStore(prisma: PrismaClient) {
   }
 
   /** The answer, or `taken` when the key or the cart was used by a request that came first. */
-  async function place(key: RequestKey, { lines, ...order }: NewOrder): Promise<Recorded | 'taken'> {
+  async function place(key: RequestKey, { items, ...order }: NewOrder): Promise<Recorded | 'taken'> {
     const id = randomUUID()
     const createdAt = new Date()
-    const stored = {
-      id,
-      ...order,
-      lines: lines.map((line) => ({ orderId: id, ...line })),
-      createdAt,
-      updatedAt: createdAt,
-    }
-    const body = JSON.stringify(publicOrder({ ...stored, status: 'pending', cancelReason: null }))
+    const fields = { id, ...order, status: 'pending', createdAt, updatedAt: createdAt, stepCount: 1 }
+    const body = JSON.stringify(publicOrder({ ...fields, ...nothingYet, lines: items.map(withOrder(id)) }, 0))
     const record: Recorded = { fingerprint: key.fingerprint, status: 202, body }
     try {
       await prisma.$transaction(async (tx) => {
         await tx.idempotencyRecord.create({ data: { ...key, orderId: id, status: record.status, body } })
-        await tx.order.create({ data: { id, ...order, createdAt, updatedAt: createdAt, lines: { create: lines } } })
-        await tell(tx, id, 'order.placed', placedData(stored))
+        await tx.order.create({ data: { ...fields, lines: { create: items } } })
+        const toldId = await tell(tx, id, 'order.placed', orderData({ ...order, id, lines: items.map(withOrder(id)) }))
+        const told = { toldType: 'order.placed', toldId }
+        const step = { number: 1, step: 'placed', by: 'customer', status: 'pending', instance, ...told }
+        await tx.timelineEntry.create({ data: { orderId: id, ...step } })
       })
       return record
     } catch (error) {
@@ -65,5 +63,9 @@ export function createCheckoutStore(prisma: PrismaClient) {
     }
   }
 }
+
+/** What an order that was just placed does not have. */
+const nothingYet = { cancelReason: null, confirmedAt: null, refund: null }
+const withOrder = (orderId: string) => (line: OrderLine) => ({ orderId, ...line })
 
 export type CheckoutStore = ReturnType<typeof createCheckoutStore>

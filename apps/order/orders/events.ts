@@ -5,6 +5,7 @@ import type { Topic } from '@shop/redis-kit/stream'
 import { decodeEvent } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
 import { isDependencyOutage } from '@shop/service-kit/outage'
+import { PaymentOutcomeUnknown } from '../payment/provider.ts'
 import type { Saga } from './saga.ts'
 
 const group = 'order'
@@ -12,6 +13,8 @@ const group = 'order'
 const concurrency = 16
 /** How soon the work of an instance that died is taken over; a buyer is waiting for it. */
 const minIdleMs = 5_000
+/** How long after an outage of Postgres or of the payment provider an order may still wait for its turn. */
+const longestRetryMs = 5_000
 
 interface Dependencies {
   stock: Topic
@@ -30,7 +33,8 @@ export async function consumeStock({ stock, saga, consumer, connect, log }: Depe
     signal,
     concurrency,
     minIdleMs,
-    isOutage: isDependencyOutage,
+    isOutage,
+    retryCapMs: longestRetryMs,
     log,
   })
   const worker = async () => {
@@ -49,4 +53,9 @@ export async function consumeStock({ stock, saga, consumer, connect, log }: Depe
     }
   }
   await Promise.all(Array.from({ length: concurrency }, worker))
+}
+
+/** A provider that does not answer is asked for as long as the reservation holds: the order is then cancelled and it ends by itself. */
+function isOutage(error: unknown): boolean {
+  return error instanceof PaymentOutcomeUnknown || isDependencyOutage(error)
 }

@@ -1,20 +1,24 @@
-/** A customer's orders: list, one, cancel. Placing one is checkout's. */
-import { Order, OrderPage, OrderQuery } from '@shop/contracts/order'
+/** A customer's orders: list, one, cancel; and for administrators how an order came to be what it is. Placing one is checkout's. */
+import { Order, OrderPage, OrderQuery, OrderTimeline } from '@shop/contracts/order'
 import { createCursor } from '@shop/service-kit/cursor'
-import { requireUser } from '@shop/service-kit/identity'
+import { requireAdmin, requireUser } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
+import type { FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'
-import { type OrderStore, publicOrder } from './store.ts'
+import { cancelByCustomer } from './order.ts'
+import { publicOrder, publicTimeline } from './public.ts'
+import type { OrderStore } from './store.ts'
 
-const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
+export const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
 const defaultLimit = 20
+const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
 
 const cursor = createCursor(
   Type.Object({ createdAt: Type.String({ format: 'date-time' }), id: Type.String({ format: 'uuid' }) }),
 )
 
-export function orderRoutes(server: Server, store: OrderStore) {
+export function orderRoutes(server: Server, { store, windowMs }: { store: OrderStore; windowMs: number }) {
   server.get('/api/orders', { schema: { querystring: OrderQuery, response: { 200: OrderPage } } }, (request) =>
     page(requireUser(request).userId, request.query),
   )
@@ -27,9 +31,20 @@ export function orderRoutes(server: Server, store: OrderStore) {
     cancel(request.params.id, requireUser(request).userId),
   )
 
-  async function page(userId: string, { limit = defaultLimit, cursor: after }: OrderQuery): Promise<OrderPage> {
-    const rows = await store.page(userId, limit, after === undefined ? undefined : cursor.decode(after))
-    const items = rows.slice(0, limit).map(publicOrder)
+  server.get(
+    '/api/orders/:id/timeline',
+    { schema: { params: OrderParams, response: { 200: OrderTimeline } }, ...adminOnly },
+    (request) => timeline(request.params.id),
+  )
+
+  async function page(userId: string, { cursor: from, ...query }: OrderQuery): Promise<OrderPage> {
+    const { limit = defaultLimit } = query
+    const rows = await store.page(userId, {
+      ...query,
+      limit,
+      after: from === undefined ? undefined : cursor.decode(from),
+    })
+    const items = rows.slice(0, limit).map((row) => publicOrder(row, windowMs))
     const last = items.at(-1)
     const hasMore = rows.length > limit && last !== undefined
     return { items, nextCursor: hasMore ? cursor.encode({ createdAt: last.createdAt, id: last.id }) : null }
@@ -39,15 +54,21 @@ export function orderRoutes(server: Server, store: OrderStore) {
   async function find(id: string, userId: string): Promise<Order> {
     const order = await store.findOfUser(id, userId)
     if (!order) throw errors.orderNotFound()
-    return publicOrder(order)
+    return publicOrder(order, windowMs)
   }
 
-  /** Cancelling twice is cancelling; a confirmed order stays. */
+  /** Cancelling twice is cancelling; an order that was confirmed long ago stays. */
   async function cancel(id: string, userId: string): Promise<Order> {
     await find(id, userId)
-    await store.cancel(id, 'by-customer')
+    await store.update(id, (order) => cancelByCustomer(order, { nowMs: Date.now(), windowMs }))
     const order = await find(id, userId)
     if (order.status !== 'cancelled') throw errors.notCancellable()
     return order
+  }
+
+  async function timeline(id: string): Promise<OrderTimeline> {
+    const order = await store.history(id)
+    if (!order) throw errors.orderNotFound()
+    return publicTimeline(order, windowMs)
   }
 }

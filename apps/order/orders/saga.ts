@@ -3,8 +3,9 @@
  * be repeated: a message that comes twice, late, or after the process died between two steps does no harm.
  */
 import type { StockEvent } from '@shop/contracts/events'
-import type { PaymentProvider } from '../payment/provider.ts'
-import type { OrderStore } from './store.ts'
+import type { Answer, PaymentProvider } from '../payment/provider.ts'
+import { paymentAnswered, stockGone, stockRejected, stockReserved } from './order.ts'
+import type { Cause, OrderStore } from './store.ts'
 
 interface Dependencies {
   store: OrderStore
@@ -12,33 +13,34 @@ interface Dependencies {
   paymentTimeoutMs: number
 }
 
-export function createSaga({ store, provider, paymentTimeoutMs }: Dependencies) {
-  return { handle }
+/** The inbox' group for what the payment provider says of its own accord. */
+const callbackGroup = 'payment-provider'
 
-  async function handle(event: StockEvent): Promise<void> {
-    if (event.type === 'stock.rejected') {
-      await store.cancel(event.data.orderId, 'out-of-stock')
-      return
-    }
-    await pay(event.data.orderId)
+export function createSaga({ store, provider, paymentTimeoutMs }: Dependencies) {
+  return { handle, hear }
+
+  /** What the catalog says. */
+  async function handle({ id, type, data }: StockEvent): Promise<void> {
+    const cause = { type, id }
+    if (type === 'stock.reserved') return pay(data.orderId, cause)
+    if (type === 'stock.gone') await store.update(data.orderId, stockGone, { cause })
+    else await store.update(data.orderId, (order) => stockRejected(order, data.reason ?? 'out-of-stock'), { cause })
   }
 
   /** Throws when the provider did not answer: the message comes again, and the same key is asked about. */
-  async function pay(orderId: string): Promise<void> {
-    await store.reserve(orderId)
-    const order = await store.find(orderId)
-    if (order?.status === 'cancelled') return refund(orderId)
-    if (order?.status !== 'reserved') return
-    const charge = { key: orderId, amountCents: order.totalCents, card: order.card }
-    const outcome = await provider.charge(charge, AbortSignal.timeout(paymentTimeoutMs))
-    if (outcome === 'declined') await store.cancel(orderId, 'payment-declined')
-    // Cancelled while the provider was asked: nobody pays for what is not sent.
-    else if ((await store.confirm(orderId)) === 'unchanged') await pay(orderId)
+  async function pay(orderId: string, cause: Cause): Promise<void> {
+    const asked = await store.update(orderId, stockReserved, { cause })
+    if (asked?.decision.payment?.status !== 'asked') return
+    const { totalCents, currency, card } = asked.order
+    const charge = { key: orderId, amountCents: totalCents, currency, card }
+    const answer = await provider.charge(charge, AbortSignal.timeout(paymentTimeoutMs))
+    await store.update(orderId, (order) => paymentAnswered(order, answer))
   }
 
-  /** Of an order that is off, whether it was charged or not: the provider knows. */
-  function refund(orderId: string): Promise<void> {
-    return provider.refund(orderId, AbortSignal.timeout(paymentTimeoutMs))
+  /** What the provider says later, and more than once. */
+  async function hear({ id, key, ...answer }: Answer & { id: string; key: string }): Promise<void> {
+    const cause = { type: 'payment.callback', id }
+    await store.update(key, (order) => paymentAnswered(order, answer), { cause, onceIn: callbackGroup })
   }
 }
 

@@ -1,13 +1,22 @@
-/** Orders in Postgres. Each change of status and the event that tells of it are one transaction. */
+/**
+ * Orders in Postgres. Each change of an order, its entry in the timeline and the event that tells of it are one transaction, in which
+ * the order's row is locked: changes of one order take turns in all instances.
+ */
 import { randomUUID } from 'node:crypto'
-import type { CancelReason, Order, OrderStatus } from '@shop/contracts/order'
+import type { CancelReason, OrderStatus, RefundStatus } from '@shop/contracts/order'
+import { once } from '@shop/service-kit/inbox'
 import { enqueue } from '@shop/service-kit/outbox'
 import { keys } from '../keys.ts'
 import type { Prisma, PrismaClient } from '../prisma/client/client.ts'
-import { statusesBefore } from './order.ts'
+import type { Decision, OrderState } from './order.ts'
 
-type StoredOrder = Prisma.OrderGetPayload<{ include: { lines: true } }>
 type Transaction = Prisma.TransactionClient
+const withPublicParts = { lines: true, refund: true } as const
+export type StoredOrder = Prisma.OrderGetPayload<{ include: typeof withPublicParts }>
+export type StoredHistory = Prisma.OrderGetPayload<{
+  include: { lines: true; payment: true; refund: true; timeline: true }
+}>
+export type StoredEntry = Prisma.TimelineEntryGetPayload<object>
 
 /** Where a page of orders ended. */
 export interface OrderPosition {
@@ -15,102 +24,169 @@ export interface OrderPosition {
   id: string
 }
 
-/** What a change of status brought about: `unchanged` when the order was not in a status that allows it. */
-export type Change = 'changed' | 'unchanged'
+export interface PageQuery {
+  limit: number
+  status?: OrderStatus
+  after?: OrderPosition
+}
 
-export function createOrderStore(prisma: PrismaClient) {
-  return { find, findOfUser, page, reserve, confirm, cancel }
+/** What was heard that causes a change. */
+export interface Cause {
+  type: string
+  id: string
+}
+
+export interface UpdateOptions {
+  cause?: Cause
+  /** The inbox' group: a cause that was heard before changes nothing. For causes that may not be heard twice by their own meaning. */
+  onceIn?: string
+}
+
+export interface Outcome {
+  decision: Decision
+  order: Pick<StoredOrder, 'id' | 'userId' | 'totalCents' | 'currency' | 'card'>
+}
+
+export interface OrderStoreOptions {
+  /** Who writes: stands in the timeline. */
+  instance: string
+  /** After each commit that changed an order. Must not throw. */
+  onChanged?: (orderId: string, decision: Decision) => void
+}
+
+/** For a connection, and for the whole transaction: changes of one order wait for each other in it. */
+const patience = { maxWait: 5_000, timeout: 10_000 }
+
+export function createOrderStore(prisma: PrismaClient, { instance, onChanged = () => {} }: OrderStoreOptions) {
+  return { find, findOfUser, history, entriesAfter, page, update }
 
   function find(id: string): Promise<StoredOrder | null> {
-    return prisma.order.findUnique({ where: { id }, include: { lines: true } })
+    return prisma.order.findUnique({ where: { id }, include: withPublicParts })
   }
 
   function findOfUser(id: string, userId: string): Promise<StoredOrder | null> {
-    return prisma.order.findFirst({ where: { id, userId }, include: { lines: true } })
+    return prisma.order.findFirst({ where: { id, userId }, include: withPublicParts })
+  }
+
+  function history(id: string): Promise<StoredHistory | null> {
+    const timeline = { orderBy: { number: 'asc' } } as const
+    return prisma.order.findUnique({ where: { id }, include: { lines: true, payment: true, refund: true, timeline } })
+  }
+
+  function entriesAfter(orderId: string, number: number): Promise<StoredEntry[]> {
+    return prisma.timelineEntry.findMany({ where: { orderId, number: { gt: number } }, orderBy: { number: 'asc' } })
   }
 
   /** Newest first, `limit` + 1 at most: the one too many tells that there is another page. */
-  function page(userId: string, limit: number, after?: OrderPosition): Promise<StoredOrder[]> {
+  function page(userId: string, { limit, status, after }: PageQuery): Promise<StoredOrder[]> {
     const createdAt = after && new Date(after.createdAt)
     return prisma.order.findMany({
       where: {
         userId,
+        ...(status && { status }),
         ...(createdAt && { OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: after.id } }] }),
       },
       orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
-      include: { lines: true },
+      include: withPublicParts,
       take: limit + 1,
     })
   }
 
-  /** Stock is set aside: payment may be asked. Nobody else needs to hear of it. */
-  async function reserve(id: string): Promise<Change> {
-    return moved(await move(prisma, id, 'reserved'))
+  /** Reads, decides and writes. Undefined when there is no such order, or when its cause was heard before. */
+  async function update(
+    id: string,
+    rule: (order: OrderState) => Decision,
+    options: UpdateOptions = {},
+  ): Promise<Outcome | undefined> {
+    const outcome = await prisma.$transaction((tx) => apply(tx, id, rule, options), patience)
+    if (outcome && outcome.decision.steps.length > 0) onChanged(id, outcome.decision)
+    return outcome
   }
 
-  function confirm(id: string): Promise<Change> {
-    return prisma.$transaction(async (tx) => {
-      if (!(await move(tx, id, 'confirmed'))) return 'unchanged'
-      await tx.payment.create({ data: { orderId: id, status: 'approved' } })
-      const order = await tx.order.findUniqueOrThrow({ where: { id }, include: { lines: true } })
-      await tell(tx, id, 'order.confirmed', placedData(order))
-      return 'changed'
+  async function apply(
+    tx: Transaction,
+    id: string,
+    rule: (order: OrderState) => Decision,
+    { cause, onceIn }: UpdateOptions,
+  ): Promise<Outcome | undefined> {
+    await tx.$executeRaw`SELECT FROM orders WHERE id = ${id}::uuid FOR UPDATE`
+    const order = await tx.order.findUnique({ where: { id }, include: { payment: true, refund: true } })
+    if (!order) return undefined
+    if (cause && onceIn && !(await once(tx, { group: onceIn, eventId: cause.id }))) return undefined
+    const decision = rule(order as OrderState)
+    if (decision.steps.length > 0) await write(tx, order, decision, cause)
+    return { decision, order }
+  }
+
+  async function write(tx: Transaction, order: LockedOrder, decision: Decision, cause?: Cause) {
+    const { id } = order
+    const { status = order.status, cancelReason, payment, refund, steps, tell } = decision
+    await tx.order.update({
+      where: { id },
+      data: {
+        status,
+        ...(cancelReason && { cancelReason }),
+        ...(tell === 'order.confirmed' && { confirmedAt: new Date() }),
+        stepCount: { increment: steps.length },
+      },
     })
-  }
-
-  function cancel(id: string, cancelReason: CancelReason): Promise<Change> {
-    return prisma.$transaction(async (tx) => {
-      const order = await move(tx, id, 'cancelled', cancelReason)
-      if (!order) return 'unchanged'
-      if (cancelReason === 'payment-declined') await tx.payment.create({ data: { orderId: id, status: 'declined' } })
-      await tell(tx, id, 'order.cancelled', { orderId: id, userId: order.userId, reason: cancelReason })
-      return 'changed'
+    if (payment)
+      await tx.payment.upsert({ where: { orderId: id }, create: { orderId: id, ...payment }, update: payment })
+    if (refund) await saveRefund(tx, id, refund)
+    const told = tell && (await announce(tx, order, tell, cancelReason))
+    const entry = { orderId: id, status, instance, causeType: cause?.type, causeId: cause?.id }
+    await tx.timelineEntry.createMany({
+      data: steps.map(({ step, by, detail = {} }, index) => ({
+        ...entry,
+        number: order.stepCount + 1 + index,
+        step,
+        by,
+        detail,
+        ...(tell === `order.${step}` && { toldType: tell, toldId: told }),
+      })),
     })
   }
 }
 
 export type OrderStore = ReturnType<typeof createOrderStore>
 
-/** The row is changed only from a status that allows it, so of two that try at once one finds nothing to change. */
-async function move(tx: Transaction, id: string, status: OrderStatus, cancelReason?: CancelReason) {
-  const [order] = await tx.order.updateManyAndReturn({
-    where: { id, status: { in: statusesBefore(status) } },
-    data: { status, ...(cancelReason && { cancelReason }) },
+type LockedOrder = Prisma.OrderGetPayload<{ include: { payment: true; refund: true } }>
+
+function saveRefund(tx: Transaction, orderId: string, status: RefundStatus) {
+  if (status === 'done') return tx.refund.update({ where: { orderId }, data: { status } })
+  const due = { status, attempts: 0, dueAt: new Date() }
+  return tx.refund.upsert({
+    where: { orderId },
+    create: { orderId, ...due },
+    update: { ...due, round: { increment: 1 } },
   })
-  return order
 }
 
-function moved(order: object | undefined): Change {
-  return order ? 'changed' : 'unchanged'
+async function announce(
+  tx: Transaction,
+  { id, userId, totalCents, confirmedAt }: LockedOrder,
+  type: NonNullable<Decision['tell']>,
+  reason?: CancelReason,
+): Promise<string> {
+  const lines = await tx.orderLine.findMany({ where: { orderId: id } })
+  const wasConfirmed = type === 'order.cancelled' && { reason, wasConfirmed: confirmedAt !== null }
+  return tell(tx, id, type, { ...orderData({ id, userId, totalCents, lines }), ...wasConfirmed })
 }
 
-/** Into the outbox, in the transaction of the change that it tells of. */
-export async function tell(tx: Transaction, orderId: string, type: string, data: object): Promise<void> {
+/** Into the outbox, in the transaction of the change that it tells of. Returns the event's id. */
+export async function tell(tx: Transaction, orderId: string, type: string, data: object): Promise<string> {
   const eventId = randomUUID()
   const body = JSON.stringify({ id: eventId, type, occurredAtMs: Date.now(), data })
   await enqueue(tx, { eventId, topic: keys.orderEvents.name, key: orderId, type, body })
+  return eventId
 }
 
-/** The part that order.placed and order.confirmed have in common. */
-export function placedData(order: Pick<StoredOrder, 'id' | 'userId' | 'totalCents' | 'lines'>) {
+/** The part that all events of an order have in common. */
+export function orderData(order: Pick<StoredOrder, 'id' | 'userId' | 'totalCents' | 'lines'>) {
   return {
     orderId: order.id,
     userId: order.userId,
     items: order.lines.map(({ sku, quantity }) => ({ sku, quantity })),
     totalCents: order.totalCents,
-  }
-}
-
-/** What its buyer sees of it. */
-export function publicOrder(order: StoredOrder): Order {
-  return {
-    id: order.id,
-    status: order.status as OrderStatus,
-    ...(order.cancelReason !== null && { cancelReason: order.cancelReason as CancelReason }),
-    items: order.lines.map(({ sku, name, quantity, unitPriceCents }) => ({ sku, name, quantity, unitPriceCents })),
-    totalCents: order.totalCents,
-    currency: order.currency,
-    createdAt: order.createdAt.toISOString(),
-    updatedAt: order.updatedAt.toISOString(),
   }
 }

@@ -1,0 +1,29 @@
+/** Deletes what is kept only because a request or a callback might come again: for a week. */
+import { setTimeout as elapse } from 'node:timers/promises'
+import type { createPool } from '@shop/service-kit/database'
+import { forgetSeen } from '@shop/service-kit/inbox'
+import type { PrismaClient } from '../prisma/client/client.ts'
+
+const retainMs = 7 * 24 * 60 * 60 * 1000
+const everyMs = 10 * 60 * 1000
+const batchCount = 10_000
+
+export function forgetOldRecords({ prisma, pool }: { prisma: PrismaClient; pool: ReturnType<typeof createPool> }) {
+  return async (signal: AbortSignal) => {
+    while (!signal.aborted) {
+      // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
+      await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
+      if (signal.aborted) return
+      await forgetSeen(pool, { retainMs })
+      await forgetKeys(prisma, retainMs)
+    }
+  }
+}
+
+/** Returns how many. A key that is used again after that means a new order; one cart becomes one order even then. */
+export function forgetKeys(prisma: PrismaClient, olderThanMs: number): Promise<number> {
+  const before = new Date(Date.now() - olderThanMs)
+  return prisma.$executeRaw`
+    DELETE FROM idempotency_records WHERE ctid = ANY(ARRAY(
+      SELECT ctid FROM idempotency_records WHERE created_at < ${before}::timestamptz LIMIT ${batchCount}))`
+}

@@ -1,0 +1,13 @@
+/** Hears what the payment provider says of its own accord. */
+import type { Saga } from '../orders/saga.ts'
+import type { PaymentProvider } from './provider.ts'
+
+/** Runs until the signal is aborted. Acknowledged comes last: whatever dies before it, the callback comes again and changes nothing more. */
+export function hearCallbacks({ provider, saga }: { provider: PaymentProvider; saga: Saga }) {
+  return async (signal: AbortSignal) => {
+    for await (const callback of provider.callbacks(signal)) {
+      await saga.hear(callback)
+      await callback.ack()
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/**
+ * Gives money back. What is due is a row in Postgres, written in the transaction that cancels the order, so no refund is lost: this loop
+ * tries each, with growing pauses and for ever, until the provider says that it is done.
+ */
+
+import type { Log } from '@shop/service-kit/log'
+import type { Alarm } from '@shop/service-kit/outbox/listen'
+import { refunded } from '../orders/order.ts'
+import type { OrderStore } from '../orders/store.ts'
+import type { PrismaClient } from '../prisma/client/client.ts'
+import type { PaymentProvider, Refund } from './provider.ts'
+
+interface Dependencies {
+  prisma: PrismaClient
+  orders: OrderStore
+  provider: PaymentProvider
+  /** Rings when a refund became due here; others are found by looking. */
+  alarm: Alarm
+  paymentTimeoutMs: number
+  /** The pause after the first attempt, doubled after each; never shorter than two calls of the provider take. @default 2_000 */
+  retryBaseMs?: number
+  log: Log
+}
+
+const lookEveryMs = 2_000
+const batchCount = 20
+const longestRetryMs = 5 * 60_000
+
+interface DueRefund extends Refund {
+  round: number
+  attempts: number
+}
+
+/** Any number of instances may run it: whoever takes a refund moves its time on, so that the others leave it alone. */
+export function giveMoneyBack(dependencies: Dependencies) {
+  const { prisma, orders, provider, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
+  const firstMs = Math.max(retryBaseMs, 2 * paymentTimeoutMs)
+  return async (signal: AbortSignal) => {
+    while (!signal.aborted) {
+      const due = await takeDue()
+      await Promise.all(due.map(giveBack))
+      if (due.length < batchCount) await alarm.next(lookEveryMs, signal)
+    }
+  }
+
+  /** The pause before the next attempt is written down before this one: who dies in it has had its turn. */
+  function takeDue() {
+    return prisma.$queryRaw<DueRefund[]>`
+      UPDATE refunds SET attempts = refunds.attempts + 1, due_at = now() + interval '1 millisecond'
+        * least(${firstMs}::float8 * 2 ^ least(refunds.attempts, 20), ${longestRetryMs}::float8)
+      FROM orders LEFT JOIN payments ON payments.order_id = orders.id
+      WHERE orders.id = refunds.order_id AND refunds.order_id IN (
+        SELECT order_id FROM refunds WHERE status = 'due' AND due_at <= now()
+        ORDER BY due_at LIMIT ${batchCount} FOR UPDATE SKIP LOCKED)
+      RETURNING refunds.order_id AS key, refunds.round, refunds.attempts,
+        orders.total_cents AS "amountCents", payments.reference`
+  }
+
+  async function giveBack({ round, attempts, ...refund }: DueRefund): Promise<void> {
+    try {
+      await provider.refund(refund, AbortSignal.timeout(paymentTimeoutMs))
+      await orders.update(refund.key, (order) => refunded(order, round))
+    } catch (error) {
+      log.warn({ err: error, orderId: refund.key, attempts }, 'money was not given back; will try again')
+    }
+  }
+}
