@@ -53,6 +53,7 @@ export async function startCatalog(env: Record<string, string> = {}) {
     startInstance,
     orders: createTopic(redis, { keys: keys.orders }),
     announcements: createTopic(redis, { keys: keys.stock }),
+    changes: createTopic(redis, { keys: keys.changes }),
     connect: () => connectRedis(state.url, { name: 'test-events', role: 'blocking' }),
     stop,
   }
