@@ -55,7 +55,13 @@ describe.each<Topology>(['standalone', 'cluster'])('dead letters, %s', async (to
     const { bodies } = consume('a', ack)
     await eventually(bodies).toEqual(['after'])
     expect((await letters.list()).letters).toMatchObject([
-      { originId, reason: 'not an event: it has surprise, id', attemptCount: 1, eventId: 'half' },
+      {
+        originId,
+        reason: 'not an event: it has surprise, id',
+        attemptCount: 1,
+        eventId: 'half',
+        otherFields: { surprise: '1' },
+      },
     ])
   })
 
@@ -117,10 +123,16 @@ describe.each<Topology>(['standalone', 'cluster'])('dead letters, %s', async (to
     expect(new Set(found).size).toBe(7)
     expect(found.length).toBe(7)
     const [first = ''] = found
+    expect(await letters.find(first)).toMatchObject({ letterId: first, reason: 'no', type: 'counted' })
     expect(await letters.discard(first)).toBe(true)
+    expect(await letters.find(first)).toBeUndefined()
     expect(await letters.discard(first)).toBe(false)
     expect(await letters.redrive(first)).toBeUndefined()
     expect(await letters.redrive('99.1-1')).toBeUndefined()
-    expect(await letters.redrive('nonsense')).toBeUndefined()
+    for (const impossible of ['nonsense', '0.99999999999999999999-0', '0.0-0', '']) {
+      expect(await letters.find(impossible)).toBeUndefined()
+      expect(await letters.redrive(impossible)).toBeUndefined()
+      expect(await letters.discard(impossible)).toBe(false)
+    }
   })
 })

@@ -18,6 +18,8 @@ export interface DeadLetter {
   reason: string
   /** How often it was handed out. */
   attemptCount: number
+  /** Where in the code it failed the last time; '' when the reason was not an error. */
+  trace: string
   deadSinceMs: number
   partition: number
   /** Of the event; undefined where the entry was not an event at all, or was already trimmed. */
@@ -25,6 +27,8 @@ export interface DeadLetter {
   key?: string
   type?: string
   body?: string
+  /** Whatever else the entry had: all there is to see of one that was not an event. */
+  otherFields: Record<string, string>
 }
 
 export interface DeadLetterPage {
@@ -36,6 +40,8 @@ export interface DeadLetterPage {
 export interface DeadLetters {
   /** The oldest first within each partition. @param limit 1 to 1000, default 100 */
   list(page?: { limit?: number; cursor?: string }): Promise<DeadLetterPage>
+  /** Undefined if there is no such letter (any more). */
+  find(letterId: string): Promise<DeadLetter | undefined>
   /**
    * Puts the event back on its stream, at the end, for the group that gave it up: same event id, a fresh number of deliveries.
    * Returns its new id on the stream, or undefined if there is no such letter (any more): of two redrives one counts.
@@ -46,10 +52,11 @@ export interface DeadLetters {
 }
 
 const putBack = script<string>(new URL('./redrive.lua', import.meta.url))
-const LETTER_ID = /^(\d{1,4})\.(\d{1,20}-\d{1,20})$/
+const LETTER_ID = /^(\d{1,4})\.(\d{1,20})-(\d{1,20})$/
+const MAX_ID_PART = 2n ** 64n - 1n
 
 export function createDeadLetters(redis: Redis, { keys }: { keys: TopicKeys }): DeadLetters {
-  return { list, redrive, discard }
+  return { list, find, redrive, discard }
 
   async function list({ limit = 100, cursor = '' }: { limit?: number; cursor?: string } = {}): Promise<DeadLetterPage> {
     const wanted = Math.max(1, Math.min(limit, 1000))
@@ -65,6 +72,13 @@ export function createDeadLetters(redis: Redis, { keys }: { keys: TopicKeys }): 
     return { letters }
   }
 
+  async function find(letterId: string): Promise<DeadLetter | undefined> {
+    const letter = parseLetterId(letterId, keys)
+    if (!letter) return undefined
+    const [entry] = await redis.xrange(keys.dead.key(letter.partition), letter.id, letter.id)
+    return entry && toLetter(letter.partition, ...entry)
+  }
+
   async function redrive(letterId: string): Promise<string | undefined> {
     const letter = parseLetterId(letterId, keys)
     if (!letter) return undefined
@@ -78,28 +92,33 @@ export function createDeadLetters(redis: Redis, { keys }: { keys: TopicKeys }): 
   }
 }
 
-/** A letter is group, origin, reason, attempts, each with its name (dead-letter.lua), then the original's own fields. */
+/** A letter is group, origin, reason, attempts, trace, each with its name (dead-letter.lua), then the original's own fields. */
 function toLetter(partition: number, id: string, fields: string[]): DeadLetter {
-  const [, group = '', , originId = '', , reason = '', , attempts = '0', ...rest] = fields
+  const [, group = '', , originId = '', , reason = '', , attempts = '0', , trace = '', ...rest] = fields
   const original: Record<string, string> = {}
   for (let i = 0; i < rest.length; i += 2) original[rest[i] as string] = rest[i + 1] as string
+  const { id: eventId, key, type, body, ...otherFields } = original
   return {
     letterId: `${partition}.${id}`,
     group,
     originId,
     reason,
     attemptCount: Number(attempts),
+    trace,
     deadSinceMs: millisecondsOf(id),
     partition,
-    eventId: original.id,
-    key: original.key,
-    type: original.type,
-    body: original.body,
+    eventId,
+    key,
+    type,
+    body,
+    otherFields,
   }
 }
 
+/** Undefined for what cannot be a letter: Redis would answer an id of more than 64 bits with an error. */
 function parseLetterId(letterId: string, keys: TopicKeys): { partition: number; id: string } | undefined {
-  const [, partition, id] = LETTER_ID.exec(letterId) ?? []
-  if (id === undefined || Number(partition) >= keys.partitions) return undefined
-  return { partition: Number(partition), id }
+  const [, partition, ms, number] = LETTER_ID.exec(letterId) ?? []
+  if (ms === undefined || number === undefined || Number(partition) >= keys.partitions) return undefined
+  if (BigInt(ms) > MAX_ID_PART || BigInt(number) > MAX_ID_PART) return undefined
+  return { partition: Number(partition), id: `${ms}-${number}` }
 }
