@@ -1,8 +1,8 @@
 /** A hit that comes from this process's own memory. */
 import { connectPlain } from '../harness/plain-redis.ts'
+import { type Product, productCount } from '../harness/products.ts'
 import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
 import { openOurs } from './ours.ts'
-import { type Product, productCount } from './products.ts'
 import { type Load, type Reader, reading } from './reading.ts'
 import type { Servers } from './suite.ts'
 

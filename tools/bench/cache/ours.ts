@@ -1,7 +1,7 @@
 /** The cache of this repository, with and without copies in memory. */
 import { type CacheOptions, cacheKeys, createCache } from '@shop/redis-kit/cache'
 import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/client'
-import type { Product } from './products.ts'
+import type { Product } from '../harness/products.ts'
 import type { Load, Reader } from './reading.ts'
 
 const ttlMs = 3_600_000

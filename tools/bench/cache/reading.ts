@@ -1,8 +1,8 @@
 /** What every contender of the tables of hits does: fill, check, then read at random. */
 import { isDeepStrictEqual } from 'node:util'
 import { closedLoop, pickerOf } from '../harness/closed-loop.ts'
+import { makeProduct, type Product, skus } from '../harness/products.ts'
 import type { Running } from '../harness/suite.ts'
-import { makeProduct, type Product, skus } from './products.ts'
 
 /** Loads per read that a measurement of hits puts up with: a hiccup may run into somebody's timeout. */
 const MAX_LOAD_SHARE = 0.001

@@ -1,9 +1,9 @@
 /** One of the processes of a stampede: reads a key many times at once, as its parent says. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connectPlain } from '../harness/plain-redis.ts'
+import { makeProduct, type Product } from '../harness/products.ts'
 import { type Library, libraries } from './libraries.ts'
 import { openOurs } from './ours.ts'
-import { makeProduct, type Product } from './products.ts'
 import type { Load, Reader } from './reading.ts'
 
 export interface StampedeTask {
