@@ -122,6 +122,7 @@ describe.each<Topology>(['standalone', 'cluster'])('dead letters, %s', async (to
     } while (cursor)
     expect(new Set(found).size).toBe(7)
     expect(found.length).toBe(7)
+    expect(await letters.count()).toBe(7)
     const [first = ''] = found
     expect(await letters.find(first)).toMatchObject({ letterId: first, reason: 'no', type: 'counted' })
     expect(await letters.discard(first)).toBe(true)

@@ -40,6 +40,7 @@ export interface DeadLetterPage {
 export interface DeadLetters {
   /** The oldest first within each partition. @param limit 1 to 1000, default 100 */
   list(page?: { limit?: number; cursor?: string }): Promise<DeadLetterPage>
+  count(): Promise<number>
   /** Undefined if there is no such letter (any more). */
   find(letterId: string): Promise<DeadLetter | undefined>
   /**
@@ -56,7 +57,7 @@ const LETTER_ID = /^(\d{1,4})\.(\d{1,20})-(\d{1,20})$/
 const MAX_ID_PART = 2n ** 64n - 1n
 
 export function createDeadLetters(redis: Redis, { keys }: { keys: TopicKeys }): DeadLetters {
-  return { list, find, redrive, discard }
+  return { list, count, find, redrive, discard }
 
   async function list({ limit = 100, cursor = '' }: { limit?: number; cursor?: string } = {}): Promise<DeadLetterPage> {
     const wanted = Math.max(1, Math.min(limit, 1000))
@@ -70,6 +71,12 @@ export function createDeadLetters(redis: Redis, { keys }: { keys: TopicKeys }): 
       if (letters.length > wanted) return { letters: letters.slice(0, wanted), cursor: letters[wanted - 1]?.letterId }
     }
     return { letters }
+  }
+
+  async function count(): Promise<number> {
+    const streams = Array.from({ length: keys.partitions }, (_, partition) => keys.dead.key(partition))
+    const counts = await Promise.all(streams.map((stream) => redis.xlen(stream)))
+    return counts.reduce((total, one) => total + one, 0)
   }
 
   async function find(letterId: string): Promise<DeadLetter | undefined> {
