@@ -13,6 +13,7 @@ import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
+import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
 import { PrismaClient } from './prisma/client/client.ts'
@@ -65,6 +66,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     ],
   })
   productRoutes(server, products)
+  streamConsoleRoutes(server, stateRedis, { topics: [keys.stock, keys.changes] })
 
   const orders = createTopic(stateRedis, { keys: keys.orders })
   const changes = createTopic(stateRedis, { keys: keys.changes })

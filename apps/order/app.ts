@@ -12,6 +12,7 @@ import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
+import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
 import { createCarts } from './cart/cart.ts'
 import { createCartOwner } from './cart/owner.ts'
 import { cartRoutes } from './cart/routes.ts'
@@ -66,6 +67,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   })
   cartRoutes(server, { carts, owner })
   checkoutRoutes(server, { placeOrder, owner, catalog: createCatalog(services) })
+  streamConsoleRoutes(server, redis, { topics: [keys.orderEvents] })
   orderRoutes(server, { store: orders, windowMs: config.CANCEL_WINDOW_MS })
 
   const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, log })
