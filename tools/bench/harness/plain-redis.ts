@@ -1,8 +1,8 @@
 /** ioredis as its documentation has it, and with one change. */
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 
-export function connectPlain(url: string): Redis {
-  return new Redis(url)
+export function connectPlain(url: string, options: RedisOptions = {}): Redis {
+  return new Redis(url, options)
 }
 
 /** What is written within one tick leaves in one packet: see libs/redis-kit/corking.ts, which is not to be had by itself. */

@@ -4,6 +4,7 @@ import type { Suite } from './suite.ts'
 const suites: Record<string, () => Promise<{ suite: unknown }>> = {
   cache: () => import('../cache/suite.ts'),
   http: () => import('../http/suite.ts'),
+  stream: () => import('../stream/suite.ts'),
 }
 
 export const suiteNames = Object.keys(suites)

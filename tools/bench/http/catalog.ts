@@ -1,4 +1,9 @@
 /** The catalog as it runs in production: its own main.ts in a process of its own. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { json } from 'node:stream/consumers'
 import { startService } from '@shop/test-kit/service'
 import type { HttpServer } from './loading.ts'
 import type { Servers } from './suite.ts'
@@ -14,6 +19,8 @@ export async function startCatalog(
   { databaseUrl, redisUrl, stateUrl, identity }: Servers,
   { withCopies = true, logLevel = 'warn' }: CatalogOptions = {},
 ): Promise<HttpServer> {
+  const folder = await mkdtemp(join(tmpdir(), 'shop-bench-'))
+  const cpuSocket = join(folder, 'cpu')
   const service = await startService({
     app: 'catalog',
     env: {
@@ -23,20 +30,20 @@ export async function startCatalog(
       IDENTITY_PUBLIC_KEY: identity.publicKey,
       LOG_LEVEL: logLevel,
       BENCH_COPIES: String(withCopies),
+      BENCH_CPU_SOCKET: cpuSocket,
     },
     // Ours too, for a profile of this process.
     nodeArgs: [...process.execArgv, '--import', new URL('./catalog-hook.ts', import.meta.url).href],
   })
   return {
     port: service.port,
-    cpuUs: () => cpuUsOf(`http://127.0.0.1:${service.internalPort}/metrics`),
-    close: service.stop,
+    async cpuUs() {
+      const { user, system } = (await json(connect(cpuSocket))) as NodeJS.CpuUsage
+      return user + system
+    },
+    async close() {
+      await service.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
   }
-}
-
-async function cpuUsOf(metricsUrl: string): Promise<number> {
-  const page = await (await fetch(metricsUrl)).text()
-  const seconds = /^process_cpu_seconds_total(?:\{.*\})? (\S+)$/m.exec(page)?.[1]
-  if (seconds === undefined) throw new Error(`${metricsUrl} does not tell the CPU time`)
-  return Number(seconds) * 1e6
 }
