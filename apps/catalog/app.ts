@@ -15,6 +15,9 @@ import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
 import type { Config } from './config.ts'
+import { createImports } from './import/import.ts'
+import { importRoutes } from './import/routes.ts'
+import { createImportStore } from './import/store.ts'
 import { keys } from './keys.ts'
 import { PrismaClient } from './prisma/client/client.ts'
 import { consumeChanges } from './products/events.ts'
@@ -67,6 +70,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   })
   productRoutes(server, products)
   streamConsoleRoutes(server, stateRedis, { topics: [keys.stock, keys.changes] })
+  const imports = createImports(createImportStore(prisma), { forget, log })
+  importRoutes(server, imports, { maxBytes: config.IMPORT_MAX_BYTES, idleMs: config.IMPORT_IDLE_MS })
 
   const orders = createTopic(stateRedis, { keys: keys.orders })
   const changes = createTopic(stateRedis, { keys: keys.changes })

@@ -21,4 +21,32 @@ export const errors = defineErrors({
     'There is no such category',
     { fields: [{ path: '/category', message: 'is not a category of the shop', code: 'unknown' }] },
   ],
+  importFormatUnknown: [
+    'unsupported-media-type',
+    'unsupported-media-type',
+    'An import is application/x-ndjson or text/csv: say which in Content-Type',
+  ],
+  importNotUtf8: ['unsupported-media-type', 'charset-unsupported', 'An import is UTF-8'],
+  importTooLarge: [
+    'too-large',
+    'import-too-large',
+    (maxBytes: number) => `The file is larger than ${maxBytes} bytes; send it in parts. What was read so far is taken`,
+  ],
+  importStalled: [
+    'invalid',
+    'import-stalled',
+    'The file has stopped coming. What was read so far may be taken: send it again',
+  ],
+  importBrokenOff: ['invalid', 'import-broken-off', 'The connection was lost before the end of the file'],
+  importsBusy: [
+    'too-many',
+    'imports-busy',
+    'Other imports are running here; try again when they are done',
+    { retryAfterMs: 10_000 },
+  ],
+  csvHeaderInvalid: [
+    'invalid',
+    'csv-header-invalid',
+    (fields: readonly string[]) => `The first line must name the columns ${fields.join(', ')}, separated by commas`,
+  ],
 })

@@ -37,7 +37,7 @@ const expectInMemory = (sku: string) =>
   )
 
 /** A process that commits, and dies before it tells the cache. */
-async function writeAndDie(how: 'as-ever' | 'by-order' | 'in-silence', sku: string) {
+async function writeAndDie(how: 'as-ever' | 'by-import' | 'by-order' | 'in-silence', sku: string) {
   const fixture = new URL('./killed-writer.fixture.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [fixture, catalog.url, how, sku, 'New'], { stdio: 'inherit' })
   onTestFinished(() => void child.kill('SIGKILL'))
@@ -54,6 +54,11 @@ it('a writer that is killed between its commit and the cache leaves no reader wi
   expect(await shown(told, catalog)).toBe('New')
   // The control: for a minute nothing would correct it.
   expect([await shown(untold), await shown(untold, catalog)]).toEqual(['Old', 'Old'])
+})
+
+it('nor does an import that is killed there', async () => {
+  await writeAndDie('by-import', told)
+  await expect.poll(() => shown(told), patience).toBe('New')
 })
 
 it('nor does one that is killed after it has taken a piece for an order', async () => {

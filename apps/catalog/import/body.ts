@@ -1,0 +1,48 @@
+/** The body of an import: read piece by piece, no faster than it is worked off, and bounded in size and in silence instead of in time. */
+import type { Readable } from 'node:stream'
+import { errors } from '../errors.ts'
+
+export interface BodyLimits {
+  maxBytes: number
+  /** Longest wait for the next piece. */
+  idleMs: number
+}
+
+/**
+ * Leaves the connection open when its reader stops early, for the answer has to go out on it. Throws 413 `import-too-large`, and 400
+ * `import-stalled` or `import-broken-off`.
+ */
+export async function* readBody(raw: Readable, { maxBytes, idleMs }: BodyLimits): AsyncGenerator<Buffer> {
+  const pieces = raw.iterator({ destroyOnReturn: false })
+  let byteCount = 0
+  try {
+    while (true) {
+      const { value, done } = await within(idleMs, pieces.next())
+      if (done) return
+      byteCount += value.length
+      if (byteCount > maxBytes) throw errors.importTooLarge(maxBytes)
+      yield value
+    }
+  } finally {
+    // Not awaited: after a silence it waits for the piece that has not come.
+    pieces.return?.().catch(() => {})
+  }
+}
+
+/**
+ * For an answer that is there before the end of the body: whoever is still sending has `patienceMs` to read it while the rest is thrown
+ * away. Closing at once would reset the connection, and could take the answer with it.
+ */
+export function discardRest(raw: Readable, patienceMs = 2_000): void {
+  if (raw.readableEnded || raw.destroyed) return
+  raw.on('error', () => {}).resume()
+  const timer = setTimeout(() => raw.destroy(), patienceMs)
+  raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
+}
+
+function within<Piece>(idleMs: number, next: Promise<Piece>): Promise<Piece> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(errors.importStalled()), idleMs)
+    next.then(resolve, (cause) => reject(errors.importBrokenOff({ cause }))).finally(() => clearTimeout(timer))
+  })
+}

@@ -1,0 +1,45 @@
+/** The import over HTTP: the one route that reads its body itself. */
+import { ImportReport } from '@shop/contracts/product'
+import { requireAdmin } from '@shop/service-kit/identity'
+import type { Server } from '@shop/service-kit/server'
+import type { FastifyRequest } from 'fastify'
+import { errors } from '../errors.ts'
+import { type BodyLimits, discardRest, readBody } from './body.ts'
+import { readCsv } from './csv.ts'
+import type { Imports } from './import.ts'
+import { readNdjson } from './ndjson.ts'
+
+const formats = { 'application/x-ndjson': readNdjson, 'text/csv': readCsv }
+
+export function importRoutes(server: Server, imports: Imports, limits: BodyLimits) {
+  // In a scope of its own: elsewhere these content types stay 415, and here JSON is.
+  server.register(async (scope) => {
+    scope.removeAllContentTypeParsers()
+    scope.addContentTypeParser(Object.keys(formats), (_request, payload, done) => done(null, payload))
+    scope.post(
+      '/api/products/import',
+      {
+        onRequest: async (request) => void requireAdmin(request),
+        config: { streamsBody: true },
+        schema: { consumes: Object.keys(formats), response: { 200: ImportReport } },
+      },
+      (request) => receive(request, imports, limits).finally(() => discardRest(request.raw)),
+    )
+  })
+}
+
+async function receive({ headers, raw }: FastifyRequest, imports: Imports, limits: BodyLimits): Promise<ImportReport> {
+  const read = formatOf(headers['content-type'])
+  if (Number(headers['content-length']) > limits.maxBytes) throw errors.importTooLarge(limits.maxBytes)
+  return imports.run(read(readBody(raw, limits)))
+}
+
+/** What is sent without a content type, or in another encoding, is refused rather than guessed at. */
+function formatOf(contentType = '') {
+  const [type = '', ...parameters] = contentType.toLowerCase().split(';')
+  const charset = parameters.find((parameter) => parameter.trim().startsWith('charset='))
+  if (charset !== undefined && !/=\s*"?utf-8"?\s*$/.test(charset)) throw errors.importNotUtf8()
+  const read = formats[type.trim() as keyof typeof formats]
+  if (read === undefined) throw errors.importFormatUnknown()
+  return read
+}
