@@ -12,13 +12,13 @@ import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
 import type { Config } from './config.ts'
+import { consoleRoutes } from './console.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
 import { limitRequests } from './limits.ts'
 import { createOriginCheck } from './origin.ts'
-import { forwardRoutes } from './proxy.ts'
+import { createForwarding, forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
-import { createSlots } from './slots.ts'
 import { createStreaming } from './streaming.ts'
 
 /** When an instance dies, everything that was under way to it is sent to another one, not only a fifth of it. */
@@ -61,34 +61,18 @@ export async function buildApp(
       redisProbe('redis-cache', cache, { required: false }),
     ],
   })
-  const slots = createSlots({
-    maxCount: config.STREAM_MAX_COUNT,
-    maxCountPerCaller: config.STREAM_MAX_COUNT_PER_CALLER,
-  })
-  metrics.extend((prom, registers) => {
-    const collect = function (this: { set(value: number): void }) {
-      this.set(slots.count())
-    }
-    return new prom.Gauge({ name: 'gateway_open_streams', help: 'Streams that are open', registers, collect })
-  })
   limitRequests(server, addresses)
-  forwardRoutes(server, {
+  const forwarding = createForwarding({
     client,
-    forwardStream: createStreaming({
-      client,
-      slots,
-      stopping,
-      timeoutMs: config.REQUEST_TIMEOUT_MS,
-      idleMs: config.STREAM_IDLE_MS,
-      maxMs: config.STREAM_MAX_MS,
-      uploadMaxBytes: config.UPLOAD_MAX_BYTES,
-    }),
+    forwardStream: createStreaming({ client, metrics, stopping, ...streamLimits(config) }),
     identify: createIdentify({ sessions, cookie }),
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
     checkOrigin: createOriginCheck(config.PUBLIC_URL),
     sessionCookieName: cookie.name,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
   })
+  forwardRoutes(server, forwarding)
+  consoleRoutes(server, client, forwarding)
 
   return {
     server,
@@ -98,5 +82,16 @@ export async function buildApp(
       await Promise.all([client.close(), directory.close()])
       await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])
     },
+  }
+}
+
+function streamLimits(config: Config) {
+  return {
+    maxCount: config.STREAM_MAX_COUNT,
+    maxCountPerCaller: config.STREAM_MAX_COUNT_PER_CALLER,
+    timeoutMs: config.REQUEST_TIMEOUT_MS,
+    idleMs: config.STREAM_IDLE_MS,
+    maxMs: config.STREAM_MAX_MS,
+    uploadMaxBytes: config.UPLOAD_MAX_BYTES,
   }
 }

@@ -24,19 +24,78 @@ interface Dependencies {
   timeoutMs: number
 }
 
-/** Which of the client's cookies each service gets to see. */
-const cookiesOf = (sessionCookieName: string): Record<Route['service'], readonly string[]> => ({
-  catalog: [],
-  user: [sessionCookieName],
-  order: [sessionCookieName.replace('session', 'cart')],
-})
-
 const clientGone = new Error('the client went away')
 
 /** Methods that may be sent a second time; POST only when the client gave it a key. */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE'])
 
-export function forwardRoutes(server: Server, dependencies: Dependencies) {
+export type Forwarding = ReturnType<typeof createForwarding>
+
+export function createForwarding(dependencies: Dependencies) {
+  const { client, forwardStream, identify, mint, checkOrigin, sessionCookieName, timeoutMs } = dependencies
+  /** Which of the client's cookies each service gets to see. */
+  const cookiesOf: Record<Route['service'], readonly string[]> = {
+    catalog: [],
+    user: [sessionCookieName],
+    order: [sessionCookieName.replace('session', 'cart')],
+  }
+  return { forward, identityOf, toService, whileAwaited }
+
+  function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
+    return whileAwaited(request, reply, async (ending) => {
+      const identity = await identityOf(request, route.withoutSessions)
+      const outgoing = toService(route.service, request, identity)
+      if (route.body === 'stream' || route.answer === 'stream') {
+        const caller = identity.userId ?? addressGroup(request.ip)
+        return forwardStream({ route, outgoing, caller, request, reply, ending })
+      }
+      const body = request.body as Buffer | undefined
+      const { signal } = ending
+      return send(reply, await client.request({ ...outgoing, body, deadlineMs: timeoutMs, signal }))
+    })
+  }
+
+  function identityOf({ method, headers }: FastifyRequest, withoutSessions: Route['withoutSessions']) {
+    checkOrigin(method, headers.origin)
+    return identify(headers.cookie, withoutSessions)
+  }
+
+  function toService(service: Route['service'], request: FastifyRequest, identity: Identity) {
+    const { method, url: path } = request
+    return {
+      service,
+      method,
+      path,
+      headers: {
+        ...requestHeaders(request.headers, cookiesOf[service]),
+        [identityHeader]: mint(identity),
+        'x-request-id': request.id,
+      },
+      idempotent: idempotentMethods.has(method) || request.headers['idempotency-key'] !== undefined,
+    }
+  }
+
+  /** Ends the work when the client goes away before the answer is out: nobody waits for it any more, and that is no failure. */
+  async function whileAwaited<T>(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    work: (ending: AbortController) => Promise<T>,
+  ) {
+    const ending = new AbortController()
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) ending.abort(clientGone)
+    })
+    try {
+      return await work(ending)
+    } catch (error) {
+      if (error !== clientGone) throw error
+      const { method, routeOptions } = request
+      reply.hijack().log.info({ method, route: routeOptions.url, status: 499 }, 'the client did not wait')
+    }
+  }
+}
+
+export function forwardRoutes(server: Server, { forward }: Forwarding) {
   passBodiesThrough(server)
   for (const path of internalPaths) {
     server.get(path, () => {
@@ -55,58 +114,13 @@ export function forwardRoutes(server: Server, dependencies: Dependencies) {
   })
 
   function options(route: Route) {
-    const handler = (request: FastifyRequest, reply: FastifyReply) => forward(route, request, reply, dependencies)
+    const handler = (request: FastifyRequest, reply: FastifyReply) => forward(route, request, reply)
     return { method: [...route.methods], url: route.path, handler }
   }
 }
 
-async function forward(route: Route, request: FastifyRequest, reply: FastifyReply, dependencies: Dependencies) {
-  dependencies.checkOrigin(request.method, request.headers.origin)
-  const ending = endedByClient(reply)
-  try {
-    const identity = await dependencies.identify(request.headers.cookie, route.withoutSessions)
-    const outgoing = toService(route, request, identity, dependencies)
-    if (route.body === 'stream' || route.answer === 'stream') {
-      const caller = identity.userId ?? addressGroup(request.ip)
-      return await dependencies.forwardStream({ route, outgoing, caller, request, reply, ending })
-    }
-    const body = request.body as Buffer | undefined
-    const { client, timeoutMs: deadlineMs } = dependencies
-    return send(reply, await client.request({ ...outgoing, body, deadlineMs, signal: ending.signal }))
-  } catch (error) {
-    if (error !== clientGone) throw error
-    const { method, routeOptions } = request
-    reply.hijack().log.info({ method, route: routeOptions.url, status: 499 }, 'the client did not wait')
-  }
-}
-
-function toService(route: Route, request: FastifyRequest, identity: Identity, dependencies: Dependencies) {
-  const { method, url: path } = request
-  const cookies = cookiesOf(dependencies.sessionCookieName)[route.service]
-  return {
-    service: route.service,
-    method,
-    path,
-    headers: {
-      ...requestHeaders(request.headers, cookies),
-      [identityHeader]: dependencies.mint(identity),
-      'x-request-id': request.id,
-    },
-    idempotent: idempotentMethods.has(method) || request.headers['idempotency-key'] !== undefined,
-  }
-}
-
-function send(reply: FastifyReply, response: ServiceResponse) {
+export function send(reply: FastifyReply, response: ServiceResponse) {
   return reply.code(response.status).headers(responseHeaders(response.headers)).send(response.body)
-}
-
-/** Aborted when the client goes away before the answer is out: nobody waits for it any more. */
-function endedByClient({ raw }: FastifyReply): AbortController {
-  const controller = new AbortController()
-  raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort(clientGone)
-  })
-  return controller
 }
 
 /** Any body of up to the limit, as it came; none is none. */

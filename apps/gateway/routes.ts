@@ -42,6 +42,17 @@ export const routes: readonly Route[] = [
   { methods: ['GET'], path: '/api/orders/:id/events', service: 'order', withoutSessions: 'refuse', answer: 'stream' },
 ]
 
+/** The streams between the services, put together from the answers of all that own one. See console.ts. */
+export const topicListPath = '/api/console/streams'
+
+/** Of one stream: answered by the service that owns the topic, for administrators. */
+export const topicRoutes: readonly Pick<Route, 'methods' | 'path'>[] = [
+  { methods: ['GET'], path: '/api/console/streams/:topic/dead' },
+  { methods: ['POST'], path: '/api/console/streams/:topic/dead/redrive' },
+  { methods: ['GET', 'DELETE'], path: '/api/console/streams/:topic/dead/:id' },
+  { methods: ['POST'], path: '/api/console/streams/:topic/dead/:id/redrive' },
+]
+
 /** What services ask each other under a path that would fit one above. From outside there is nothing. */
 export const internalPaths: readonly string[] = ['/api/products/quote']
 

@@ -7,8 +7,6 @@ export interface SlotLimits {
   maxCountPerCaller: number
 }
 
-export type Slots = ReturnType<typeof createSlots>
-
 export function createSlots({ maxCount, maxCountPerCaller }: SlotLimits) {
   const countOf = new Map<string, number>()
   let count = 0

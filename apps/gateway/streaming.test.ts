@@ -14,17 +14,21 @@ const MiB = 1_048_576
 async function start(env: Record<string, string>, answers: Record<string, Answer> = {}) {
   const gateway = await startGatewayProcess({ RATE_LIMIT_COUNT: '10000', RATE_LIMIT_BURST: '10000', ...env }, answers)
   onTestFinished(gateway.stop)
-  return { ...gateway, signIn, rss, open, upload }
+  return { ...gateway, signIn, metric, rss, open, upload }
 
   async function signIn() {
     const session = await gateway.sessions.create({ userId: randomUUID(), fields: { role: 'admin' } })
     return { cookie: `shop_session=${session.id}` }
   }
 
+  async function metric(name: string): Promise<number> {
+    const page = await (await fetch(`http://127.0.0.1:${gateway.internalPort}/metrics`)).text()
+    return Number(new RegExp(`^${name}\\S* (\\S+)`, 'm').exec(page)?.[1])
+  }
+
   /** Resident memory of the gateway's process, MiB. */
   async function rss(): Promise<number> {
-    const page = await (await fetch(`http://127.0.0.1:${gateway.internalPort}/metrics`)).text()
-    return Number(/^process_resident_memory_bytes\S* (\S+)/m.exec(page)?.[1]) / MiB
+    return (await metric('process_resident_memory_bytes')) / MiB
   }
 
   /** Asks for events; resolves with the head. */
@@ -310,7 +314,7 @@ describe('an event stream', () => {
   it('is one of so many: beyond them 503, for one user 429, until one is closed', async () => {
     const { answer } = eventSource()
     const env = { STREAM_MAX_COUNT: '3', STREAM_MAX_COUNT_PER_CALLER: '2' }
-    const { open, signIn } = await start(env, { order: answer })
+    const { open, signIn, metric } = await start(env, { order: answer })
     const [ada, grace] = [await signIn(), await signIn()]
     const one = await open(ada)
     await open(ada)
@@ -318,6 +322,7 @@ describe('an event stream', () => {
     expect([third.statusCode, Number(third.headers['retry-after'])]).toEqual([429, 5])
     expect(await json(third)).toMatchObject({ code: 'too-many-streams' })
     await open(grace)
+    expect(await metric('gateway_open_streams')).toBe(3)
     const fourth = (await open(grace)).response
     expect([fourth.statusCode, Number(fourth.headers['retry-after'])]).toEqual([503, 5])
     expect(await json(fourth)).toMatchObject({ code: 'streams-exhausted' })

@@ -5,15 +5,16 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import type { Readable } from 'node:stream'
 import type { ServiceClient, ServiceRequest, ServiceResponse } from '@shop/service-kit/client'
+import type { Metrics } from '@shop/service-kit/metrics'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { responseHeaders } from './headers.ts'
 import type { Route } from './routes.ts'
-import type { Slots } from './slots.ts'
+import { createSlots, type SlotLimits } from './slots.ts'
 import { discardRest, receive } from './upload.ts'
 
-export interface StreamingOptions {
+export interface StreamingOptions extends SlotLimits {
   client: ServiceClient
-  slots: Slots
+  metrics: Metrics
   /** Until the head of the answer; for an upload from its last piece on. */
   timeoutMs: number
   /** Longest silence of a body or of an answer. Services send a comment more often than that. */
@@ -37,8 +38,19 @@ interface Stream {
 }
 
 export function createStreaming(options: StreamingOptions) {
-  const { client, slots, timeoutMs, idleMs, uploadMaxBytes, stopping } = options
+  const { client, metrics, timeoutMs, idleMs, uploadMaxBytes, stopping } = options
+  const slots = createSlots(options)
   stopping.addEventListener('abort', slots.close, { once: true })
+  metrics.extend((prom, registers) => {
+    return new prom.Gauge({
+      name: 'gateway_open_streams',
+      help: 'Events and uploads under way',
+      registers,
+      collect() {
+        this.set(slots.count())
+      },
+    })
+  })
 
   return async function forwardStream({ route, outgoing, caller, request, reply, ending }: Stream) {
     reply.raw.once('close', slots.take(caller))

@@ -1,0 +1,87 @@
+/**
+ * The streams for the console: each topic is shown by the service that owns it, because only that one may touch its keys. Here the
+ * answers are put together, and what is asked about one topic is sent to its owner.
+ */
+import type { StreamOverview, StreamTopicList } from '@shop/contracts/streams'
+import { topics } from '@shop/contracts/topics'
+import { type ServiceClient, type ServiceResponse, ServiceUnavailable } from '@shop/service-kit/client'
+import type { Server } from '@shop/service-kit/server'
+import type { FastifyRequest } from 'fastify'
+import { errors } from './errors.ts'
+import { type Forwarding, send } from './proxy.ts'
+import { type Route, topicListPath, topicRoutes } from './routes.ts'
+
+type Owner = Route['service']
+
+const ownerOf = new Map<string, Owner>(
+  Object.values(topics).map(({ service, entity }) => [`${service}:${entity}`, service]),
+)
+const owners = [...new Set(ownerOf.values())]
+
+/** Longest that one owner may keep the others' answers waiting. */
+const patienceMs = 3_000
+
+export function consoleRoutes(server: Server, client: ServiceClient, forwarding: Forwarding) {
+  const { forward, identityOf, toService, whileAwaited } = forwarding
+
+  server.get(topicListPath, (request, reply) =>
+    whileAwaited(request, reply, async ({ signal }) => {
+      const identity = await identityOf(request, 'refuse')
+      const ask = (service: Owner) =>
+        client.request({ ...toService(service, request, identity), deadlineMs: patienceMs, signal })
+      const answers = await Promise.all(owners.map((service) => answerOf(service, ask, request)))
+      const refusal = answers.find(({ response }) => response && response.status >= 400 && response.status < 500)
+      if (refusal?.response) return send(reply, refusal.response)
+      return reply.header('cache-control', 'no-store').send(overviewOf(answers))
+    }),
+  )
+
+  for (const { methods, path } of topicRoutes) {
+    server.route<{ Params: { topic: string } }>({
+      method: [...methods],
+      url: path,
+      handler: (request, reply) => {
+        const service = ownerOf.get(request.params.topic)
+        if (!service) throw errors.topicNotFound()
+        return forward({ methods, path, service, withoutSessions: 'refuse' }, request, reply)
+      },
+    })
+  }
+}
+
+interface Answer {
+  service: Owner
+  response?: ServiceResponse
+}
+
+/** No answer is one too: the others are shown, and this one is named. */
+async function answerOf(
+  service: Owner,
+  ask: (service: Owner) => Promise<ServiceResponse>,
+  { log }: FastifyRequest,
+): Promise<Answer> {
+  try {
+    return { service, response: await ask(service) }
+  } catch (error) {
+    if (!(error instanceof ServiceUnavailable)) throw error
+    log.warn({ err: error }, 'the streams of a service cannot be seen')
+    return { service }
+  }
+}
+
+function overviewOf(answers: readonly Answer[]): StreamOverview {
+  const parts = answers.map(({ service, response }) => ({ service, items: itemsIn(response) }))
+  return {
+    items: parts.flatMap(({ items }) => items ?? []),
+    unavailable: parts.flatMap(({ service, items }) => (items ? [] : [{ service, topics: topicsOf(service) }])),
+  }
+}
+
+/** Undefined when the owner could not look: its Redis is away, say. */
+function itemsIn(response: ServiceResponse | undefined): StreamTopicList['items'] | undefined {
+  return response?.status === 200 ? (JSON.parse(response.body.toString()) as StreamTopicList).items : undefined
+}
+
+function topicsOf(service: Owner): string[] {
+  return [...ownerOf].flatMap(([topic, owner]) => (owner === service ? [topic] : []))
+}
