@@ -1,13 +1,15 @@
 /** The catalog, wired: products and stock in Postgres, copies of what is read often in Redis, events to and from order on streams. */
 import { createCache } from '@shop/redis-kit/cache'
 import { createBreaker } from '@shop/redis-kit/circuit-breaker'
-import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber } from '@shop/redis-kit/client'
 import { createRegistry } from '@shop/redis-kit/discovery'
 import { isRedisOutage } from '@shop/redis-kit/errors'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
+import { createCacheMetrics } from '@shop/service-kit/cache-metrics'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
+import type { Metrics } from '@shop/service-kit/metrics'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls } from '@shop/service-kit/redis'
@@ -46,11 +48,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls })
   const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, tls, role: 'blocking' })
 
-  const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage })
-  const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations }, breaker }
-  const productCache = createCache(cacheRedis, { keys: keys.products, ...lifetimes })
-  const categoryCache = createCache(cacheRedis, { keys: keys.categories, ...lifetimes })
-  const caches = { products: productCache, categories: categoryCache }
+  const caches = createCaches(cacheRedis, { invalidations, metrics })
   const { forget, invalidate } = createFreshness({
     ...caches,
     onStale: (error, { skus }) =>
@@ -102,10 +100,29 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
       { name: 'forgetting', run: forgetOldEvents({ stock, pool }) },
     ],
     close: async () => {
-      await Promise.all([productCache.close(), categoryCache.close()])
-      breaker.close()
+      await caches.close()
       await Promise.all([invalidations.close(), closeRedis(cacheRedis), closeRedis(stateRedis)])
       await Promise.all([prisma.$disconnect(), pool.end()])
     },
+  }
+}
+
+/** Lost with their Redis, and then only slower: a breaker for both, since both hear of its end at the same time. */
+function createCaches(redis: Redis, { invalidations, metrics }: { invalidations: Subscriber; metrics: Metrics }) {
+  const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage })
+  const counted = createCacheMetrics(metrics)
+  const open = (name: 'products' | 'categories') => {
+    const onEvent = counted.onEvent(name)
+    const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations } }
+    const cache = createCache(redis, { keys: keys[name], ...lifetimes, breaker, onEvent })
+    counted.watch(name, cache)
+    return cache
+  }
+  const [products, categories] = [open('products'), open('categories')]
+  return { products, categories, close }
+
+  async function close() {
+    await Promise.all([products.close(), categories.close()])
+    breaker.close()
   }
 }

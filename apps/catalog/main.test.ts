@@ -16,7 +16,9 @@ it('the process serves what the app serves, and ends in order when it is told to
   expect(response.status).toBe(200)
   expect(await response.json()).toMatchObject({ sku: 'TEA-1' })
   const metrics = await fetch(`http://127.0.0.1:${service.internalPort}/metrics`)
-  expect(await metrics.text()).toContain('route="/api/products/:sku"')
+  const page = await metrics.text()
+  expect(page).toContain('route="/api/products/:sku"')
+  expect(page).toMatch(/^cache_reads_total\{cache="products",source="\S+".* 1$/m)
   expect(await service.stop()).toMatchObject({ code: 0 })
 })
 
