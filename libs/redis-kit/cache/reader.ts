@@ -41,7 +41,8 @@ export interface Reader<Value> extends Core {
 }
 
 export interface Flight<Value> {
-  promise: Promise<CacheResult<Value>>
+  /** Undefined once it has landed. */
+  promise: Promise<CacheResult<Value>> | undefined
   /** Invalidated while it was loaded: right for who came first, perhaps too old for who joined later. */
   isVoid: boolean
 }
