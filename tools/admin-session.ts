@@ -97,15 +97,17 @@ async function reach(shop: string, path: string, init: RequestInit): Promise<Res
   }
 }
 
-/** On standard error, so that what a tool prints can still be piped. */
+/** On standard error, so that what a tool prints can still be piped. The terminal stops to show keys before the question is seen. */
 async function ask(question: string, isShown: boolean): Promise<string> {
-  process.stderr.write(question)
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const terminal = createInterface({ input: process.stdin, output: isShown ? process.stderr : nowhere, terminal: true })
   const interrupted = new AbortController()
-  terminal.once('SIGINT', () => interrupted.abort(new Error('Interrupted.')))
+  terminal.once('SIGINT', () => interrupted.abort())
   try {
-    return await terminal.question('', { signal: interrupted.signal })
+    if (!isShown) process.stderr.write(question)
+    return await terminal.question(isShown ? question : '', { signal: interrupted.signal })
+  } catch (error) {
+    throw new Error('Nobody signed in.', { cause: error })
   } finally {
     terminal.close()
     if (!isShown) process.stderr.write('\n')

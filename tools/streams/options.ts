@@ -1,0 +1,82 @@
+/** The command line of `npm run streams`. */
+import { parseArgs } from 'node:util'
+
+export type Command =
+  | { name: 'list' }
+  | { name: 'dead list'; topic: string; limit: number }
+  | { name: 'dead show'; topic: string; id: string }
+  | { name: 'redrive'; topic: string; id: string }
+  | { name: 'redrive all'; topic: string }
+  | { name: 'discard'; topic: string; id: string }
+
+export interface StreamsOptions {
+  url: string
+  /** Print what the shop answered, for programs. */
+  json: boolean
+  /** Do not ask before what cannot be undone. */
+  yes: boolean
+  command: Command
+}
+
+export const help = `See the streams between the services, and handle what a service has given up.
+
+  npm run streams -- <command> [options]
+
+  list                        each topic: how far behind every group is, and how many dead letters there are
+  dead list <topic>           the dead letters of a topic, the oldest first within each partition
+  dead show <topic> <id>      one of them, with its body and why it was given up
+  redrive <topic> <id>        put it back on the stream, for the group that gave it up
+  redrive <topic> --all       all that are there now
+  discard <topic> <id>        throw it away
+
+  --url URL     of the shop                           (default SHOP_URL, else http://localhost:8080)
+  --limit N     how many dead letters to list         (default 50)
+  --json        what the shop answered, for programs
+  --yes         do not ask before --all and discard
+  --help        this text
+
+It signs in as an administrator: SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD, or what you type. The demo prints an account,
+\`docker compose run --rm setup accounts\` too. A topic is named like order:events.
+`
+
+/** Throws an Error with a sentence for the person who typed it. */
+export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): StreamsOptions | 'help' {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      url: { type: 'string', default: env.SHOP_URL ?? 'http://localhost:8080' },
+      limit: { type: 'string', default: '50' },
+      all: { type: 'boolean', default: false },
+      json: { type: 'boolean', default: false },
+      yes: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
+    },
+  })
+  if (values.help || positionals.length === 0) return 'help'
+  const limit = Number(values.limit)
+  if (!/^\d+$/.test(values.limit) || limit < 1) throw new Error(`--limit takes a whole number, not "${values.limit}".`)
+  const { url, json, yes, all } = values
+  return { url, json, yes, command: commandOf(positionals, all, limit) }
+}
+
+/** What follows each verb. */
+const wanted: Record<Command['name'], readonly string[]> = {
+  list: [],
+  'dead list': ['topic'],
+  'dead show': ['topic', 'id'],
+  redrive: ['topic', 'id'],
+  'redrive all': ['topic'],
+  discard: ['topic', 'id'],
+}
+
+function commandOf(words: readonly string[], all: boolean, limit: number): Command {
+  const [verb = '', ...rest] = words[0] === 'dead' ? [`dead ${words[1] ?? ''}`, ...words.slice(2)] : words
+  if (all && verb !== 'redrive') throw new Error('--all is for redrive only.')
+  const name = (all ? 'redrive all' : verb) as Command['name']
+  const parts = wanted[name]
+  if (parts === undefined) throw new Error(`There is no command "${words.join(' ')}".`)
+  if (parts.length !== rest.length) throw new Error(`It is: ${[verb, ...parts.map((part) => `<${part}>`)].join(' ')}`)
+  const [topic = '', id = ''] = rest
+  return { name, topic, id, limit } as Command
+}
