@@ -68,7 +68,7 @@ function read<Value>(
     request.onWait?.()
     return join(reader, request, running, joinCount)
   }
-  const flight = { isVoid: false } as Flight<Value>
+  const flight: Flight<Value> = { promise: undefined, isVoid: false }
   reader.flights.set(request.id, flight)
   const promise = fly(reader, request, flight)
   flight.promise = promise
