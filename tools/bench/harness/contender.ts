@@ -28,6 +28,8 @@ export async function startContender(
   const args = [...Object.values(address), JSON.stringify(context)]
   const child = fork(join(import.meta.dirname, 'contender-process.ts'), args, {
     execArgv: [...nodeArgs],
+    // A session of its own, as the servers have: Linux shares a busy machine between sessions, so nobody may have half of one.
+    detached: true,
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   })
   const said = keepOutput(child)

@@ -22,7 +22,8 @@ export interface HttpServer {
 /** Throws when the server does not answer with the product that was asked for. */
 export async function loading(server: HttpServer, { identity }: Servers): Promise<Running> {
   const mint = createIdentityMinter(identity.privateKey)
-  const generator = fork(join(import.meta.dirname, 'load-process.ts'), { stdio: 'inherit' })
+  // In a session of its own, so that it takes nothing from a server that shares ours (see contender.ts).
+  const generator = fork(join(import.meta.dirname, 'load-process.ts'), { stdio: 'inherit', detached: true })
   await once(generator, 'message')
   const paths = skus.map(pathOf)
   // The same bytes for everybody, though only the catalog asks who it is.
