@@ -1,10 +1,13 @@
 /** The order service, wired: carts in Redis, orders in Postgres, events through the outbox. */
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
+import { createIdempotency } from '@shop/redis-kit/idempotency'
+import { createChannel } from '@shop/redis-kit/pubsub'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
+import { createEventStreams } from '@shop/service-kit/event-stream'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
@@ -24,6 +27,7 @@ import type { Config } from './config.ts'
 import { keys } from './keys.ts'
 import { consumeStock } from './orders/events.ts'
 import { forgetOldRecords } from './orders/forgetting.ts'
+import { countStreams, createLiveOrders, type Hint } from './orders/live.ts'
 import { orderRoutes } from './orders/routes.ts'
 import { createSaga } from './orders/saga.ts'
 import { createOrderStore } from './orders/store.ts'
@@ -34,20 +38,26 @@ import { PrismaClient } from './prisma/client/client.ts'
 
 /** The outbox' relay holds one connection to listen and one to publish; the third is for cleaning up. */
 const relayConnections = 3
+/** As long as a repeated checkout has to wait when the instance that began it has died. */
+const claimMs = 3_000
 
-export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
-  const prisma = new PrismaClient({
-    adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
-  })
-  const pool = createPool(config.DATABASE_URL, { name: `${instanceId}-outbox`, poolMax: relayConnections })
-  const tls = redisTls(config)
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
-  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
+export async function buildApp(config: Config, surroundings: Surroundings): Promise<App> {
+  const { log, name, instanceId, metrics, stopping } = surroundings
+  const { prisma, pool, redis, subscriber, connectBlocking } = openConnections(config, instanceId)
   const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
   const services = createServiceClient({ directory })
   await directory.start()
 
+  const live = createLiveOrders({ hints: createChannel<Hint>(redis, subscriber, { keys: keys.status }), log })
+  const refundAlarm = createAlarm()
+  const orders = createOrderStore(prisma, {
+    instance: instanceId,
+    onChanged({ orderId, number, decision }) {
+      live.tell(orderId, number)
+      if (decision.refund === 'due') refundAlarm.ring()
+    },
+  })
   const server = createServer({
     log,
     name,
@@ -57,43 +67,50 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   })
   const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
   const owner = createCartOwner(carts, { publicUrl: config.PUBLIC_URL, ttlMs: config.CART_TTL_MS })
-  const onCartLeft = (error: unknown) => log.warn({ err: error }, 'an ordered cart could not be emptied')
-  const store = createCheckoutStore(prisma, { instance: instanceId })
-  const { placeOrder } = createCheckout({ carts, store, onCartLeft })
-  const refundAlarm = createAlarm()
-  const orders = createOrderStore(prisma, {
-    instance: instanceId,
-    onChanged: (_id, { refund }) => refund === 'due' && refundAlarm.ring(),
+  const { placeOrder } = createCheckout({
+    carts,
+    claims: createIdempotency(redis, { keys: keys.checkout, leaseMs: claimMs }),
+    store: createCheckoutStore(prisma, { instance: instanceId }),
+    onLeft: (error, what) => log.warn({ err: error }, `after a checkout ${what} was left in Redis`),
   })
   cartRoutes(server, { carts, owner })
   checkoutRoutes(server, { placeOrder, owner, catalog: createCatalog(services) })
   streamConsoleRoutes(server, redis, { topics: [keys.orderEvents] })
-  orderRoutes(server, { store: orders, windowMs: config.CANCEL_WINDOW_MS })
+  const streams = createEventStreams({ stopping, maxCount: config.STREAM_MAX_COUNT })
+  orderRoutes(server, { store: orders, windowMs: config.CANCEL_WINDOW_MS, live, streams })
+  countStreams(metrics, { live, streams })
 
   const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, log })
   const provider = createSimulatedProvider(prisma)
   const paymentTimeoutMs = config.PAYMENT_TIMEOUT_MS
   const saga = createSaga({ store: orders, provider, paymentTimeoutMs })
   const stock = createTopic(redis, { keys: keys.catalogStock })
-  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-stock`, tls, role: 'blocking' })
-
   return {
     server,
     registry,
     loops: [
       { name: 'outbox', run: relay.run },
-      { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
+      { name: 'stock-events', run: consumeStock({ stock, saga, consumer: instanceId, connect: connectBlocking, log }) },
       { name: 'payment-callbacks', run: hearCallbacks({ provider, saga }) },
-      { name: 'forgetting', run: forgetOldRecords({ prisma, pool }) },
+      { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
       { name: 'janitor', run: createJanitor(redis, { keys: keys.orderEvents }).run },
-      {
-        name: 'stock-events',
-        run: (signal) => consumeStock({ stock, saga, consumer: instanceId, connect, log }, signal),
-      },
+      { name: 'forgetting', run: forgetOldRecords({ prisma, pool }) },
     ],
     close: async () => {
       await Promise.all([services.close(), directory.close()])
       await Promise.all([prisma.$disconnect(), pool.end(), subscriber.close(), closeRedis(redis)])
     },
+  }
+}
+
+function openConnections(config: Config, instanceId: string) {
+  const tls = redisTls(config)
+  const { DATABASE_URL, DATABASE_POOL_MAX: poolMax, REDIS_STATE_URL } = config
+  return {
+    prisma: new PrismaClient({ adapter: createPrismaAdapter(DATABASE_URL, { name: instanceId, poolMax }) }),
+    pool: createPool(DATABASE_URL, { name: `${instanceId}-outbox`, poolMax: relayConnections }),
+    redis: connectRedis(REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 }),
+    subscriber: connectSubscriber(REDIS_STATE_URL, { name: instanceId, tls }),
+    connectBlocking: () => connectRedis(REDIS_STATE_URL, { name: `${instanceId}-stock`, tls, role: 'blocking' }),
   }
 }

@@ -25,6 +25,11 @@ export const configSchema = Type.Object({
     minimum: 0,
     maximum: 30 * dayMs,
   }),
+  STREAM_MAX_COUNT: Integer({
+    doc: 'Streams (events of orders) that may be open',
+    default: 1_000,
+    minimum: 1,
+  }),
   PAYMENT_TIMEOUT_MS: Integer({
     doc: 'Longest wait for the payment provider',
     default: 1_000,

@@ -21,6 +21,7 @@ export const errors = defineErrors({
     'idempotency-key-required',
     'Send an Idempotency-Key header of 1 to 128 visible characters, a new one for each order',
   ],
+  inProgress: ['conflict', 'request-in-progress', 'The first request with this Idempotency-Key is not answered yet'],
   keyReused: ['unprocessable', 'idempotency-key-reused', 'This Idempotency-Key was used for another request'],
   orderNotFound: ['not-found', 'order-not-found', 'There is no such order'],
   notCancellable: ['conflict', 'order-not-cancellable', 'This order was confirmed too long ago to be cancelled'],

@@ -1,6 +1,8 @@
 /** Every key and channel of the order service, and the catalog's topic that it reads. */
 import { topics } from '@shop/contracts/topics'
+import { idempotencyKeys } from '@shop/redis-kit/idempotency'
 import { distinctFamilies } from '@shop/redis-kit/keys'
+import { channelKeys } from '@shop/redis-kit/pubsub'
 import { topicKeys } from '@shop/redis-kit/stream'
 import { cartKeys } from './cart/cart.ts'
 
@@ -8,8 +10,10 @@ const { orderEvents, catalogStock } = topics
 
 export const keys = {
   cart: cartKeys('order'),
+  checkout: idempotencyKeys('order', 'checkout'),
+  status: channelKeys('order', 'status'),
   orderEvents: topicKeys(orderEvents.service, orderEvents.entity, orderEvents),
   catalogStock: topicKeys(catalogStock.service, catalogStock.entity, catalogStock),
 }
 
-export const keyFamilies = distinctFamilies([keys.cart, ...keys.orderEvents.families])
+export const keyFamilies = distinctFamilies([keys.cart, keys.checkout, keys.status, ...keys.orderEvents.families])

@@ -15,6 +15,7 @@ import { createLog } from '@shop/service-kit/log'
 import { startLoops } from '@shop/service-kit/loop'
 import { createMetrics } from '@shop/service-kit/metrics'
 import type { Server } from '@shop/service-kit/server'
+import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { startRedis } from '@shop/test-kit/redis-server'
 import type { LightMyRequestResponse } from 'fastify'
@@ -37,6 +38,7 @@ interface SaidStock {
 
 export async function startOrder(env: Record<string, string> = {}) {
   const [database, redisServer, catalog] = await Promise.all([testDatabase('order'), startRedis(), startPriceList()])
+  const toPostgres = await startFaultProxy({ port: Number(new URL(database.url).port) })
   const redis = connectRedis(redisServer.url, { name: 'test' })
   await whenReady(redis, 5_000)
   const registration = createRegistration(createRegistry(redis, { keys: discoveryKeys() }), catalog.instance)
@@ -44,13 +46,14 @@ export async function startOrder(env: Record<string, string> = {}) {
 
   const identity = generateIdentityKeys()
   const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
-  const config = loadConfig(configSchema, {
-    DATABASE_URL: database.url,
+  const variables = {
+    DATABASE_URL: toPostgres.via(database.url),
     REDIS_STATE_URL: redisServer.url,
     IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     PAYMENT_TIMEOUT_MS: '200',
     ...env,
-  })
+  }
+  const config = loadConfig(configSchema, variables)
   const stopping = new AbortController()
   const log = createLog({ service: 'order', instanceId: 'order-test', level: 'silent' })
   const app = await buildApp(config, {
@@ -66,8 +69,15 @@ export async function startOrder(env: Record<string, string> = {}) {
   const loops = startLoops(app.loops ?? [], log)
 
   return {
+    /** What another instance of it is told, and how a request says who it is from. */
+    variables,
+    identityOf,
     redis: redisServer,
+    /** Between the service and Postgres; tests look into Postgres past it. */
+    toPostgres,
     prices: catalog.prices,
+    /** Lets no request of the service come through to the price list, until it is told otherwise. */
+    breakPriceList: catalog.break,
     prisma,
     ask,
     ...createBuyers(ask),
@@ -76,8 +86,12 @@ export async function startOrder(env: Record<string, string> = {}) {
     stop,
   }
 
+  function identityOf(as: Identity) {
+    return { 'x-shop-identity': mint(as) }
+  }
+
   function ask(url: string, { as = { role: 'guest' }, method = 'GET', headers = {}, body }: Ask = {}) {
-    const options = { url, method, headers: { 'x-shop-identity': mint(as), ...headers } }
+    const options = { url, method, headers: { ...identityOf(as), ...headers } }
     return server.inject(body ? { ...options, body } : options)
   }
 
@@ -105,7 +119,7 @@ export async function startOrder(env: Record<string, string> = {}) {
     await app.close()
     await registration.leave()
     await Promise.all([prisma.$disconnect(), closeRedis(redis), catalog.stop()])
-    await redisServer.stop()
+    await Promise.all([redisServer.stop(), toPostgres.stop()])
   }
 }
 
@@ -152,7 +166,9 @@ function createBuyers(ask: AskOrder) {
 /** A catalog as order sees it: a price for each sku, over HTTP, found in the registry. */
 async function startPriceList() {
   const prices = new Map<string, number>()
+  let isBroken = false
   const server = createHttpServer((request, response) => {
+    if (isBroken) return request.socket.destroy()
     const skus = new URL(request.url ?? '', 'http://catalog').searchParams.getAll('sku')
     const items = skus.flatMap((sku) => {
       const priceCents = prices.get(sku)
@@ -164,5 +180,12 @@ async function startPriceList() {
   const { port } = server.address() as AddressInfo
   const instance = { id: 'catalog-test', service: 'catalog', host: '127.0.0.1', port, startedAtMs: Date.now() }
   const stop = () => new Promise<unknown>((resolve) => server.close(resolve).closeAllConnections())
-  return { prices, instance, stop }
+  return {
+    prices,
+    instance,
+    stop,
+    break: (nowBroken = true) => {
+      isBroken = nowBroken
+    },
+  }
 }

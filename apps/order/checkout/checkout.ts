@@ -1,14 +1,16 @@
 /**
- * From cart to order, once. The key's record in Postgres is looked at first and, because requests with the same key may
- * overtake each other anywhere in between, again before anything is refused.
+ * From cart to order, once per key. Redis lets one request through at a time and repeats its answer; it is the fast path. What was done
+ * is known to Postgres, whose record of the key is looked at first, since Redis may have forgotten it, and once more when something
+ * has failed: another process may have taken over from a slow one, or the answer to the commit was lost.
  */
+import { createHash } from 'node:crypto'
 import type { Checkout, PriceChange } from '@shop/contracts/order'
 import type { Quote } from '@shop/contracts/product'
+import { fingerprint, type Idempotency } from '@shop/redis-kit/idempotency'
 import type { Carts } from '../cart/cart.ts'
 import { errors } from '../errors.ts'
-import { digest, fingerprint } from './fingerprint.ts'
 import { price } from './price.ts'
-import type { CheckoutStore, NewOrder, Recorded, RequestKey } from './store.ts'
+import type { CheckoutStore, NewOrder, RequestKey } from './store.ts'
 
 export interface CheckoutRequest {
   userId: string
@@ -19,24 +21,47 @@ export interface CheckoutRequest {
   quote: (skus: readonly string[]) => Promise<Quote>
 }
 
-export type CheckoutAnswer = Recorded & { isReplay: boolean }
+export interface CheckoutAnswer {
+  status: number
+  body: string
+  isReplay: boolean
+}
 
 interface Dependencies {
   carts: Carts
+  claims: Pick<Idempotency, 'begin'>
   store: CheckoutStore
-  /** Told when emptying the cart failed after its order was placed; the order stands. */
-  onCartLeft: (error: unknown) => void
+  /** Told when something could not be tidied up after an order was placed or refused; that stands, and what is left expires. */
+  onLeft: (error: unknown, what: 'the cart' | 'the claim') => void
 }
 
-export function createCheckout({ carts, store, onCartLeft }: Dependencies) {
+const [method, path] = ['POST', '/api/orders'] as const
+
+export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
   return { placeOrder }
 
+  /** Throws `request-in-progress`, `idempotency-key-reused`, and what is wrong with the cart; then nothing is written and the key is free. */
   async function placeOrder(request: CheckoutRequest): Promise<CheckoutAnswer> {
-    const key: RequestKey = {
-      userId: request.userId,
-      keyHash: digest(request.key),
-      fingerprint: fingerprint('POST', '/api/orders', request.body),
+    const { userId, key, body } = request
+    const print = fingerprint(method, path, body)
+    const claim = await claims.begin({ tenant: userId, route: `${method} ${path}`, key, fingerprint: print })
+    if (claim.status === 'mismatch') throw errors.keyReused()
+    if (claim.status === 'in-progress') throw errors.inProgress({ retryAfterMs: claim.retryAfterMs })
+    if (claim.status === 'replay') {
+      return { status: claim.response.status, body: claim.response.body.toString(), isReplay: true }
     }
+    try {
+      const answer = await placeOnce({ userId, keyHash: digest(key), fingerprint: print }, request)
+      await claim.complete(answer).catch((error) => onLeft(error, 'the claim'))
+      return answer
+    } catch (error) {
+      // Refused, or unknown to us but not to Postgres: either way whoever repeats it may begin at once.
+      await claim.release().catch((failure) => onLeft(failure, 'the claim'))
+      throw error
+    }
+  }
+
+  async function placeOnce(key: RequestKey, request: CheckoutRequest): Promise<CheckoutAnswer> {
     const before = await replay(key)
     if (before) return before
     try {
@@ -53,7 +78,7 @@ export function createCheckout({ carts, store, onCartLeft }: Dependencies) {
     const record = await store.recorded(key)
     if (!record) return undefined
     if (record.fingerprint !== key.fingerprint) throw errors.keyReused()
-    return { ...record, isReplay: true }
+    return { status: record.status, body: record.body, isReplay: true }
   }
 
   async function placeNew(key: RequestKey, { userId, owner, body, quote }: CheckoutRequest): Promise<CheckoutAnswer> {
@@ -68,9 +93,13 @@ export function createCheckout({ carts, store, onCartLeft }: Dependencies) {
     const order: NewOrder = { userId, cartId: cart.id, card: body.payment.card, ...prices }
     const placed = await store.place(key, order)
     if (placed === 'taken') throw errors.cartOrdered()
-    await carts.clear(owner, cart.id).catch(onCartLeft)
-    return { ...placed, isReplay: false }
+    await carts.clear(owner, cart.id).catch((error) => onLeft(error, 'the cart'))
+    return { status: placed.status, body: placed.body, isReplay: false }
   }
+}
+
+function digest(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
 }
 
 export type PlaceOrder = ReturnType<typeof createCheckout>['placeOrder']

@@ -1,5 +1,4 @@
 /** POST /api/orders: the signed-in customer's cart becomes an order, once per Idempotency-Key. */
-
 import { identityHeader } from '@shop/contracts/identity'
 import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
 import { requireUser } from '@shop/service-kit/identity'

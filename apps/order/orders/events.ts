@@ -25,7 +25,11 @@ interface Dependencies {
 }
 
 /** Runs until the signal is aborted. */
-export async function consumeStock({ stock, saga, consumer, connect, log }: Dependencies, signal: AbortSignal) {
+export function consumeStock(dependencies: Dependencies) {
+  return (signal: AbortSignal) => consume(dependencies, signal)
+}
+
+async function consume({ stock, saga, consumer, connect, log }: Dependencies, signal: AbortSignal) {
   const messages = stock.read({
     group,
     consumer,

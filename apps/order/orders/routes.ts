@@ -1,14 +1,16 @@
-/** A customer's orders: list, one, cancel; and for administrators how an order came to be what it is. Placing one is checkout's. */
+/** A customer's orders: list, one, cancel, follow; and for administrators how one came to be what it is. Placing one is checkout's. */
 import { Order, OrderPage, OrderQuery, OrderTimeline } from '@shop/contracts/order'
 import { createCursor } from '@shop/service-kit/cursor'
+import { type EventStreams, lastEventNumber, type ServerSentEvent } from '@shop/service-kit/event-stream'
 import { requireAdmin, requireUser } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'
+import { isSettled, type LiveOrders } from './live.ts'
 import { cancelByCustomer } from './order.ts'
-import { publicOrder, publicTimeline } from './public.ts'
-import type { OrderStore } from './store.ts'
+import { publicOrder, publicProgress, publicTimeline } from './public.ts'
+import type { OrderStore, StoredEntry } from './store.ts'
 
 export const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
 const defaultLimit = 20
@@ -18,7 +20,15 @@ const cursor = createCursor(
   Type.Object({ createdAt: Type.String({ format: 'date-time' }), id: Type.String({ format: 'uuid' }) }),
 )
 
-export function orderRoutes(server: Server, { store, windowMs }: { store: OrderStore; windowMs: number }) {
+interface Dependencies {
+  store: OrderStore
+  /** How long a confirmed order can be cancelled. */
+  windowMs: number
+  live: LiveOrders
+  streams: EventStreams
+}
+
+export function orderRoutes(server: Server, { store, windowMs, live, streams }: Dependencies) {
   server.get('/api/orders', { schema: { querystring: OrderQuery, response: { 200: OrderPage } } }, (request) =>
     page(requireUser(request).userId, request.query),
   )
@@ -35,6 +45,10 @@ export function orderRoutes(server: Server, { store, windowMs }: { store: OrderS
     '/api/orders/:id/timeline',
     { schema: { params: OrderParams, response: { 200: OrderTimeline } }, ...adminOnly },
     (request) => timeline(request.params.id),
+  )
+
+  server.get('/api/orders/:id/events', { schema: { params: OrderParams } }, (request, reply) =>
+    follow(request.params.id, request, reply),
   )
 
   async function page(userId: string, { cursor: from, ...query }: OrderQuery): Promise<OrderPage> {
@@ -66,9 +80,23 @@ export function orderRoutes(server: Server, { store, windowMs }: { store: OrderS
     return order
   }
 
+  /** 204 for a browser that has seen the end: it stops asking. */
+  async function follow(id: string, request: FastifyRequest, reply: FastifyReply) {
+    const { userId } = requireUser(request)
+    const order = await store.findOfUser(id, userId)
+    if (!order) throw errors.orderNotFound()
+    const after = lastEventNumber(request)
+    if (isSettled(order.status) && after >= order.stepCount) return reply.code(204).send()
+    return streams.send(reply, { caller: userId, events: (signal) => progress(live.follow(store, id, after, signal)) })
+  }
+
   async function timeline(id: string): Promise<OrderTimeline> {
     const order = await store.history(id)
     if (!order) throw errors.orderNotFound()
     return publicTimeline(order, windowMs)
   }
+}
+
+async function* progress(entries: AsyncIterable<StoredEntry>): AsyncGenerator<ServerSentEvent> {
+  for await (const entry of entries) yield { id: entry.number, event: 'order', data: publicProgress(entry) }
 }

@@ -44,14 +44,15 @@ export interface UpdateOptions {
 
 export interface Outcome {
   decision: Decision
-  order: Pick<StoredOrder, 'id' | 'userId' | 'totalCents' | 'currency' | 'card'>
+  /** As it was before. */
+  order: LockedOrder
 }
 
 export interface OrderStoreOptions {
   /** Who writes: stands in the timeline. */
   instance: string
-  /** After each commit that changed an order. Must not throw. */
-  onChanged?: (orderId: string, decision: Decision) => void
+  /** After each commit that changed an order; `number` is that of the newest entry in its timeline. Must not throw. */
+  onChanged?: (change: { orderId: string; number: number; decision: Decision }) => void
 }
 
 /** For a connection, and for the whole transaction: changes of one order wait for each other in it. */
@@ -99,7 +100,10 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     options: UpdateOptions = {},
   ): Promise<Outcome | undefined> {
     const outcome = await prisma.$transaction((tx) => apply(tx, id, rule, options), patience)
-    if (outcome && outcome.decision.steps.length > 0) onChanged(id, outcome.decision)
+    if (!outcome) return undefined
+    const { decision, order } = outcome
+    const stepCount = decision.steps.length
+    if (stepCount > 0) onChanged({ orderId: id, number: order.stepCount + stepCount, decision })
     return outcome
   }
 

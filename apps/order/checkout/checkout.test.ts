@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto'
+import type { Identity } from '@shop/contracts/identity'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import type { Idempotency } from '@shop/redis-kit/idempotency'
+import { createPrismaAdapter } from '@shop/service-kit/database'
+import { startFaultProxy } from '@shop/test-kit/fault-proxy'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createCarts } from '../cart/cart.ts'
+import { keys } from '../keys.ts'
+import { startOrder } from '../order.fixture.ts'
+import { PrismaClient } from '../prisma/client/client.ts'
+import { type CheckoutRequest, createCheckout } from './checkout.ts'
+import { type CheckoutStore, createCheckoutStore } from './store.ts'
+
+const order = await startOrder()
+const { prisma, customer, fill, place } = order
+beforeAll(() => void order.prices.set('TEA-1', 450))
+afterAll(order.stop)
+
+const ordersOf = (userId: string | undefined) => prisma.order.count({ where: { userId: userId as string } })
+
+describe('an Idempotency-Key', () => {
+  it('gets the same bytes for the same request, and says that they are repeated', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    const first = await place(as, 'one')
+    const again = await place(as, 'one')
+    expect([again.statusCode, again.body]).toEqual([202, first.body])
+    expect(first.headers['idempotent-replayed']).toBeUndefined()
+    expect(again.headers['idempotent-replayed']).toBe('true')
+    expect(again.headers['content-type']).toBe(first.headers['content-type'])
+  })
+
+  it('is refused for another request, and required for each', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    await place(as, 'one')
+    expect((await place(as, 'one', 'decline')).json()).toMatchObject({ status: 422, code: 'idempotency-key-reused' })
+    const body = { payment: { card: 'approve' } }
+    const without = await order.ask('/api/orders', { as, method: 'POST', body })
+    expect(without.json()).toMatchObject({ status: 400, code: 'idempotency-key-required' })
+    expect((await place(as, 'ä')).json()).toMatchObject({ status: 400, code: 'idempotency-key-required' })
+    expect(await ordersOf(as.userId)).toBe(1)
+  })
+
+  it('is free again when its request was refused: it may be repeated, and changed too', async () => {
+    const as = customer()
+    expect((await place(as, 'one')).json().code).toBe('cart-empty')
+    await fill(as, 'TEA-1', 1)
+    expect((await place(as, 'one', 'approve', { expectedTotalCents: 1 })).json().code).toBe('price-changed')
+    expect((await place(as, 'one', 'approve', { expectedTotalCents: 450 })).statusCode).toBe(202)
+  })
+
+  it("of one customer says nothing about another's", async () => {
+    const [ada, ben] = [customer(), customer()]
+    await fill(ada, 'TEA-1', 1)
+    await fill(ben, 'TEA-1', 2)
+    const [first, second] = [await place(ada, 'same'), await place(ben, 'same')]
+    expect([first.statusCode, second.statusCode]).toEqual([202, 202])
+    expect(second.json().id).not.toBe(first.json().id)
+  })
+})
+
+describe('the record in Postgres', () => {
+  const store = createCheckoutStore(prisma, { instance: 'test' })
+  const quote: CheckoutRequest['quote'] = async () => ({
+    currency: 'EUR',
+    items: [{ sku: 'TEA-1', name: 'Tea', priceCents: 450, stockCount: 9 }],
+  })
+  const body = { payment: { card: 'approve' as const } }
+
+  /** As a Redis that has forgotten what it knew, before each request. */
+  const letAllThrough: Pick<Idempotency, 'begin'> = {
+    begin: async () => {
+      const yes = async () => true
+      return { status: 'started', owner: '', renew: yes, complete: yes, release: yes }
+    },
+  }
+
+  async function placeAll(records: CheckoutStore, count = 40) {
+    const redis = connectRedis(order.redis.url, { name: 'test' })
+    await whenReady(redis, 5_000)
+    const carts = createCarts(redis, { keys: keys.cart, ttlMs: 60_000 })
+    const userId = randomUUID()
+    await carts.set(userId, 'TEA-1', 1)
+    const { placeOrder } = createCheckout({ carts, claims: letAllThrough, store: records, onLeft: () => {} })
+    const placing = Array.from({ length: count }, () => placeOrder({ userId, owner: userId, key: 'one', body, quote }))
+    const answers = await Promise.allSettled(placing)
+    await closeRedis(redis)
+    return { userId, answers: answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : [])) }
+  }
+
+  it('decides alone: forty at once are one order and the same bytes', async () => {
+    const { answers, userId } = await placeAll(store)
+    expect(await ordersOf(userId)).toBe(1)
+    expect(answers).toHaveLength(40)
+    expect(new Set(answers.map((answer) => answer.body)).size).toBe(1)
+    expect(answers.filter(({ isReplay }) => !isReplay)).toHaveLength(1)
+  })
+
+  it('is what decides: without its key and the cart’s the forty are many', async () => {
+    const { userId } = await placeAll({
+      ...store,
+      place: (key, one) => store.place({ ...key, keyHash: randomUUID() }, { ...one, cartId: randomUUID() }),
+    })
+    expect(await ordersOf(userId)).toBeGreaterThan(1)
+  })
+
+  it('knows what became of an order although the answer to its commit was lost', async () => {
+    const url = order.variables.DATABASE_URL
+    const link = await startFaultProxy({ port: Number(new URL(url).port) })
+    const client = new PrismaClient({ adapter: createPrismaAdapter(link.via(url), { name: 'test' }) })
+    const cut = link.cutAfterNextRequest('COMMIT')
+    const { answers, userId } = await placeAll(createCheckoutStore(client, { instance: 'test' }), 1)
+    await cut
+    expect(answers).toMatchObject([{ status: 202, isReplay: true }])
+    expect(await ordersOf(userId)).toBe(1)
+    await client.$disconnect()
+    await link.stop()
+  })
+
+  it('repeats the answer when Redis has forgotten the key', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    const first = await place(as, 'one')
+    await order.redis.restart() // keeps nothing in this test
+    await expect.poll(async () => (await place(as, 'one')).body, { timeout: 10_000 }).toBe(first.body)
+    const other = await place(as, 'one', 'decline')
+    expect(other.json().code).toBe('idempotency-key-reused')
+    expect(await ordersOf(as.userId)).toBe(1)
+  })
+})
+
+describe('when something that checkout needs is away', () => {
+  const countsOf = (userId: string | undefined) =>
+    Promise.all([
+      ordersOf(userId),
+      prisma.idempotencyRecord.count({ where: { userId: userId as string } }),
+      prisma.outboxEvent.count({ where: { body: { contains: userId as string } } }),
+    ])
+  const repeated = (as: Identity, key: string) =>
+    expect.poll(async () => (await place(as, key)).statusCode, { timeout: 15_000, interval: 50 }).toBe(202)
+
+  it('the catalog: 503, nothing is written, and the same key orders once it is back', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    order.breakPriceList()
+    const refused = await place(as, 'one')
+    expect([refused.statusCode, refused.json().code]).toEqual([503, 'service-unavailable'])
+    expect(await countsOf(as.userId)).toEqual([0, 0, 0])
+    order.breakPriceList(false)
+    await repeated(as, 'one')
+    expect(await countsOf(as.userId)).toEqual([1, 1, 1])
+  })
+
+  it('Postgres: 503, nothing is written, and the same key orders once it is back', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    await order.toPostgres.refuse()
+    const refused = await place(as, 'one')
+    expect([refused.statusCode, refused.json().code]).toEqual([503, 'dependency-unavailable'])
+    await order.toPostgres.heal()
+    expect(await countsOf(as.userId)).toEqual([0, 0, 0])
+    await repeated(as, 'one')
+    expect(await countsOf(as.userId)).toEqual([1, 1, 1])
+  })
+})
+
+describe('without Redis', () => {
+  it('checkout says 503 and writes nothing; the list of orders still answers', async () => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    await place(as, 'known')
+    await order.redis.kill('SIGKILL')
+    for (const key of ['known', 'new']) {
+      const refused = await place(as, key)
+      expect([refused.statusCode, refused.json().code]).toEqual([503, 'dependency-unavailable'])
+      expect(refused.headers['retry-after']).toBeDefined()
+    }
+    expect(await ordersOf(as.userId)).toBe(1)
+    expect(await prisma.idempotencyRecord.count({ where: { userId: as.userId as string } })).toBe(1)
+    expect((await order.ask('/api/orders', { as })).json().items).toHaveLength(1)
+  })
+})
