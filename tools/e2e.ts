@@ -25,14 +25,13 @@ else process.exitCode = await runE2e(process.argv.slice(2))
 
 /** Resolves to the exit code of vitest. */
 export async function runE2e(args: readonly string[]): Promise<number> {
-  if (process.env.BASE_URL) return runTests(args, process.env.BASE_URL, [])
+  if (process.env.BASE_URL) return runTests(args, { url: process.env.BASE_URL, parts: [], accounts: [] })
   const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-e2e-'))
   const stack = startStack(dataDir)
   const interrupt = () => stack.kill('SIGTERM')
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
-    const { url, parts } = await opened(stack)
-    const exitCode = await runTests(args, url, parts)
+    const exitCode = await runTests(args, await opened(stack))
     await stopped(stack)
     if (exitCode === 0) rmSync(dataDir, { recursive: true, force: true })
     else process.stderr.write(`What the services said is in ${join(dataDir, 'logs')}\n`)
@@ -42,9 +41,17 @@ export async function runE2e(args: readonly string[]): Promise<number> {
   }
 }
 
-function runTests(args: readonly string[], url: string, parts: unknown[]): Promise<number> {
+interface OpenShop {
+  url: string
+  parts: unknown[]
+  /** Who is seeded in a shop of its own: an administrator among them. */
+  accounts: unknown[]
+}
+
+function runTests(args: readonly string[], { url, parts, accounts }: OpenShop): Promise<number> {
   const vitestArgs = ['run', '--project', 'e2e', '--no-file-parallelism', ...reporters, ...args]
-  return runTool('vitest', vitestArgs, { SHOP_URL: url, SHOP_PARTS: JSON.stringify(parts) })
+  const shop = { SHOP_URL: url, SHOP_PARTS: JSON.stringify(parts), SHOP_ACCOUNTS: JSON.stringify(accounts) }
+  return runTool('vitest', vitestArgs, shop)
 }
 
 function startStack(dataDir: string): ChildProcess {
@@ -55,7 +62,7 @@ function startStack(dataDir: string): ChildProcess {
   })
 }
 
-async function opened(stack: ChildProcess): Promise<{ url: string; parts: unknown[] }> {
+async function opened(stack: ChildProcess): Promise<OpenShop> {
   const lines = createInterface({ input: stack.stdout as NodeJS.ReadableStream })
   const died = once(stack, 'exit').then(() =>
     Promise.reject(new Error('the shop did not start; the lines above say why')),

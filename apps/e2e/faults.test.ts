@@ -4,7 +4,7 @@ import type { OrderPage } from '@shop/contracts/order'
 import type { Problem } from '@shop/contracts/problem'
 import type { Product } from '@shop/contracts/product'
 import { describe, expect, it } from 'vitest'
-import { addToCart, createCustomer, createShopper, placeOrder, settled, someProducts } from './shopper.ts'
+import { addToCart, createCustomer, createShopper, insist, placeOrder, settled, someProducts } from './shopper.ts'
 import { kill, ownStack } from './stack.ts'
 
 describe.skipIf(!ownStack)('with parts that die', () => {
@@ -23,7 +23,7 @@ describe.skipIf(!ownStack)('with parts that die', () => {
     const buyer = (i: number) => customers[i % customers.length]?.shopper ?? createShopper()
     const keys = Array.from({ length: 100 }, () => randomUUID())
     for (const [i, { shopper }] of customers.entries()) await addToCart(shopper, products[i]?.sku as string, 1)
-    const answers = await whileKilling('order-1', 100, (i) => placeOrder(buyer(i), keys[i]))
+    const answers = await whileKilling('order-1', 100, (i) => insist(() => placeOrder(buyer(i), keys[i])))
     // A customer's first order takes her cart; her other keys hear that it is empty or ordered. None is lost, none fails.
     for (const { status, body } of answers) {
       if (status !== 202)

@@ -1,11 +1,21 @@
 /** What the shop is for: somebody finds a thing, signs in, buys it, and gets it once. */
 import { randomUUID } from 'node:crypto'
 import type { Cart } from '@shop/contracts/cart'
-import type { Order, OrderPage } from '@shop/contracts/order'
+import type { Order, OrderPage, OrderTimeline, PriceChange } from '@shop/contracts/order'
 import type { Category, Product, ProductPage } from '@shop/contracts/product'
 import type { SessionList, User } from '@shop/contracts/user'
 import { describe, expect, it } from 'vitest'
-import { addToCart, createCustomer, createShopper, placeOrder, settled, someProducts } from './shopper.ts'
+import {
+  addToCart,
+  createCustomer,
+  createShopper,
+  follow,
+  placeOrder,
+  settled,
+  signIn,
+  someProducts,
+} from './shopper.ts'
+import { accounts } from './stack.ts'
 
 describe('a guest', () => {
   it('browses the whole catalogue page by page and sees every product once', async () => {
@@ -144,6 +154,75 @@ describe('a customer', () => {
     await addToCart(shopper, product.sku, 1)
     const { body } = await placeOrder(shopper, randomUUID(), 'timeout')
     expect((await settled(shopper, body.id)).status).toBe('confirmed')
+  })
+
+  it('is told the new price, and orders at it', async () => {
+    const { shopper } = await createCustomer()
+    const [product] = (await someProducts(shopper, 1)) as [Product]
+    await addToCart(shopper, product.sku, 2)
+    const order = (expectedTotalCents: number) => {
+      const headers = { 'idempotency-key': randomUUID() }
+      return shopper.post<Order & PriceChange>(
+        '/api/orders',
+        { payment: { card: 'approve' }, expectedTotalCents },
+        headers,
+      )
+    }
+    const refused = await order(1)
+    expect(refused.status).toBe(409)
+    expect(refused.body).toMatchObject({ code: 'price-changed', items: [{ sku: product.sku, quantity: 2 }] })
+    const placed = await order(refused.body.totalCents)
+    expect(placed.status).toBe(202)
+    expect((await settled(shopper, placed.body.id)).status).toBe('confirmed')
+  })
+
+  it('follows an order until it is confirmed, and goes on where she was', async () => {
+    const { shopper } = await createCustomer()
+    const [product] = (await someProducts(shopper, 1)) as [Product]
+    await addToCart(shopper, product.sku, 1)
+    const { body } = await placeOrder(shopper, randomUUID(), 'callback')
+    const live = await follow(shopper, body.id)
+    expect(live.type).toBe('text/event-stream; charset=utf-8')
+    const steps = ['placed', 'reserved', 'payment-asked', 'payment-pending', 'payment-approved', 'confirmed']
+    expect(live.events.map(({ number, step }) => `${number} ${step}`)).toEqual(
+      steps.map((step, i) => `${i + 1} ${step}`),
+    )
+    expect((await follow(shopper, body.id, 4)).events).toEqual(live.events.slice(4))
+    expect((await follow(shopper, body.id, 6)).status).toBe(204)
+    const stranger = (await createCustomer()).shopper
+    expect((await follow(stranger, body.id)).status).toBe(404)
+  })
+
+  it('cancels a confirmed order: she gets the money back, and the shop its pieces', async () => {
+    const { shopper } = await createCustomer()
+    const product = (await someProducts(shopper, 27)).at(-1) as Product
+    const stockOf = async () => (await shopper.get<Product>(`/api/products/${product.sku}`)).body.stockCount
+    const before = await stockOf()
+    await addToCart(shopper, product.sku, 2)
+    const { body } = await placeOrder(shopper)
+    expect((await settled(shopper, body.id)).cancellableUntil).toBeDefined()
+    await expect.poll(stockOf, { timeout: 10_000 }).toBe(before - 2)
+    const cancelled = await shopper.post<Order>(`/api/orders/${body.id}/cancel`, undefined)
+    expect(cancelled.body).toMatchObject({ status: 'cancelled', cancelReason: 'by-customer' })
+    const refundOf = async () => (await shopper.get<Order>(`/api/orders/${body.id}`)).body.refund
+    await expect.poll(refundOf, { timeout: 10_000 }).toBe('done')
+    await expect.poll(stockOf, { timeout: 10_000 }).toBe(before)
+  })
+
+  it('cannot read how her order came about, but an administrator can', async () => {
+    const { shopper, user } = await createCustomer()
+    const [product] = (await someProducts(shopper, 1)) as [Product]
+    await addToCart(shopper, product.sku, 1)
+    const { body } = await placeOrder(shopper, randomUUID(), 'timeout')
+    await settled(shopper, body.id)
+    const path = `/api/orders/${body.id}/timeline`
+    expect((await shopper.get(path)).status).toBe(403)
+    const account = accounts.find(({ role }) => role === 'admin')
+    if (!account) return // a shop that runs elsewhere
+    const timeline = (await (await signIn(account)).get<OrderTimeline>(path)).body
+    expect(timeline).toMatchObject({ userId: user.id, payment: { status: 'approved', attempts: 2 }, refund: null })
+    const told = timeline.items.flatMap((entry) => entry.told?.type ?? [])
+    expect(told).toEqual(['order.placed', 'order.confirmed'])
   })
 
   it('cannot buy more than there is', async () => {

@@ -1,7 +1,7 @@
 /** A person with a browser: keeps cookies, speaks JSON, knows only the public URL. */
 import { randomUUID } from 'node:crypto'
 import type { Cart } from '@shop/contracts/cart'
-import type { Order } from '@shop/contracts/order'
+import type { Card, Order, OrderProgress } from '@shop/contracts/order'
 import type { Problem } from '@shop/contracts/problem'
 import type { Product, ProductPage } from '@shop/contracts/product'
 import type { SignedIn, User } from '@shop/contracts/user'
@@ -30,6 +30,7 @@ export function createShopper(url = baseUrl) {
   const cookies = new Map<string, string>()
   return {
     cookies,
+    cookieHeader,
     send,
     get: <Body>(path: string, headers?: Record<string, string>) => send<Body>('GET', path, { headers }),
     post: <Body>(path: string, body: unknown, headers?: Record<string, string>) =>
@@ -48,7 +49,7 @@ export function createShopper(url = baseUrl) {
       redirect: 'manual',
       signal: AbortSignal.timeout(requestTimeoutMs),
       headers: {
-        ...(cookies.size > 0 && { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') }),
+        ...cookieHeader(),
         ...(body !== undefined && { 'content-type': 'application/json' }),
         ...headers,
       },
@@ -59,6 +60,10 @@ export function createShopper(url = baseUrl) {
     remember(response.headers.getSetCookie())
     const text = await response.text()
     return { status: response.status, headers: response.headers, body: parse(text) as Body, text }
+  }
+
+  function cookieHeader(): { cookie?: string } {
+    return cookies.size > 0 ? { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') } : {}
   }
 
   function remember(lines: string[]) {
@@ -77,6 +82,15 @@ function parse(text: string): unknown {
   } catch {
     return undefined
   }
+}
+
+/** Signs in with an account that exists. */
+export async function signIn(credentials: { email: string; password: string }): Promise<Shopper> {
+  const shopper = createShopper()
+  const { email, password } = credentials
+  const signedIn = await shopper.post<SignedIn>('/api/sessions', { email, password })
+  if (signedIn.status !== 201) throw new Error(`signing in answered ${signedIn.status}: ${signedIn.text}`)
+  return shopper
 }
 
 /** Registers a new customer and signs in. */
@@ -103,12 +117,54 @@ export async function addToCart(shopper: Shopper, sku: string, quantity: number)
   return answer.body
 }
 
-export function placeOrder(
-  shopper: Shopper,
-  key: string = randomUUID(),
-  card: 'approve' | 'decline' | 'timeout' = 'approve',
-) {
+export function placeOrder(shopper: Shopper, key: string = randomUUID(), card: Card = 'approve') {
   return shopper.post<Order>('/api/orders', { payment: { card } }, { 'idempotency-key': key })
+}
+
+/**
+ * As a client does that wants to know: sends it again, with its key, while the answer is lost, is not there yet, or is that the shop
+ * cannot serve now. Throws after `timeoutMs`.
+ */
+export async function insist<Body>(send: () => Promise<Answer<Body>>, timeoutMs = 30_000): Promise<Answer<Body>> {
+  const deadlineMs = Date.now() + timeoutMs
+  for (;;) {
+    const answer = await send().catch((error: Error) => error)
+    if (!(answer instanceof Error) && !isMomentary(answer)) return answer
+    if (Date.now() > deadlineMs)
+      throw answer instanceof Error ? answer : new Error(`still ${answer.status}: ${answer.text}`)
+    await new Promise((resolve) => setTimeout(resolve, 250 + Math.random() * 500))
+  }
+}
+
+function isMomentary({ status, body }: Answer<unknown>): boolean {
+  return status === 429 || status >= 500 || (body as Problem | undefined)?.code === 'request-in-progress'
+}
+
+/** Works on all items, so many at a time. */
+export async function forEachOf<Item>(
+  items: readonly Item[],
+  atOnce: number,
+  work: (item: Item, index: number) => Promise<unknown>,
+) {
+  let next = 0
+  const worker = async () => {
+    while (next < items.length) {
+      const index = next++
+      await work(items[index] as Item, index)
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, worker))
+}
+
+/** Follows an order live, as a browser's EventSource does, from after the event of this number until the server ends the stream. */
+export async function follow(shopper: Shopper, orderId: string, lastEventId = 0) {
+  const response = await fetch(`${baseUrl}/api/orders/${orderId}/events`, {
+    signal: AbortSignal.timeout(requestTimeoutMs),
+    headers: { ...shopper.cookieHeader(), 'last-event-id': String(lastEventId) },
+  })
+  const lines = (await response.text()).split('\n').filter((line) => line.startsWith('data: '))
+  const events = lines.map((line) => JSON.parse(line.slice('data: '.length)) as OrderProgress)
+  return { status: response.status, type: response.headers.get('content-type'), events }
 }
 
 /** Asks until the order is settled: confirmed or cancelled. Throws after `timeoutMs`. */

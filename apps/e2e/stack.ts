@@ -17,3 +17,12 @@ export function kill(name: string): void {
   if (!part) throw new Error(`the stack has no part named ${name}`)
   process.kill(part.pid, 'SIGKILL')
 }
+
+interface Account {
+  email: string
+  password: string
+  role: 'customer' | 'admin'
+}
+
+/** Who is seeded in a stack of our own; nobody in a shop that runs elsewhere. */
+export const accounts: readonly Account[] = JSON.parse(process.env.SHOP_ACCOUNTS ?? '[]')

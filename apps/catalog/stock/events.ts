@@ -16,6 +16,9 @@ export const orderGroup = 'catalog'
  */
 const concurrency = 4
 
+/** How soon the work of an instance that died is taken over; a buyer is waiting for it. */
+const minIdleMs = 5_000
+
 /** How long after an outage of Postgres an order may still wait for its turn. */
 const longestRetryMs = 5_000
 
@@ -40,6 +43,7 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
       connect,
       signal,
       concurrency,
+      minIdleMs,
       isOutage: isDependencyOutage,
       retryCapMs: longestRetryMs,
       log,
