@@ -7,6 +7,7 @@
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import { script } from '../script.ts'
+import { NOTE_MS } from './limits.ts'
 import { pause } from './pause.ts'
 import type { TopicKeys } from './stream.ts'
 
@@ -48,17 +49,17 @@ export function createJanitor(
   async function tidy(): Promise<Tidied> {
     const tidied: Tidied = { droppedCount: 0, forgottenConsumers: [] }
     for (let partition = 0; partition < keys.partitions; partition++) {
-      const stream = [keys.stream.key(partition)]
-      tidied.droppedCount += await trimAll(stream)
-      tidied.forgottenConsumers.push(...(await forget(redis, stream, [consumerIdleMs])))
+      tidied.droppedCount += await trimAll(partition)
+      tidied.forgottenConsumers.push(...(await forget(redis, [keys.stream.key(partition)], [consumerIdleMs])))
     }
     return tidied
   }
 
-  async function trimAll(stream: string[]): Promise<number> {
+  async function trimAll(partition: number): Promise<number> {
+    const names = [keys.stream.key(partition), keys.oldest.key(partition)]
     let totalCount = 0
     while (true) {
-      const [droppedCount] = await trim(redis, stream, [retainMs, batchCount])
+      const [droppedCount] = await trim(redis, names, [retainMs, batchCount, NOTE_MS])
       totalCount += droppedCount
       if (droppedCount < batchCount) return totalCount
     }

@@ -42,6 +42,7 @@ const putAside = script<1 | 0>(new URL('./retry.lua', import.meta.url), { effect
 const giveUp = script<[letterId: string, droppedCount: number]>(new URL('./dead-letter.lua', import.meta.url))
 
 const MAX_REASON_LENGTH = 500
+const MAX_TRACE_LENGTH = 2000
 
 /** The fields of an entry by name; a name that comes twice keeps its last value. */
 export function fieldsOf([, fields]: Entry): Record<string, string | undefined> {
@@ -112,7 +113,7 @@ async function failEntry(partition: Partition, { id, deliveryCount }: Held, erro
 export async function bury(partition: Partition, id: string, attempts: number, error: unknown): Promise<Failed> {
   const { redis, keys, settings } = partition
   const reason = reasonOf(error)
-  const args = [settings.group, settings.consumer, id, reason, attempts, settings.maxDeadLettersCount]
+  const args = [settings.group, settings.consumer, id, reason, attempts, traceOf(error), settings.maxDeadLettersCount]
   const [letterId, droppedCount] = await giveUp(redis, [keys.stream, keys.retry, keys.dead], args)
   if (letterId === '') return 'not-owner'
   partition.report({ fact: 'dead-letter', id, deliveryCount: attempts, reason })
@@ -123,4 +124,8 @@ export async function bury(partition: Partition, id: string, attempts: number, e
 function reasonOf(error: unknown): string {
   const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error)
   return text.slice(0, MAX_REASON_LENGTH)
+}
+
+function traceOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? '').slice(0, MAX_TRACE_LENGTH) : ''
 }

@@ -8,7 +8,7 @@ local letterId = ARGV[1]
 local letter = redis.call('XRANGE', dead, letterId, letterId)[1]
 if not letter then return '' end
 local fields, original = letter[2], {}
-for i = 9, #fields, 2 do
+for i = 11, #fields, 2 do
   if fields[i] ~= 'only' then
     original[#original + 1] = fields[i]
     original[#original + 1] = fields[i + 1]

@@ -15,15 +15,14 @@
 import { crc32 } from 'node:zlib'
 import type { Redis } from '../client.ts'
 import { type KeyFamily, type KeyFamilyOptions, keyFamily } from '../keys.ts'
-import { script } from '../script.ts'
-import { coalesce } from './coalesce.ts'
-import { MAX_IDLE_MS, RETRY_SET_MS } from './limits.ts'
+import { MAX_IDLE_MS, NOTE_MS, RETRY_SET_MS, SYNCED_MS } from './limits.ts'
 import type { Message } from './message.ts'
+import { createPublisher } from './publisher.ts'
 import { type ReadOptions, readTopic } from './reader.ts'
 import { type TopicStats, topicStats } from './stats.ts'
-import { isOlder, millisecondsOf } from './stream-id.ts'
 
 export type { Message } from './message.ts'
+export { StreamRegressed } from './publisher.ts'
 
 export interface TopicKeysOptions {
   /** Fixed for the life of the topic: another number sends the events of a key elsewhere. @default 4 */
@@ -42,6 +41,8 @@ export interface TopicKeys {
   stream: KeyFamily
   dead: KeyFamily
   seen: KeyFamily
+  oldest: KeyFamily
+  synced: KeyFamily
   retry: KeyFamily
   lease: KeyFamily
   members: KeyFamily
@@ -70,12 +71,27 @@ export function topicKeys(
     example: [0],
     doc: 'Events that a group has given up, with group, reason and number of attempts',
   })
-  const seen = family('seen:<event-id>', {
-    type: 'string',
+  const ofOwner = { sharedWith: {} } // only its publisher looks
+  const seen = family('seen:<time>', {
+    ...ofOwner,
+    type: 'hash',
     ttl: { ms: dedupeMs },
-    example: [0, '0197f3c2-0000-7000-8000-000000000000'],
-    doc: 'The stream id of an event that was published lately',
-    sharedWith: {}, // only its publisher looks
+    example: [0, 'mb1ja9n4'],
+    doc: 'The stream ids of events that were published lately, those of a few milliseconds together',
+  })
+  const oldest = family('oldest', {
+    ...ofOwner,
+    type: 'string',
+    ttl: { ms: NOTE_MS },
+    example: [0],
+    doc: 'The first entry of the stream, as of the last trimming: one that begins later has lost entries',
+  })
+  const synced = family('synced', {
+    ...ofOwner,
+    type: 'string',
+    ttl: { ms: SYNCED_MS },
+    example: [0],
+    doc: 'Written to hear when it is on the disk, and with it what was published before',
   })
   const perGroup = { example: [0, 'catalog'] }
   const retry = family('retry:<group>', {
@@ -96,8 +112,8 @@ export function topicKeys(
     ttl: { ms: MAX_IDLE_MS },
     doc: 'The living consumers of a group, in ordered mode; kept with partition 0',
   })
-  const families = [stream, dead, seen, retry, lease, members]
-  return { name, partitions, dedupeMs, stream, dead, seen, retry, lease, members, families }
+  const families = [stream, dead, seen, oldest, synced, retry, lease, members]
+  return { name, partitions, dedupeMs, stream, dead, seen, oldest, synced, retry, lease, members, families }
 }
 
 export interface TopicOptions {
@@ -111,11 +127,10 @@ export interface TopicOptions {
   /** Hears of every time the fuse burnt: events were dropped that nobody may have read. */
   onDropped?: (loss: { partition: number; count: number }) => void
   /**
-   * Hears when the stream has lost what it had confirmed to this publisher (a crash before the fsync, a failover to a replica
-   * that was behind, a flush). `sinceMs` is the time of the last event that it still has, 0 if none: publish again what came
-   * after. What did survive is recognised by its id.
+   * An entry that the stream had confirmed, the newest known: if it ends before that, `publish` appends nothing and throws
+   * StreamRegressed, until this names another. For a publisher that has kept what was lost. @default nothing is checked
    */
-  onRegressed?: (loss: { partition: number; sinceMs: number }) => void
+  reachedId?: (partition: number) => string
 }
 
 export interface TopicEvent {
@@ -131,7 +146,8 @@ export interface TopicEvent {
 export interface Topic {
   /**
    * Appends the event and returns its id on the stream; publishing the same event id again within `dedupeMs` returns that id
-   * and appends nothing, so whoever is unsure (OutcomeUnknown) simply publishes again.
+   * and appends nothing, so whoever is unsure (OutcomeUnknown) simply publishes again. An id that begins with its time (UUIDv7)
+   * is remembered in a tenth of the memory.
    */
   publish(event: TopicEvent): Promise<string>
   /** Everything the group has not finished, from the beginning of the stream. See reader.ts. */
@@ -140,13 +156,6 @@ export interface Topic {
   stats(group: string): Promise<TopicStats>
 }
 
-const append = script<[droppedCount: number, newestBefore: string, ...streamIds: string[]]>(
-  new URL('./publish.lua', import.meta.url),
-  { effect: 'idempotent' },
-)
-/** Bounds how long one call of the script holds up the server: well under a millisecond. */
-const MAX_BATCH_COUNT = 100
-
 export function createTopic(redis: Redis, options: TopicOptions): Topic {
   const { keys } = options
   const publishers = Array.from({ length: keys.partitions }, (_, index) => createPublisher(redis, index, options))
@@ -154,27 +163,6 @@ export function createTopic(redis: Redis, options: TopicOptions): Topic {
     publish: (event) => (publishers[partitionOf(event.key, keys.partitions)] as Topic['publish'])(event),
     read: (readOptions) => readTopic(redis, keys, readOptions),
     stats: (group) => topicStats(redis, keys, group),
-  }
-}
-
-function createPublisher(redis: Redis, partition: number, options: TopicOptions): Topic['publish'] {
-  const { keys, maxLengthCount = 1_000_000, onDropped, onRegressed } = options
-  let newestId = ''
-  return coalesce(MAX_BATCH_COUNT, appendAll)
-
-  async function appendAll(events: TopicEvent[]): Promise<string[]> {
-    const markers = events.map(({ id }) => keys.seen.key(partition, id))
-    const fields = events.flatMap(({ id, key, type, body }) => [id, key, type, body])
-    const [droppedCount, newestBefore, ...streamIds] = await append(
-      redis,
-      [keys.stream.key(partition), ...markers],
-      [keys.dedupeMs, maxLengthCount, ...fields],
-    )
-    if (droppedCount > 0) onDropped?.({ partition, count: droppedCount })
-    if (isOlder(newestBefore, newestId)) onRegressed?.({ partition, sinceMs: millisecondsOf(newestBefore) })
-    // An event that was there already answers with an old id: the newest is the last one that was added.
-    newestId = [newestBefore, ...streamIds].reduce((newest, id) => (isOlder(newest, id) ? id : newest))
-    return streamIds
   }
 }
 

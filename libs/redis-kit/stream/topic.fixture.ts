@@ -15,14 +15,15 @@ export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & 
   const service = servers.namespace({ allowImmortal: isDeclaredImmortal })
   const keys = topicKeys(service, 'events', { partitions: 2, ...options })
   const dropped: number[] = []
-  const regressed: { partition: number; sinceMs: number }[] = []
+  /** What the owner of the stream believes to be its newest entry, by partition. */
+  const reached = new Map<number, string>()
   const redis = connectRedis(servers.url, { name: service, commandTimeoutMs: 3000 })
   onTestFinished(() => closeRedis(redis))
   const topic = createTopic(redis, {
     keys,
     maxLengthCount: options.maxLengthCount,
     onDropped: ({ count }) => dropped.push(count),
-    onRegressed: (loss) => regressed.push(loss),
+    reachedId: (index) => reached.get(index) ?? '',
   })
   const letters = createDeadLetters(redis, { keys })
   const connect = () => connectRedis(servers.url, { name: `${service}-blocking`, role: 'blocking' })
@@ -79,7 +80,7 @@ export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & 
     consume,
     connect,
     dropped,
-    regressed,
+    reached,
     service,
     partition,
     raw: servers.connect(),

@@ -11,7 +11,15 @@
 import type pg from 'pg'
 import type { Holds } from './holds.ts'
 
-const MARK = 'UPDATE outbox SET published_at = now() WHERE id = ANY($1)'
+/** Where it went, in the same commit; that it is published, now or once it is known to be on the disk. */
+const MARK = `
+  UPDATE outbox SET partition = sent.partition, stream_ms = sent.ms, stream_number = sent.number,
+    published_at = CASE WHEN $5::boolean THEN now() END
+  FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[]) AS sent(id, partition, ms, number)
+  WHERE outbox.id = sent.id`
+
+/** What makes a row one that is to be published (again). */
+export const UNSENT = 'published_at = NULL, partition = NULL, stream_ms = NULL, stream_number = NULL'
 
 export interface OutboxRow {
   id: string
@@ -22,10 +30,32 @@ export interface OutboxRow {
   body: string
 }
 
+/** Where on its stream an event is. */
+export interface Place {
+  partition: number
+  /** `1763911234567-0` */
+  streamId: string
+}
+
+export interface SentRow extends Place {
+  id: string
+  topic: string
+}
+
+/** What has to happen between "Redis has it" and "published". */
+export interface Confirmation {
+  /** If not, rows are marked as published with their batch. */
+  isNeeded(): boolean
+  /** From now on, these rows are for it to mark. Their batch is committed. */
+  expect(sent: readonly SentRow[]): void
+}
+
 export interface BatchOptions {
   pool: pg.Pool
-  /** Must be idempotent by `eventId`, and must settle in bounded time. */
-  publish: (row: OutboxRow) => Promise<unknown>
+  /** Must be idempotent by `eventId`, and must settle in bounded time. The place is kept with the row. */
+  publish: (row: OutboxRow) => Promise<Place> | Promise<void>
+  /** @default none: what was published is marked at once */
+  confirmation?: Confirmation
   batchCount: number
   batchMs: number
   holds: Holds
@@ -34,7 +64,7 @@ export interface BatchOptions {
 
 const TAKE = `
   SELECT id, event_id AS "eventId", topic, key, type, body FROM outbox
-  WHERE published_at IS NULL AND NOT (topic || E'\\n' || key = ANY($2))
+  WHERE published_at IS NULL AND stream_ms IS NULL AND NOT (topic || E'\\n' || key = ANY($2))
   ORDER BY id LIMIT $1
   FOR UPDATE SKIP LOCKED`
 
@@ -43,7 +73,7 @@ const OVERTAKEN = `
   SELECT DISTINCT earlier.topic, earlier.key
   FROM unnest($1::text[], $2::text[], $3::bigint[]) AS taken(topic, key, id)
   JOIN outbox AS earlier ON earlier.topic = taken.topic AND earlier.key = taken.key AND earlier.id < taken.id
-  WHERE earlier.published_at IS NULL AND NOT (earlier.id = ANY($3))`
+  WHERE earlier.published_at IS NULL AND earlier.stream_ms IS NULL AND NOT (earlier.id = ANY($3))`
 
 /** Resolves with 'more' when there may be more to do at once. Throws when nothing could be published, or Postgres is away. */
 export function createBatch(options: BatchOptions): (signal: AbortSignal) => Promise<'more' | 'drained'> {
@@ -74,10 +104,29 @@ async function publishBatch(client: pg.PoolClient, options: BatchOptions, signal
   await client.query('BEGIN')
   const { rows } = await client.query<OutboxRow>(TAKE, [options.batchCount, options.holds.current()])
   const ours = rows.length === 0 ? [] : await withoutOvertaken(client, rows)
-  const { published, failure } = await publishAll(ours, options, signal)
-  if (published.length > 0) await client.query(MARK, [published])
+  const { sent, failure } = await publishAll(ours, options, signal)
+  // Without a place there is nothing that could be confirmed.
+  const confirmation = sent.every(hasPlace) && options.confirmation?.isNeeded() ? options.confirmation : undefined
+  if (sent.length > 0) await client.query(MARK, [...columnsOf(sent), confirmation === undefined])
   await client.query('COMMIT')
-  return { takenCount: rows.length, publishedCount: published.length, failure }
+  confirmation?.expect(sent as SentRow[])
+  return { takenCount: rows.length, publishedCount: sent.length, failure }
+}
+
+type MaybeSentRow = Omit<SentRow, keyof Place> & Partial<Place>
+
+function hasPlace(row: MaybeSentRow): row is SentRow {
+  return row.streamId !== undefined
+}
+
+function columnsOf(sent: readonly MaybeSentRow[]): unknown[][] {
+  const ids = sent.map(({ streamId }) => streamId?.split('-') ?? [])
+  return [
+    sent.map(({ id }) => id),
+    sent.map(({ partition }) => partition),
+    ids.map(([ms]) => ms),
+    ids.map(([, number]) => number),
+  ]
 }
 
 async function withoutOvertaken(client: pg.PoolClient, rows: OutboxRow[]): Promise<OutboxRow[]> {
@@ -90,20 +139,20 @@ async function withoutOvertaken(client: pg.PoolClient, rows: OutboxRow[]): Promi
 /** Keys side by side, the events of a key one after the other; a key stops at its first failure. */
 async function publishAll(rows: OutboxRow[], { publish, batchMs, holds, log }: BatchOptions, signal: AbortSignal) {
   const deadlineMs = performance.now() + batchMs
-  const published: string[] = []
+  const sent: MaybeSentRow[] = []
   let failure: { error: unknown } | undefined
   const lanes = Map.groupBy(rows, nameOf)
   await Promise.all(Array.from(lanes, ([name, lane]) => publishLane(name, lane)))
   // Everything failed: that is an outage of the other side and not the fault of single events.
-  if (published.length === 0) for (const name of lanes.keys()) holds.succeeded(name)
-  return { published, failure }
+  if (sent.length === 0) for (const name of lanes.keys()) holds.succeeded(name)
+  return { sent, failure }
 
   async function publishLane(name: string, lane: OutboxRow[]): Promise<void> {
     for (const row of lane) {
       if (signal.aborted || performance.now() > deadlineMs) return
       try {
-        await publish(row)
-        published.push(row.id)
+        const place = await publish(row)
+        sent.push({ id: row.id, topic: row.topic, ...place })
         holds.succeeded(name)
       } catch (error) {
         failure = { error }

@@ -13,13 +13,13 @@
  * (the relay died between publishing and marking): they carry an id for that.
  */
 import type pg from 'pg'
-import { type BatchOptions, createBatch } from './batch.ts'
+import { type BatchOptions, createBatch, UNSENT } from './batch.ts'
 import { clean } from './clean.ts'
 import { createHolds } from './holds.ts'
 import { createAlarm, listen } from './listen.ts'
 import { pause } from './pause.ts'
 
-export type { OutboxRow } from './batch.ts'
+export type { OutboxRow, Place } from './batch.ts'
 
 /** What wakes the relays of a database. */
 const CHANNEL = 'outbox'
@@ -60,7 +60,7 @@ export async function enqueue(tx: OutboxTransaction, event: OutboxEvent): Promis
 /** Keeps these advisory locks apart from those that services take for reasons of their own. */
 const LOCK_SEED = 7_267_841
 
-export interface RelayOptions extends Pick<BatchOptions, 'publish'> {
+export interface RelayOptions extends Pick<BatchOptions, 'publish' | 'confirmation'> {
   /** Two connections are used: one listens, one works. */
   pool: pg.Pool
   /** Rows taken at a time. @default 100 */
@@ -93,16 +93,18 @@ export interface Relay {
    * Returns how many events that is. Consumers that have seen them skip them by their id.
    */
   republish(since: Date, topic?: string): Promise<number>
+  /** Looks for rows at once. */
+  wake(): void
 }
 
 export function createRelay(options: RelayOptions): Relay {
-  const { pool, publish, batchCount = 100, batchMs = 5000, pollMs = 1000, retainMs = 86_400_000, log } = options
-  const { cleanEveryMs = 60_000, retryBaseMs = 100, retryCapMs = 10_000 } = options
+  const { pool, publish, confirmation, batchCount = 100, batchMs = 5000, pollMs = 1000, log } = options
+  const { retainMs = 86_400_000, cleanEveryMs = 60_000, retryBaseMs = 100, retryCapMs = 10_000 } = options
   const backoff = { baseMs: retryBaseMs, capMs: retryCapMs }
   const holds = createHolds(backoff)
-  const takeBatch = createBatch({ pool, publish, batchCount, batchMs, holds, log })
+  const takeBatch = createBatch({ pool, publish, confirmation, batchCount, batchMs, holds, log })
   const alarm = createAlarm()
-  return { run, backlog, republish }
+  return { run, backlog, republish, wake: alarm.ring }
 
   async function run(signal: AbortSignal): Promise<void> {
     const listening = listen({ pool, channel: CHANNEL, alarm, signal, backoff, log })
@@ -141,13 +143,13 @@ export function createRelay(options: RelayOptions): Relay {
   async function backlog(): Promise<{ count: number; oldestAgeMs: number }> {
     const { rows } = await pool.query(`
       SELECT count(*)::int AS count, coalesce(extract(epoch FROM now() - min(created_at)) * 1000, 0)::float8 AS "oldestAgeMs"
-      FROM (SELECT created_at FROM outbox WHERE published_at IS NULL ORDER BY id LIMIT 10000) AS waiting`)
+      FROM (SELECT created_at FROM outbox WHERE published_at IS NULL AND stream_ms IS NULL ORDER BY id LIMIT 10000) AS waiting`)
     return rows[0]
   }
 
   async function republish(since: Date, topic?: string): Promise<number> {
     const { rowCount } = await pool.query(
-      'UPDATE outbox SET published_at = NULL WHERE published_at >= $1 AND ($2::text IS NULL OR topic = $2)',
+      `UPDATE outbox SET ${UNSENT} WHERE published_at >= $1 AND ($2::text IS NULL OR topic = $2)`,
       [since, topic ?? null],
     )
     alarm.ring()

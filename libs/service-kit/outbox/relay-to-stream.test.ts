@@ -35,9 +35,9 @@ test('relays that are killed between publishing and marking repeat events, and t
   let publishedCount = 0
   const relay = createRelay({
     pool,
-    publish: (row) => {
+    publish: async (row) => {
       publishedCount += 1
-      return topic.publish({ ...row, id: row.eventId })
+      await topic.publish({ ...row, id: row.eventId })
     },
   })
   const running = relay.run(stopping.signal)
@@ -54,37 +54,4 @@ test('relays that are killed between publishing and marking repeat events, and t
     const numbers = entries.filter((entry) => entry.key === `order-${key}`).map(({ number }) => number)
     expect(numbers).toEqual(numbers.toSorted((a, b) => a - b))
   }
-})
-
-test('what the stream has lost after it was marked as published is published again', async () => {
-  const { pool } = await setUpTables()
-  const service = servers.namespace({ allowImmortal: (key) => key.endsWith(':stream') })
-  const redis = connectRedis(servers.url, { name: service, commandTimeoutMs: 5000 })
-  onTestFinished(() => closeRedis(redis))
-  const keys = topicKeys(service, 'events', { partitions: 1 })
-  const replays: Promise<number>[] = []
-  const topic = createTopic(redis, {
-    keys,
-    onRegressed: ({ sinceMs }) => replays.push(relay.republish(new Date(sinceMs - 60_000), 'order:events')),
-  })
-  const relay = createRelay({ pool, publish: (row) => topic.publish({ ...row, id: row.eventId }) })
-  const stopping = new AbortController()
-  const running = relay.run(stopping.signal)
-  onTestFinished(async () => {
-    stopping.abort()
-    await running
-  })
-  const told: string[] = []
-  for (let i = 0; i < 5; i++) told.push((await tell(pool)).eventId)
-  await expect.poll(async () => (await relay.backlog()).count, { timeout: 10_000 }).toBe(0)
-
-  const entries = await redis.xrange(keys.stream.key(0), '-', '+')
-  for (const [id, [, eventId = '']] of entries.slice(2)) {
-    await redis.xdel(keys.stream.key(0), id)
-    await redis.del(keys.seen.key(0, eventId))
-  }
-  told.push((await tell(pool)).eventId)
-  const eventIds = async () => (await redis.xrange(keys.stream.key(0), '-', '+')).map(([, [, eventId]]) => eventId)
-  await expect.poll(async () => (await eventIds()).toSorted(), { timeout: 10_000 }).toEqual(told.toSorted())
-  expect(replays.length).toBe(1)
 })

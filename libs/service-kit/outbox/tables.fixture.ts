@@ -10,8 +10,10 @@ import { transact } from './transaction.fixture.ts'
 const TABLES = `
   CREATE TABLE outbox (
     id bigserial PRIMARY KEY, event_id uuid NOT NULL UNIQUE, topic text NOT NULL, key text NOT NULL, type text NOT NULL,
-    body text NOT NULL, created_at timestamptz(3) NOT NULL DEFAULT now(), published_at timestamptz(3));
+    body text NOT NULL, created_at timestamptz(3) NOT NULL DEFAULT now(), published_at timestamptz(3),
+    partition int, stream_ms bigint, stream_number bigint);
   CREATE INDEX ON outbox (published_at, id);
+  CREATE INDEX ON outbox (topic, partition, stream_ms, stream_number);
   CREATE TABLE inbox (
     "group" text, event_id uuid, processed_at timestamptz(3) NOT NULL DEFAULT now(), PRIMARY KEY ("group", event_id));
   CREATE TABLE effects (id bigserial PRIMARY KEY, event_id uuid, key text, number int);

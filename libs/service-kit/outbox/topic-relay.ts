@@ -1,42 +1,105 @@
 /**
- * From a service's outbox to its topics, in one piece. When Redis has lost events that it had confirmed (a failover to a replica that
- * was behind, a file that is older), the outbox, which still has them, publishes them again.
+ * From a service's outbox to its topics, in one piece: publishes, waits until Redis has the events on its disk, and compares the
+ * outbox with the streams, so that what Redis loses nevertheless is published again, in its order, before anything that comes later.
  */
 import type { Redis } from '@shop/redis-kit/client'
-import { createTopic, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
-import { createRelay, type OutboxRow, type Relay, type RelayOptions } from './outbox.ts'
+import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
+import { createOutboxAudit, type Loss, type OutboxAudit } from './audit.ts'
+import { createConfirmation } from './confirmation.ts'
+import { createAlarm } from './listen.ts'
+import { createRelay, type OutboxRow, type Place, type Relay, type RelayOptions } from './outbox.ts'
 
-/** Clocks of Redis and Postgres differ, and an event is in the one before it is marked in the other. */
-const overlapMs = 60_000
-
-export interface TopicRelayOptions extends Omit<RelayOptions, 'publish'> {
+export interface TopicRelayOptions extends Omit<RelayOptions, 'publish' | 'confirmation'> {
   /** Of every topic that this service publishes; events of its outbox go nowhere else. */
   keys: TopicKeys | readonly TopicKeys[]
+  /** Makes a connection of role 'blocking', for durability 'fsynced'. @default none: durability is 'acknowledged' */
+  connect?: () => Redis
+  /**
+   * When a row counts as published. `fsynced`: once the server says that the event is on its disk (Redis 7.2 or Valkey 8 with an
+   * append-only file; another is taken at its word). `acknowledged`: once the server has it. Consumers wait for neither.
+   * @default fsynced
+   */
+  durability?: 'fsynced' | 'acknowledged'
+  /** How often the outbox is compared with the streams. @default 5_000 */
+  auditEveryMs?: number
+  /** Hears what a stream has lost. It is published again without further ado; for a counter and an alarm. */
+  onLoss?: (loss: Loss) => void
 }
 
-export function createTopicRelay(redis: Redis, { keys, log, ...options }: TopicRelayOptions): Relay {
-  const topics = new Map([keys].flat().map((one: TopicKeys) => [one.name, openTopic(one)]))
-  const relay = createRelay({ ...options, log, publish })
-  return relay
+interface OpenTopic {
+  topic: Topic
+  keys: TopicKeys
+  audit: OutboxAudit
+}
 
-  async function publish(row: OutboxRow): Promise<string> {
-    const topic = topics.get(row.topic)
-    // Held back like any event that cannot be published: a newer instance may know the topic.
-    if (!topic) throw new Error(`the outbox has an event for ${row.topic}, which is no topic of this service`)
-    return topic.publish({ ...row, id: row.eventId })
+export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Relay {
+  const { keys, connect, durability = 'fsynced', auditEveryMs = 5000, onLoss, log, ...rest } = options
+  const { pool } = rest
+  const topics = new Map([keys].flat().map((one: TopicKeys) => [one.name, openTopic(one)]))
+  const auditAlarm = createAlarm()
+  const confirmation =
+    connect && durability === 'fsynced'
+      ? createConfirmation({ pool, topics: [keys].flat(), connect, onGone: auditAlarm.ring, log })
+      : undefined
+  const relay = createRelay({ ...rest, log, publish, confirmation })
+  return { ...relay, run }
+
+  /** Nothing is published before the streams were looked at: what they have lost goes first. */
+  async function run(signal: AbortSignal): Promise<void> {
+    await compareAll()
+    const ended = new AbortController()
+    const relaying = relay.run(signal).finally(() => ended.abort())
+    await Promise.all([relaying, auditing(signal), confirmation?.run(ended.signal)])
   }
 
-  function openTopic(topicKeys: TopicKeys): Topic {
-    const topic = topicKeys.name
-    return createTopic(redis, {
+  async function publish(row: OutboxRow): Promise<Place> {
+    const open = topics.get(row.topic)
+    // Held back like any event that cannot be published: a newer instance may know the topic.
+    if (!open) throw new Error(`the outbox has an event for ${row.topic}, which is no topic of this service`)
+    const partition = partitionOf(row.key, open.keys.partitions)
+    if (open.audit.reachedId(partition) === undefined) {
+      auditAlarm.ring()
+      throw new Error(`${row.topic} was not compared with its stream yet`)
+    }
+    try {
+      const streamId = await open.topic.publish({ ...row, id: row.eventId })
+      open.audit.reached(partition, streamId)
+      return { partition, streamId }
+    } catch (error) {
+      if (error instanceof StreamRegressed) auditAlarm.ring()
+      throw error
+    }
+  }
+
+  async function auditing(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await auditAlarm.next(auditEveryMs * (0.75 + Math.random() / 2), signal)
+      if (!signal.aborted) await compareAll()
+    }
+  }
+
+  async function compareAll(): Promise<void> {
+    const compared = await Promise.allSettled(Array.from(topics.values(), ({ audit }) => audit.compare()))
+    for (const one of compared) {
+      if (one.status === 'rejected') log?.warn({ err: one.reason }, 'outbox: not compared with its stream')
+    }
+  }
+
+  function openTopic(topicKeys: TopicKeys): OpenTopic {
+    const name = topicKeys.name
+    const audit = createOutboxAudit({ pool, redis, keys: topicKeys, onLoss: (loss) => publishAgain(loss) })
+    const topic = createTopic(redis, {
       keys: topicKeys,
-      onDropped: (loss) => log?.warn({ ...loss, topic }, 'outbox: the stream was full, its oldest events were dropped'),
-      onRegressed: (loss) => {
-        log?.warn({ ...loss, topic }, 'outbox: Redis has lost events; publishing them again')
-        relay
-          .republish(new Date(Math.max(0, loss.sinceMs - overlapMs)), topic)
-          .catch((error) => log?.warn({ err: error, topic }, 'outbox: publishing again has failed'))
-      },
+      reachedId: (partition) => audit.reachedId(partition) ?? '',
+      onDropped: (drop) =>
+        log?.warn({ ...drop, topic: name }, 'outbox: the stream was full, its oldest events were dropped'),
     })
+    return { topic, keys: topicKeys, audit }
+  }
+
+  function publishAgain(loss: Loss): void {
+    log?.warn(loss, 'outbox: Redis has lost events; publishing them again')
+    onLoss?.(loss)
+    relay.wake()
   }
 }
