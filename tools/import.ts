@@ -3,10 +3,10 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { ImportReport } from '@shop/contracts/product'
+import { adminCredentials, signInAsAdmin } from './admin-session.ts'
 import { help, type ImportOptions, parseOptions } from './import/options.ts'
-import { readPassword } from './import/password.ts'
 import { createProgress, number } from './import/progress.ts'
-import { signIn, signOut, upload } from './import/shop.ts'
+import { upload } from './import/upload.ts'
 
 process.exitCode = await main(process.argv.slice(2), process.env)
 
@@ -35,15 +35,14 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
 
 async function importFile({ file, url, email, contentType }: ImportOptions, env: NodeJS.ProcessEnv) {
   const source = await open(file)
-  const password = await readPassword(email, env, file !== '-')
-  const { cookie } = await signIn(url, email, password)
+  const admin = await signInAsAdmin({ url, ...(await adminCredentials({ ...env, SHOP_ADMIN_EMAIL: email })) })
   const progress = createProgress(source.size)
   try {
-    const report = await upload(url, { cookie, contentType, ...source, file: source.read(), onPiece: progress.add })
+    const report = await upload(admin, { contentType, ...source, file: source.read(), onPiece: progress.add })
     return { report, tookMs: progress.tookMs() }
   } finally {
     progress.finish()
-    await signOut(url, cookie)
+    await admin.signOut()
   }
 }
 

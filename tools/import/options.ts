@@ -19,7 +19,7 @@ export const help = `Put products from a file into a running shop: new ones are 
 
   FILE            .ndjson: a JSON object per line; .csv: a header line, then a line per product; - : standard input
   --url URL       the shop                    (default SHOP_URL, else http://localhost:8080)
-  --email EMAIL   an administrator            (default admin@example.com)
+  --email EMAIL   an administrator            (default SHOP_ADMIN_EMAIL, else admin@example.com)
   --format F      ndjson or csv, when the name of the file does not say
   --help          this text
 
@@ -34,8 +34,8 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): I
     args: [...args],
     allowPositionals: true,
     options: {
-      url: { type: 'string', default: env.SHOP_URL ?? 'http://localhost:8080' },
-      email: { type: 'string', default: 'admin@example.com' },
+      url: { type: 'string', default: env.SHOP_URL || 'http://localhost:8080' },
+      email: { type: 'string', default: env.SHOP_ADMIN_EMAIL || 'admin@example.com' },
       format: { type: 'string' },
       help: { type: 'boolean', default: false },
     },

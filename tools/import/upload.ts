@@ -1,15 +1,15 @@
-/** What the import asks of the shop, by its public API: to sign in, to take a file, to sign out. */
+/** The file on its way to the shop. */
 import { request as requestHttp } from 'node:http'
 import { request as requestHttps } from 'node:https'
 import { type Readable, Transform } from 'node:stream'
 import type { Problem } from '@shop/contracts/problem'
 import type { ImportReport } from '@shop/contracts/product'
+import type { AdminSession } from '../admin-session.ts'
 
 /** Nothing in either direction for so long: the shop is gone. */
 const silenceMs = 120_000
 
 export interface Upload {
-  cookie: string
   contentType: string
   file: Readable
   /** Bytes, when that is known. */
@@ -18,41 +18,14 @@ export interface Upload {
   onPiece(piece: Buffer): void
 }
 
-/** Rejects with a sentence that says what to do. */
-export async function signIn(url: string, email: string, password: string): Promise<{ cookie: string }> {
-  const response = await fetch(`${url}/api/sessions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ email, password }),
-    signal: AbortSignal.timeout(silenceMs),
-  }).catch((error) => {
-    throw new Error(`Nothing answers at ${url}: start the shop (npm run demo), or say where it is with --url.`, {
-      cause: error,
-    })
-  })
-  if (response.status !== 201) {
-    const problem = (await response.json().catch(() => ({}))) as Partial<Problem>
-    throw new Error(whyNotSignedIn(response.status, email, problem))
-  }
-  const cookie = response.headers.getSetCookie().map((line) => line.split(';', 1)[0])
-  return { cookie: cookie.join('; ') }
-}
-
-/** Leaves no session behind. That this fails is nobody's concern: it expires. */
-export async function signOut(url: string, cookie: string): Promise<void> {
-  const answer = fetch(`${url}/api/sessions/current`, {
-    method: 'DELETE',
-    headers: { cookie },
-    signal: AbortSignal.timeout(5_000),
-  })
-  await answer.catch(() => {})
-}
-
 /**
  * By node:http and not by fetch, which gives up on an answer that takes five minutes, however busily the file is being sent. An answer may
  * come before the end of the file: then the rest is not sent.
  */
-export async function upload(url: string, { cookie, contentType, file, size, onPiece }: Upload): Promise<ImportReport> {
+export async function upload(
+  { url, cookie }: Pick<AdminSession, 'url' | 'cookie'>,
+  { contentType, file, size, onPiece }: Upload,
+): Promise<ImportReport> {
   const request = (url.startsWith('https:') ? requestHttps : requestHttp)(`${url}/api/products/import`, {
     method: 'POST',
     headers: { cookie, 'content-type': contentType, ...(size !== undefined && { 'content-length': size }) },
@@ -86,14 +59,7 @@ export async function upload(url: string, { cookie, contentType, file, size, onP
   }
 }
 
-function whyNotSignedIn(status: number, email: string, { detail }: Partial<Problem>): string {
-  if (status === 401) return `The shop does not know ${email} with this password: see SHOP_ADMIN_PASSWORD and --email.`
-  if (status === 429) return `Too many attempts to sign in as ${email}: wait some minutes.`
-  return `Signing in as ${email} was answered by ${status}. ${detail ?? ''}`.trim()
-}
-
 function whyNotTaken(status: number, text: string): string {
-  if (status === 403) return 'This account is no administrator: name one with --email.'
   let detail = ''
   try {
     detail = (JSON.parse(text) as Partial<Problem>).detail ?? ''
