@@ -4,6 +4,7 @@ import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessions } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/client'
+import { createDeferrals } from '@shop/service-kit/deferral'
 import { redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
@@ -34,7 +35,9 @@ export async function buildApp(
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name] })
-  const client = createServiceClient({ directory, retryBurstCount, streamConnectionCount: config.STREAM_MAX_COUNT })
+  const deferrals = createDeferrals()
+  const streamConnectionCount = config.STREAM_MAX_COUNT
+  const client = createServiceClient({ directory, retryBurstCount, streamConnectionCount, deferrals })
   await directory.start()
 
   const sessions = createSessions(state, {
@@ -55,6 +58,7 @@ export async function buildApp(
     log,
     name,
     metrics,
+    deferrals,
     identity: 'none',
     probes: [
       redisProbe('redis-state', state, { required: false }),

@@ -41,6 +41,8 @@ export interface ServerOptions {
   probes?: readonly Probe[]
   /** @default metrics of its own */
   metrics?: Metrics
+  /** What else is made only when this process listens; see deferral.ts. @default none */
+  deferrals?: Deferrals
   /** @default 1 MiB */
   bodyLimitBytes?: number
   /** Longest that a whole body may take, except on routes whose `config.streamsBody` says that they watch over theirs. @default 120_000 */
@@ -75,7 +77,7 @@ export function createServer(options: ServerOptions) {
   const { log, name = 'service', identity = 'required', identityPublicKey, probes = [] } = options
   const metrics = options.metrics ?? createMetrics({ service: name, instanceId: '' })
   const acceptRequestId = options.acceptRequestId ?? identity === 'required'
-  const deferrals = createDeferrals()
+  const deferrals = options.deferrals ?? createDeferrals()
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: requestLog(metrics),

@@ -8,7 +8,7 @@ const REPOSITORY = resolve(import.meta.dirname, '../..')
 export interface ServiceOptions {
   /** The folder below apps/ whose main.ts is started. */
   app: string
-  /** All that it gets besides PATH, HOME and TMPDIR: a variable of the machine must not decide a test. */
+  /** All that it gets besides PATH, HOME, TMPDIR and a compile cache: a variable of the machine must not decide a test. */
   env?: Record<string, string>
   /** For Node itself, before the file. */
   nodeArgs?: string[]
@@ -53,7 +53,7 @@ export async function startService(options: ServiceOptions): Promise<RunningServ
     command: process.execPath,
     args: [...nodeArgs, file],
     cwd: root,
-    env: { PATH, HOME, TMPDIR, ...env },
+    env: { PATH, HOME, TMPDIR, NODE_COMPILE_CACHE: join(root, 'node_modules/.cache/redis-shop'), ...env },
     stopTimeoutMs,
     onMessage: (message) => {
       if (isListening(message)) listening = message
