@@ -7,6 +7,7 @@ import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
+import { createDeferrals } from '@shop/service-kit/deferral'
 import { createEventStreams } from '@shop/service-kit/event-stream'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
@@ -46,7 +47,8 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   const { prisma, pool, redis, subscriber, connectBlocking } = openConnections(config, instanceId)
   const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
-  const services = createServiceClient({ directory })
+  const deferrals = createDeferrals()
+  const services = createServiceClient({ directory, deferrals })
   await directory.start()
 
   const live = createLiveOrders({ hints: createChannel<Hint>(redis, subscriber, { keys: keys.status }), log })
@@ -62,6 +64,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
     log,
     name,
     metrics,
+    deferrals,
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
     probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true })],
   })
