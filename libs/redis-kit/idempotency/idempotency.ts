@@ -40,7 +40,10 @@ export interface IdempotencyOptions {
   keys: KeyFamily
   /** How long an answer is repeated. Clients have to give up before. @default a day */
   ttlMs?: number
-  /** How long a claim is believed without a sign of life. Longer than a request takes, or `renew`. @default 30_000 */
+  /**
+   * How long a claim is believed without a sign of life: as long as others have to wait when its process dies. Work that
+   * takes longer has to `renew`. @default 10_000
+   */
   leaseMs?: number
   /** The longest that who comes second is told to wait; the answer may be there sooner than the lease ends. @default 1000 */
   maxRetryAfterMs?: number
@@ -92,6 +95,7 @@ export type Begun =
   | { status: 'mismatch' }
 
 export interface Idempotency {
+  readonly leaseMs: number
   /**
    * To be asked before anything is done. Rejects while Redis is away, see errors.ts: then nothing may be done either where a
    * second time would cost money.
@@ -118,7 +122,7 @@ const NEVER_STORED = ['set-cookie', 'date', 'connection', 'transfer-encoding', '
 
 /** Throws RangeError for times that do not fit each other, TypeError for a header that must not be stored. */
 export function createIdempotency(redis: Redis, config: IdempotencyOptions): Idempotency {
-  const { keys, ttlMs = DAY_MS, leaseMs = 30_000, maxRetryAfterMs = 1_000 } = config
+  const { keys, ttlMs = DAY_MS, leaseMs = 10_000, maxRetryAfterMs = 1_000 } = config
   const { headers: listed = ['content-type', 'location', 'etag'], maxResponseBytes = 65_536 } = config
   requireTimes(keys, ttlMs, leaseMs)
   const isKept = allowList(listed)
@@ -151,7 +155,7 @@ export function createIdempotency(redis: Redis, config: IdempotencyOptions): Ide
     throw new ResponseTooLarge(`an answer has ${sizeBytes} bytes, ${keys.pattern} keeps up to ${maxResponseBytes}`)
   }
 
-  return { begin }
+  return { leaseMs, begin }
 }
 
 /** Hashed: a key of any length and content is 43 characters, and none can pretend to be another route's. */
