@@ -4,8 +4,8 @@ import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
 import type { Idempotency } from '@shop/redis-kit/idempotency'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createCarts } from '../cart/cart.ts'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { type Carts, createCarts } from '../cart/cart.ts'
 import { keys } from '../keys.ts'
 import { startOrder } from '../order.fixture.ts'
 import { PrismaClient } from '../prisma/client/client.ts'
@@ -77,16 +77,25 @@ describe('the record in Postgres', () => {
     },
   }
 
-  async function placeAll(records: CheckoutStore, count = 40) {
+  async function startCarts(): Promise<Carts> {
     const redis = connectRedis(order.redis.url, { name: 'test' })
+    onTestFinished(() => closeRedis(redis))
     await whenReady(redis, 5_000)
-    const carts = createCarts(redis, { keys: keys.cart, ttlMs: 60_000 })
+    return createCarts(redis, { keys: keys.cart, ttlMs: 60_000 })
+  }
+
+  /** One instance without Redis' help. */
+  function startCheckout(carts: Carts, records: CheckoutStore = store) {
+    const { placeOrder } = createCheckout({ carts, claims: letAllThrough, store: records, onLeft: () => {} })
+    return (userId: string, key = 'one') => placeOrder({ userId, owner: userId, key, body, quote })
+  }
+
+  async function placeAll(records: CheckoutStore, count = 40) {
+    const carts = await startCarts()
     const userId = randomUUID()
     await carts.set(userId, 'TEA-1', 1)
-    const { placeOrder } = createCheckout({ carts, claims: letAllThrough, store: records, onLeft: () => {} })
-    const placing = Array.from({ length: count }, () => placeOrder({ userId, owner: userId, key: 'one', body, quote }))
-    const answers = await Promise.allSettled(placing)
-    await closeRedis(redis)
+    const placeOne = startCheckout(carts, records)
+    const answers = await Promise.allSettled(Array.from({ length: count }, () => placeOne(userId)))
     return { userId, answers: answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : [])) }
   }
 
@@ -117,6 +126,24 @@ describe('the record in Postgres', () => {
     expect(await ordersOf(userId)).toBe(1)
     await client.$disconnect()
     await link.stop()
+  })
+
+  it('lets the cart be emptied by the next request when its own process died before that', async () => {
+    const carts = await startCarts()
+    const dies = { ...carts, clear: () => Promise.reject(new Error('killed')) }
+    const [ada, ben] = [randomUUID(), randomUUID()]
+    for (const userId of [ada, ben]) {
+      await carts.set(userId, 'TEA-1', 1)
+      expect(await startCheckout(dies)(userId)).toMatchObject({ isReplay: false })
+      expect((await carts.contents(userId)).lines).toHaveLength(1) // what should be gone
+    }
+    expect(await startCheckout(carts)(ada)).toMatchObject({ isReplay: true })
+    await expect(startCheckout(carts)(ben, 'two')).rejects.toMatchObject({ code: 'cart-ordered' })
+    for (const userId of [ada, ben]) {
+      expect(await carts.contents(userId)).toEqual({ lines: [] })
+      await carts.set(userId, 'TEA-1', 1)
+      expect(await startCheckout(carts)(userId, 'three')).toMatchObject({ status: 202, isReplay: false })
+    }
   })
 
   it('repeats the answer when Redis has forgotten the key', async () => {

@@ -62,22 +62,23 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
   }
 
   async function placeOnce(key: RequestKey, request: CheckoutRequest): Promise<CheckoutAnswer> {
-    const before = await replay(key)
+    const before = await replay(key, request.owner)
     if (before) return before
     try {
       return await placeNew(key, request)
     } catch (error) {
-      const meanwhile = await replay(key)
+      const meanwhile = await replay(key, request.owner)
       if (meanwhile) return meanwhile
       throw error
     }
   }
 
   /** The answer this key got before; throws `idempotency-key-reused` when the request was another one. */
-  async function replay(key: RequestKey): Promise<CheckoutAnswer | undefined> {
+  async function replay(key: RequestKey, owner: string): Promise<CheckoutAnswer | undefined> {
     const record = await store.recorded(key)
     if (!record) return undefined
     if (record.fingerprint !== key.fingerprint) throw errors.keyReused()
+    await empty(owner, record.cartId) // whoever placed it may have died before
     return { status: record.status, body: record.body, isReplay: true }
   }
 
@@ -92,9 +93,14 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
     }
     const order: NewOrder = { userId, cartId: cart.id, card: body.payment.card, ...prices }
     const placed = await store.place(key, order)
-    if (placed === 'taken') throw errors.cartOrdered()
-    await carts.clear(owner, cart.id).catch((error) => onLeft(error, 'the cart'))
+    if (placed !== 'key-taken') await empty(owner, cart.id)
+    if (typeof placed === 'string') throw errors.cartOrdered()
     return { status: placed.status, body: placed.body, isReplay: false }
+  }
+
+  /** A cart that was ordered is of no use any more: it would be refused each time. */
+  function empty(owner: string, cartId: string): Promise<void> {
+    return carts.clear(owner, cartId).catch((error) => onLeft(error, 'the cart'))
   }
 }
 

@@ -28,25 +28,27 @@ export interface Recorded {
   fingerprint: string
   status: number
   body: string
+  cartId: string
 }
 
 export function createCheckoutStore(prisma: PrismaClient, { instance }: { instance: string }) {
   return { recorded, place }
 
-  function recorded({ userId, keyHash }: RequestKey): Promise<Recorded | null> {
-    return prisma.idempotencyRecord.findUnique({
-      where: { userId_keyHash: { userId, keyHash } },
-      select: { fingerprint: true, status: true, body: true },
-    })
+  async function recorded({ userId, keyHash }: RequestKey): Promise<Recorded | undefined> {
+    const [record] = await prisma.$queryRaw<Recorded[]>`
+      SELECT fingerprint, record.status, body, cart_id AS "cartId"
+      FROM idempotency_records AS record JOIN orders ON orders.id = order_id
+      WHERE record.user_id = ${userId}::uuid AND key_hash = ${keyHash}`
+    return record
   }
 
-  /** The answer, or `taken` when the key or the cart was used by a request that came first. */
-  async function place(key: RequestKey, { items, ...order }: NewOrder): Promise<Recorded | 'taken'> {
+  /** The answer, or which of the two was used by a request that came first. */
+  async function place(key: RequestKey, { items, ...order }: NewOrder): Promise<Recorded | 'key-taken' | 'cart-taken'> {
     const id = randomUUID()
     const createdAt = new Date()
     const fields = { id, ...order, status: 'pending', createdAt, updatedAt: createdAt, stepCount: 1 }
     const body = JSON.stringify(publicOrder({ ...fields, ...nothingYet, lines: items.map(withOrder(id)) }, 0))
-    const record: Recorded = { fingerprint: key.fingerprint, status: 202, body }
+    const record: Recorded = { fingerprint: key.fingerprint, status: 202, body, cartId: order.cartId }
     try {
       await prisma.$transaction(async (tx) => {
         await tx.idempotencyRecord.create({ data: { ...key, orderId: id, status: record.status, body } })
@@ -58,8 +60,8 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
       })
       return record
     } catch (error) {
-      if (error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2002') return 'taken'
-      throw error
+      if (!(error instanceof Prisma.PrismaClientKnownRequestError) || error.code !== 'P2002') throw error
+      return (await prisma.order.count({ where: { cartId: order.cartId } })) > 0 ? 'cart-taken' : 'key-taken'
     }
   }
 }
