@@ -31,10 +31,10 @@ async function listen() {
 }
 
 const userId = randomUUID()
-function publish(type: OrderEvent['type'], orderId: string, sku: string, quantity = 1, id = randomUUID()) {
+function publish(type: OrderEvent['type'], orderId: string, sku: string, quantity = 1, id = randomUUID(), more = {}) {
   const details =
     type === 'order.cancelled' ? { reason: 'by-customer' } : { items: [{ sku, quantity }], totalCents: 100 }
-  const body = JSON.stringify({ id, type, occurredAtMs: Date.now(), data: { orderId, userId, ...details } })
+  const body = JSON.stringify({ id, type, occurredAtMs: Date.now(), data: { orderId, userId, ...details, ...more } })
   return orders.publish({ id, key: orderId, type, body })
 }
 const answerTo = (orderId: string) => heard.filter(({ data }) => data.orderId === orderId).map(({ type }) => type)
@@ -57,6 +57,17 @@ describe('an order on the stream', () => {
 
     await publish('order.cancelled', orderId, 'TEA-1')
     await expect.poll(async () => (await ask('/api/products/TEA-1')).json().stockCount, patience).toBe(5)
+  })
+
+  it('that is confirmed and then taken back gives back what was sold', async () => {
+    await addProducts([{ sku: 'TEA-4', stockCount: 5 }])
+    const orderId = randomUUID()
+    for (const type of ['order.placed', 'order.confirmed'] as const) await publish(type, orderId, 'TEA-4', 2)
+    const statuses = async () => (await prisma.reservation.findMany({ where: { orderId } })).map(({ status }) => status)
+    await expect.poll(statuses, patience).toEqual(['sold'])
+    await publish('order.cancelled', orderId, 'TEA-4', 2, randomUUID(), { wasConfirmed: true })
+    await expect.poll(statuses, patience).toEqual(['released'])
+    expect(await stockOf('TEA-4')).toBe(5)
   })
 
   it('has its effect once although it is published again, under the same id and under another', async () => {
