@@ -311,6 +311,22 @@ describe('an event stream', () => {
     await vi.waitFor(() => expect(streams.map(({ isClosed }) => isClosed)).toEqual([true, true]))
   })
 
+  it('that is old is ended even if its client does not read', async () => {
+    let isOver = false
+    const pouring: Answer = (_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      Readable.from(pieces(60, Buffer.alloc(MiB, ': filling\n')).body).pipe(response)
+      response.once('close', () => {
+        isOver = true
+      })
+    }
+    const { open, metric } = await start({ STREAM_MAX_MS: '500' }, { order: pouring })
+    const { response } = await open()
+    response.pause()
+    await vi.waitFor(() => expect(isOver).toBe(true), { timeout: 10_000 })
+    await vi.waitFor(async () => expect(await metric('gateway_open_streams')).toBe(0), { timeout: 10_000 })
+  })
+
   it('is one of so many: beyond them 503, for one user 429, until one is closed', async () => {
     const { answer } = eventSource()
     const env = { STREAM_MAX_COUNT: '3', STREAM_MAX_COUNT_PER_CALLER: '2' }

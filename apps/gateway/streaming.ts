@@ -12,6 +12,9 @@ import type { Route } from './routes.ts'
 import { createSlots, type SlotLimits } from './slots.ts'
 import { discardRest, receive } from './upload.ts'
 
+/** How long a client has to take what was sent to it before a stream was ended. */
+const lastWordsMs = 2_000
+
 export interface StreamingOptions extends SlotLimits {
   client: ServiceClient
   metrics: Metrics
@@ -98,7 +101,7 @@ function passOn(reply: FastifyReply, response: ServiceResponse<Readable>, { stop
   const head = { ...reply.getHeaders(), ...responseHeaders(headers), connection: 'close' }
   raw.writeHead(status, head as OutgoingHttpHeaders).flushHeaders()
   body.pipe(raw)
-  const timer = setTimeout(finish, maxMs)
+  let timer = setTimeout(finish, maxMs)
   stopping.addEventListener('abort', finish, { once: true })
   body.once('error', () => raw.destroy())
   raw.once('close', () => {
@@ -113,6 +116,9 @@ function passOn(reply: FastifyReply, response: ServiceResponse<Readable>, { stop
     body.unpipe(raw)
     body.destroy()
     raw.end()
+    // A client that does not read, or is no longer there without having said so, must not keep its place, nor this process.
+    clearTimeout(timer)
+    timer = setTimeout(() => raw.destroy(), lastWordsMs)
   }
 }
 
