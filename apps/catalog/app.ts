@@ -109,7 +109,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
 
 /** Lost with their Redis, and then only slower: a breaker for both, since both hear of its end at the same time. */
 function createCaches(redis: Redis, { invalidations, metrics }: { invalidations: Subscriber; metrics: Metrics }) {
-  const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage })
+  // Asked again after a second: a probe costs little, and shoppers notice when the cache is back.
+  const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage, openMs: 1_000 })
   const counted = createCacheMetrics(metrics)
   const open = (name: 'products' | 'categories') => {
     const onEvent = counted.onEvent(name)
