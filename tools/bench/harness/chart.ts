@@ -1,6 +1,6 @@
 /**
- * A result as bars, in SVG that needs nothing else: no font, no script, light and dark by the reader's setting. A bar is the
- * first column of its table, as drawn in this run; what it says in words is in `desc`, and in full in the Markdown beside it.
+ * A result as bars, in SVG that needs nothing else: no font, no script, light and dark by the reader's setting. A bar is as long as
+ * the first ratio of its table, or as its first figure where there is no ratio. `desc` says it in words, the Markdown beside it in full.
  */
 import { formatFigure, formatRatio } from './figures.ts'
 import type { Result, Row, TableResult } from './result.ts'
@@ -46,9 +46,8 @@ ${legend(y)}
 }
 
 function panel(table: TableResult, top: number): string {
-  const [main] = table.columns
-  const largest = Math.max(...table.rows.map(({ medians }) => medians[main?.metric ?? ''] ?? 0))
-  const subtitle = [main?.label, table.ratios[0]?.label].filter((part) => part !== undefined).join(' · ')
+  const largest = Math.max(...table.rows.map((row) => drawn(table, row)))
+  const subtitle = [table.ratios[0]?.label, table.columns[0]?.label].filter((part) => part !== undefined).join(' · ')
   const bars = table.rows.map((row, index) => bar(table, row, { y: top + titleHeight + index * rowHeight, largest }))
   return `  <g>
     <text class="title" x="${margin}" y="${top + 20}">${escapeXml(table.title)}</text>
@@ -58,8 +57,7 @@ ${bars.join('\n')}
 }
 
 function bar(table: TableResult, row: Row, { y, largest }: { y: number; largest: number }): string {
-  const value = row.medians[table.columns[0]?.metric ?? ''] ?? 0
-  const length = Math.max(2, (value / largest) * barWidth)
+  const length = Math.max(2, (drawn(table, row) / largest) * barWidth)
   const kind = row.role === 'peer' ? 'bar' : row.role
   const bold = row.role === 'ours' ? ' class="bold"' : ''
   const x = margin + labelWidth
@@ -68,12 +66,16 @@ function bar(table: TableResult, row: Row, { y, largest }: { y: number; largest:
     <text${bold} x="${(x + length + 8).toFixed(1)}" y="${y + 16}">${escapeXml(figure(table, row))}</text>`
 }
 
+function drawn({ columns }: TableResult, { medians, ratios }: Row): number {
+  return ratios[0]?.median ?? medians[columns[0]?.metric ?? ''] ?? 0
+}
+
 function figure({ columns }: TableResult, { medians, ratios }: Row): string {
   const [main] = columns
   if (!main) return ''
   const [times] = ratios
   const value = formatFigure(medians[main.metric] ?? Number.NaN, main.format)
-  return times ? `${value} · ${formatRatio(times)}` : value
+  return times ? `${formatRatio(times)} · ${value}` : value
 }
 
 function legend(top: number): string {

@@ -62,9 +62,9 @@ export interface Table<Context> {
   title: string
   /** What the work is, and what has to be known to read the figures. */
   note: string
-  /** The first one is what is drawn. */
+  /** What is drawn is the first ratio or, without one, the first of these. */
   columns: readonly [Column, ...Column[]]
-  /** Further columns: a figure as a multiple of a contender's, made within each round. The first one is drawn too. */
+  /** Further columns: a figure as a multiple of a contender's, made within each round. */
   ratios: readonly RatioColumn[]
   contenders: readonly Contender<Context>[]
   goals: readonly Goal[]

@@ -24,6 +24,8 @@ export async function loading(server: HttpServer, { identity }: Servers): Promis
   const mint = createIdentityMinter(identity.privateKey)
   // In a session of its own, so that it takes nothing from a server that shares ours (see contender.ts).
   const generator = fork(join(import.meta.dirname, 'load-process.ts'), { stdio: 'inherit', detached: true })
+  const died = once(generator, 'exit').then(() => Promise.reject(new Error('the load could not be made: see above')))
+  died.catch(() => {})
   await once(generator, 'message')
   const paths = skus.map(pathOf)
   // The same bytes for everybody, though only the catalog asks who it is.
@@ -31,10 +33,9 @@ export async function loading(server: HttpServer, { identity }: Servers): Promis
 
   async function load(durationMs?: number): Promise<LoadAnswer> {
     const task: LoadTask = { port: server.port, paths, headers: headers(), connectionCount, durationMs }
-    const answer = Promise.race([once(generator, 'message'), once(generator, 'exit')])
+    const answer = once(generator, 'message')
     generator.send(task)
-    const [message] = await answer
-    if (typeof message !== 'object') throw new Error('the load could not be made; what it said is above')
+    const [message] = await Promise.race([answer, died])
     return message
   }
 
