@@ -28,7 +28,7 @@ export interface ListedProduct {
   rank: number
 }
 
-const currency = 'EUR'
+export const currency = 'EUR'
 
 /** A product as the contract has it, straight out of a row. */
 export const productView = `sku, name, description, category, price_cents AS "priceCents", '${currency}' AS currency,

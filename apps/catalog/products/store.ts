@@ -5,9 +5,7 @@ import { enqueue, type OutboxEvent } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import { changeEvent, removalEvent } from './events.ts'
 import type { Change } from './freshness.ts'
-import { createSearch, productView } from './search.ts'
-
-const currency = 'EUR'
+import { createSearch, currency, productView } from './search.ts'
 
 /** For a connection, and for the whole transaction. */
 const patience = { maxWait: 5_000, timeout: 10_000 }
