@@ -14,7 +14,7 @@ import {
   ValueTooLarge,
 } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
-import { cacheServer, topologies } from './fixtures/topology.ts'
+import { cacheServer, topologies } from './fixtures/topology.fixture.ts'
 import { messagePackCodec } from './messagepack.ts'
 
 const HOUR_MS = 3_600_000

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
 import { type CacheKeys, type CacheOptions, cacheKeys, createCache, type LocalOptions } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
-import { cacheServer, topologies } from './fixtures/topology.ts'
+import { cacheServer, topologies } from './fixtures/topology.fixture.ts'
 import { createLocalStore } from './local.ts'
 
 const HOUR_MS = 3_600_000

@@ -3,7 +3,7 @@ import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { closeRedis, connectRedis, whenReady } from '../client.ts'
 import { startChildren } from './fixtures/children.ts'
 import { countStale, createRacer, type RacerKind, race, raceKeys } from './fixtures/race.ts'
-import { cacheServer } from './fixtures/topology.ts'
+import { cacheServer } from './fixtures/topology.fixture.ts'
 
 /** Half a minute of work on a machine that has nothing else to do. */
 const TIMEOUT_MS = 240_000

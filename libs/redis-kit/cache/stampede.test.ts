@@ -4,7 +4,7 @@ import { Redis as Server } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { startChildren } from './fixtures/children.ts'
 import { rowKeys } from './fixtures/source.ts'
-import { cacheServer, topologies } from './fixtures/topology.ts'
+import { cacheServer, topologies } from './fixtures/topology.fixture.ts'
 
 const TIMEOUT_MS = 60_000
 const MISSES = { task: 'stampede', id: 'a, {b}', readCount: 250, loadMs: 50 } as const
