@@ -21,7 +21,7 @@ async function serverCanWait(): Promise<boolean> {
 function setUp(url: string, timeoutMs?: number) {
   const redis = connectRedis(url, { name: 'test', commandTimeoutMs: 5000 })
   const blocking = connectRedis(url, { name: 'disk', role: 'blocking' })
-  onTestFinished(() => Promise.all([closeRedis(redis), closeRedis(blocking)]))
+  onTestFinished(async () => void (await Promise.all([closeRedis(redis), closeRedis(blocking)])))
   const topic = createTopic(redis, { keys })
   let count = 0
   const publish = async (key: string) => {

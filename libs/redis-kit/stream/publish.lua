@@ -1,12 +1,12 @@
 --[[ Append events, each once: the same event id again within the window appends nothing, as long as its entry is there.
      KEYS[1] stream   KEYS[2] note of the oldest entry   KEYS[3...] marks: a hash for the events of a few milliseconds
-     ARGV[1] an id that the stream must have reached, or ''   ARGV[2] how long marks live, ms   ARGV[3] and the note, ms
+     ARGV[1] an entry that must be there, or ''   ARGV[2] how long marks live, ms   ARGV[3] and the note, ms
      ARGV[4] fuse: entries at which the oldest are dropped   ARGV[5...] of each hash: its time, ms
      then of each event: number of its hash, mark, id, key, type, body
-     Returns {droppedCount, stream id of each event}; {-1} and appends nothing if the stream is behind ARGV[1]. ]]
+     Returns {droppedCount, stream id of each event}; {-1} and appends nothing if ARGV[1] is not there. ]]
 local stream, note = KEYS[1], KEYS[2]
 local reached, marksMs, noteMs, fuse, hashes = ARGV[1], ARGV[2], ARGV[3], ARGV[4], #KEYS - 2
-if reached ~= '' and #redis.call('XRANGE', stream, reached, '+', 'COUNT', 1) == 0 then return {-1} end
+if reached ~= '' and #redis.call('XRANGE', stream, reached, reached) == 0 then return {-1} end
 local names, known, added, fresh, reply = {}, {}, {}, {}, {0}
 for h = 1, hashes do names[h], added[h] = {}, {} end
 for at = 5 + hashes, #ARGV, 6 do table.insert(names[tonumber(ARGV[at])], ARGV[at + 1]) end

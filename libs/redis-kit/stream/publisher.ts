@@ -41,7 +41,7 @@ export function createPublisher(redis: Redis, partition: number, options: TopicO
     const bases = Array.from(hashes.values(), ({ baseMs }) => baseMs)
     const args = [reached, keys.dedupeMs, NOTE_MS, maxLengthCount, ...bases, ...marked]
     const [droppedCount, ...streamIds] = await append(redis, [stream, oldest, ...marks], args)
-    if (droppedCount === -1) throw new StreamRegressed(`${stream} ends before ${reached}, which it had confirmed`)
+    if (droppedCount === -1) throw new StreamRegressed(`${stream} has lost ${reached}, which it had confirmed`)
     if (droppedCount > 0) onDropped?.({ partition, count: droppedCount })
     return streamIds
   }

@@ -127,8 +127,9 @@ export interface TopicOptions {
   /** Hears of every time the fuse burnt: events were dropped that nobody may have read. */
   onDropped?: (loss: { partition: number; count: number }) => void
   /**
-   * An entry that the stream had confirmed, the newest known: if it ends before that, `publish` appends nothing and throws
-   * StreamRegressed, until this names another. For a publisher that has kept what was lost. @default nothing is checked
+   * An entry that the stream had confirmed, the newest known: if it is not there, `publish` appends nothing and throws
+   * StreamRegressed, until this names another. As long as it is there, so is everything before it, for Redis loses from the end.
+   * For a publisher that has kept what was lost. @default nothing is checked
    */
   reachedId?: (partition: number) => string
 }

@@ -24,13 +24,20 @@ export interface OutboxAuditOptions {
   pool: pg.Pool
   redis: Redis
   keys: TopicKeys
+  /** @default 30_000 */
+  resendAfterMs?: number
   /** There are rows to publish again. */
   onLoss: (loss: Loss) => void
 }
 
 export interface OutboxAudit {
-  /** The newest entry known to have been there ('' for none): the stream must not be behind it. Undefined before the first look. */
-  reachedId(partition: number): string | undefined
+  /** The newest entry known to have been there, '' for none: as long as it is, nothing was lost. */
+  reachedId(partition: number): string
+  /**
+   * Rows taken from the outbox before this time (performance.now) must not be published: there may be earlier ones that nobody knew
+   * were to be published again. Infinity before the first look.
+   */
+  validSinceMs(partition: number): number
   /** Called with each publication. */
   reached(partition: number, streamId: string): void
   /** One look at each partition. Rejects when Redis or Postgres is away. */
@@ -39,29 +46,36 @@ export interface OutboxAudit {
 
 /** Longer than a batch may be open: its rows turn up with its commit, and not when they were published. */
 const OVERLAP_MS = 15_000
-/** A row that was sent so long ago and is not confirmed belongs to a relay that died. */
-const UNCONFIRMED_MS = 30_000
 
 interface State {
-  reachedId?: string
+  reachedId: string
+  validSinceMs: number
   /** The server's time of the last look. */
   lookedMs?: number
   deletedId: string
 }
 
-export function createOutboxAudit({ pool, redis, keys, onLoss }: OutboxAuditOptions): OutboxAudit {
+export function createOutboxAudit(options: OutboxAuditOptions): OutboxAudit {
+  const { pool, redis, keys, resendAfterMs = 30_000, onLoss } = options
   const audit = createAudit(redis, { keys })
   const places = createPlaces(pool, keys.name)
-  const states = Array.from({ length: keys.partitions }, (): State => ({ deletedId: '' }))
-  return { reachedId, reached, compare }
+  const states = Array.from(
+    { length: keys.partitions },
+    (): State => ({ reachedId: '', validSinceMs: Infinity, deletedId: '' }),
+  )
+  return { reachedId, validSinceMs, reached, compare }
 
-  function reachedId(partition: number): string | undefined {
-    return states[partition]?.reachedId
+  function reachedId(partition: number): string {
+    return states[partition]?.reachedId ?? ''
+  }
+
+  function validSinceMs(partition: number): number {
+    return states[partition]?.validSinceMs ?? Infinity
   }
 
   function reached(partition: number, streamId: string): void {
     const state = states[partition]
-    if (state?.reachedId !== undefined && isOlder(state.reachedId, streamId)) state.reachedId = streamId
+    if (state && isOlder(state.reachedId, streamId)) state.reachedId = streamId
   }
 
   async function compare(): Promise<void> {
@@ -69,23 +83,23 @@ export function createOutboxAudit({ pool, redis, keys, onLoss }: OutboxAuditOpti
   }
 
   async function compareOne(partition: number, state: State): Promise<void> {
-    const claimedId = state.reachedId ?? ''
-    const found = await audit.inspect(partition, [])
+    const claimedId = state.reachedId
+    const found = await audit.inspect(partition, claimedId === '' ? [] : [claimedId])
     const lost = await lostRows(partition, state, found)
     if (lost.length > 0) {
       await places.unsend(partition, lost)
       onLoss({ topic: keys.name, partition, count: lost.length })
     }
-    await places.unsendUnconfirmed(partition, found.nowMs - UNCONFIRMED_MS)
+    await places.unsendUnconfirmed(partition, found.nowMs - resendAfterMs)
     // What was dropped lately may still get its commit: then its evidence has to be there.
     const isGapOld = found.oldestId !== '' && millisecondsOf(found.oldestId) < found.nowMs - OVERLAP_MS
     if (isGapOld && found.oldestId !== found.notedId) await audit.inspect(partition, [], found.oldestId)
 
-    // Everything that is marked as sent is there now, up to its newest entry. Is what this process was told not among it, its
-    // batch is still open, and its row turns up in the next look.
-    const isBehind = isOlder(found.newestId, claimedId)
-    if (isBehind || isOlder(state.reachedId ?? '', found.newestId)) state.reachedId = found.newestId
-    state.reachedId ??= ''
+    // Everything that is marked as sent is there now. Is what this process was told not among it, its batch is still open, and
+    // its row turns up in the next look.
+    const isClaimLost = found.lostIds.length > 0
+    if (isClaimLost || isOlder(state.reachedId, found.newestId)) state.reachedId = found.newestId
+    if (isClaimLost || lost.length > 0 || state.lookedMs === undefined) state.validSinceMs = performance.now()
     state.lookedMs = found.nowMs
     state.deletedId = found.deletedId
   }

@@ -52,8 +52,13 @@ export interface Confirmation {
 
 export interface BatchOptions {
   pool: pg.Pool
-  /** Must be idempotent by `eventId`, and must settle in bounded time. The place is kept with the row. */
-  publish: (row: OutboxRow) => Promise<Place> | Promise<void>
+  /**
+   * Must be idempotent by `eventId`, and must settle in bounded time. The place is kept with the row.
+   * @param takenMs no later than the look at the outbox that found it (performance.now)
+   */
+  publish: (row: OutboxRow, takenMs: number) => Promise<Place> | Promise<void>
+  /** Called with the rows taken, in their transaction, before the look for earlier ones of their keys. */
+  onTaken?: (rows: readonly OutboxRow[], client: pg.PoolClient) => Promise<void>
   /** @default none: what was published is marked at once */
   confirmation?: Confirmation
   batchCount: number
@@ -101,10 +106,12 @@ export function createBatch(options: BatchOptions): (signal: AbortSignal) => Pro
 }
 
 async function publishBatch(client: pg.PoolClient, options: BatchOptions, signal: AbortSignal) {
+  const takenMs = performance.now()
   await client.query('BEGIN')
   const { rows } = await client.query<OutboxRow>(TAKE, [options.batchCount, options.holds.current()])
+  if (rows.length > 0) await options.onTaken?.(rows, client)
   const ours = rows.length === 0 ? [] : await withoutOvertaken(client, rows)
-  const { sent, failure } = await publishAll(ours, options, signal)
+  const { sent, failure } = await publishAll(ours, takenMs, options, signal)
   // Without a place there is nothing that could be confirmed.
   const confirmation = sent.every(hasPlace) && options.confirmation?.isNeeded() ? options.confirmation : undefined
   if (sent.length > 0) await client.query(MARK, [...columnsOf(sent), confirmation === undefined])
@@ -137,8 +144,9 @@ async function withoutOvertaken(client: pg.PoolClient, rows: OutboxRow[]): Promi
 }
 
 /** Keys side by side, the events of a key one after the other; a key stops at its first failure. */
-async function publishAll(rows: OutboxRow[], { publish, batchMs, holds, log }: BatchOptions, signal: AbortSignal) {
-  const deadlineMs = performance.now() + batchMs
+async function publishAll(rows: OutboxRow[], takenMs: number, options: BatchOptions, signal: AbortSignal) {
+  const { publish, batchMs, holds, log } = options
+  const deadlineMs = takenMs + batchMs
   const sent: MaybeSentRow[] = []
   let failure: { error: unknown } | undefined
   const lanes = Map.groupBy(rows, nameOf)
@@ -151,7 +159,7 @@ async function publishAll(rows: OutboxRow[], { publish, batchMs, holds, log }: B
     for (const row of lane) {
       if (signal.aborted || performance.now() > deadlineMs) return
       try {
-        const place = await publish(row)
+        const place = await publish(row, takenMs)
         sent.push({ id: row.id, topic: row.topic, ...place })
         holds.succeeded(name)
       } catch (error) {

@@ -60,7 +60,7 @@ export async function enqueue(tx: OutboxTransaction, event: OutboxEvent): Promis
 /** Keeps these advisory locks apart from those that services take for reasons of their own. */
 const LOCK_SEED = 7_267_841
 
-export interface RelayOptions extends Pick<BatchOptions, 'publish' | 'confirmation'> {
+export interface RelayOptions extends Pick<BatchOptions, 'publish' | 'onTaken' | 'confirmation'> {
   /** Two connections are used: one listens, one works. */
   pool: pg.Pool
   /** Rows taken at a time. @default 100 */
@@ -98,11 +98,11 @@ export interface Relay {
 }
 
 export function createRelay(options: RelayOptions): Relay {
-  const { pool, publish, confirmation, batchCount = 100, batchMs = 5000, pollMs = 1000, log } = options
+  const { pool, publish, onTaken, confirmation, batchCount = 100, batchMs = 5000, pollMs = 1000, log } = options
   const { retainMs = 86_400_000, cleanEveryMs = 60_000, retryBaseMs = 100, retryCapMs = 10_000 } = options
   const backoff = { baseMs: retryBaseMs, capMs: retryCapMs }
   const holds = createHolds(backoff)
-  const takeBatch = createBatch({ pool, publish, confirmation, batchCount, batchMs, holds, log })
+  const takeBatch = createBatch({ pool, publish, onTaken, confirmation, batchCount, batchMs, holds, log })
   const alarm = createAlarm()
   return { run, backlog, republish, wake: alarm.ring }
 

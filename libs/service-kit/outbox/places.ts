@@ -1,6 +1,6 @@
 /** Rows of one topic by their place on the stream. The two numbers of a stream id are two columns: as text they would not sort. */
 import type pg from 'pg'
-import { UNSENT } from './batch.ts'
+import { type Place, UNSENT } from './batch.ts'
 
 export interface PlacedRow {
   id: string
@@ -49,4 +49,22 @@ export function createPlaces(pool: pg.Pool, topic: string) {
       [topic, partition, beforeMs],
     )
   }
+}
+
+const NEWEST = `
+  SELECT wanted.topic, wanted.partition, newest.ms || '-' || newest.number AS "streamId"
+  FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::int[]) AS given(topic, partition)) AS wanted
+  CROSS JOIN LATERAL (
+    SELECT stream_ms AS ms, stream_number AS number FROM outbox
+    WHERE outbox.topic = wanted.topic AND outbox.partition = wanted.partition
+    ORDER BY stream_ms DESC, stream_number DESC LIMIT 1) AS newest`
+
+/** The newest place of each partition that any relay has committed. */
+export async function newestPlaces(
+  client: pg.PoolClient,
+  partitions: readonly { topic: string; partition: number }[],
+): Promise<(Place & { topic: string })[]> {
+  const columns = [partitions.map(({ topic }) => topic), partitions.map(({ partition }) => partition)]
+  const { rows } = await client.query<Place & { topic: string }>(NEWEST, columns)
+  return rows
 }

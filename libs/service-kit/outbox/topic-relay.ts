@@ -4,12 +4,14 @@
  */
 import type { Redis } from '@shop/redis-kit/client'
 import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
+import type pg from 'pg'
 import { createOutboxAudit, type Loss, type OutboxAudit } from './audit.ts'
 import { createConfirmation } from './confirmation.ts'
 import { createAlarm } from './listen.ts'
 import { createRelay, type OutboxRow, type Place, type Relay, type RelayOptions } from './outbox.ts'
+import { newestPlaces } from './places.ts'
 
-export interface TopicRelayOptions extends Omit<RelayOptions, 'publish' | 'confirmation'> {
+export interface TopicRelayOptions extends Omit<RelayOptions, 'publish' | 'onTaken' | 'confirmation'> {
   /** Of every topic that this service publishes; events of its outbox go nowhere else. */
   keys: TopicKeys | readonly TopicKeys[]
   /** Makes a connection of role 'blocking', for durability 'fsynced'. @default none: durability is 'acknowledged' */
@@ -22,6 +24,8 @@ export interface TopicRelayOptions extends Omit<RelayOptions, 'publish' | 'confi
   durability?: 'fsynced' | 'acknowledged'
   /** How often the outbox is compared with the streams. @default 5_000 */
   auditEveryMs?: number
+  /** What was sent so long ago and never confirmed belongs to a relay that died, and is sent again. @default 30_000 */
+  resendAfterMs?: number
   /** Hears what a stream has lost. It is published again without further ado; for a counter and an alarm. */
   onLoss?: (loss: Loss) => void
 }
@@ -33,7 +37,7 @@ interface OpenTopic {
 }
 
 export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Relay {
-  const { keys, connect, durability = 'fsynced', auditEveryMs = 5000, onLoss, log, ...rest } = options
+  const { keys, connect, durability = 'fsynced', auditEveryMs = 5000, resendAfterMs, onLoss, log, ...rest } = options
   const { pool } = rest
   const topics = new Map([keys].flat().map((one: TopicKeys) => [one.name, openTopic(one)]))
   const auditAlarm = createAlarm()
@@ -41,7 +45,7 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
     connect && durability === 'fsynced'
       ? createConfirmation({ pool, topics: [keys].flat(), connect, onGone: auditAlarm.ring, log })
       : undefined
-  const relay = createRelay({ ...rest, log, publish, confirmation })
+  const relay = createRelay({ ...rest, log, publish, onTaken, confirmation })
   return { ...relay, run }
 
   /** Nothing is published before the streams were looked at: what they have lost goes first. */
@@ -52,16 +56,29 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
     await Promise.all([relaying, auditing(signal), confirmation?.run(ended.signal)])
   }
 
-  async function publish(row: OutboxRow): Promise<Place> {
+  /**
+   * What other relays have published since our last look: a stream without it has lost something. If instead a relay has
+   * seen that already, its rows are there to be found as earlier ones of their keys: hence first this, then that.
+   */
+  async function onTaken(rows: readonly OutboxRow[], client: pg.PoolClient): Promise<void> {
+    const taken = rows.flatMap(({ topic, key }) => {
+      const open = topics.get(topic)
+      return open ? [{ topic, partition: partitionOf(key, open.keys.partitions) }] : []
+    })
+    for (const { topic, partition, streamId } of await newestPlaces(client, taken)) {
+      topics.get(topic)?.audit.reached(partition, streamId)
+    }
+  }
+
+  async function publish(row: OutboxRow, takenMs: number): Promise<Place> {
     const open = topics.get(row.topic)
     // Held back like any event that cannot be published: a newer instance may know the topic.
     if (!open) throw new Error(`the outbox has an event for ${row.topic}, which is no topic of this service`)
     const partition = partitionOf(row.key, open.keys.partitions)
-    if (open.audit.reachedId(partition) === undefined) {
-      auditAlarm.ring()
-      throw new Error(`${row.topic} was not compared with its stream yet`)
-    }
     try {
+      if (takenMs < open.audit.validSinceMs(partition)) {
+        throw new StreamRegressed(`${row.topic} has lost events, or was not looked at yet: they go first`)
+      }
       const streamId = await open.topic.publish({ ...row, id: row.eventId })
       open.audit.reached(partition, streamId)
       return { partition, streamId }
@@ -87,10 +104,10 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
 
   function openTopic(topicKeys: TopicKeys): OpenTopic {
     const name = topicKeys.name
-    const audit = createOutboxAudit({ pool, redis, keys: topicKeys, onLoss: (loss) => publishAgain(loss) })
+    const audit = createOutboxAudit({ pool, redis, keys: topicKeys, resendAfterMs, onLoss: publishAgain })
     const topic = createTopic(redis, {
       keys: topicKeys,
-      reachedId: (partition) => audit.reachedId(partition) ?? '',
+      reachedId: audit.reachedId,
       onDropped: (drop) =>
         log?.warn({ ...drop, topic: name }, 'outbox: the stream was full, its oldest events were dropped'),
     })
