@@ -2,6 +2,7 @@
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createIdempotency } from '@shop/redis-kit/idempotency'
+import { createLock } from '@shop/redis-kit/lock'
 import { createChannel } from '@shop/redis-kit/pubsub'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
@@ -97,7 +98,10 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       { name: 'payment-callbacks', run: hearCallbacks({ provider, saga }) },
       { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
       { name: 'janitor', run: createJanitor(redis, { keys: keys.orderEvents }).run },
-      { name: 'forgetting', run: forgetOldRecords({ prisma, pool }) },
+      {
+        name: 'forgetting',
+        run: forgetOldRecords({ prisma, pool, lock: createLock(redis, { keys: keys.cleanup }) }),
+      },
     ],
     close: async () => {
       await Promise.all([services.close(), directory.close()])

@@ -2,6 +2,7 @@
 import { topics } from '@shop/contracts/topics'
 import { idempotencyKeys } from '@shop/redis-kit/idempotency'
 import { distinctFamilies } from '@shop/redis-kit/keys'
+import { lockKeys } from '@shop/redis-kit/lock'
 import { channelKeys } from '@shop/redis-kit/pubsub'
 import { topicKeys } from '@shop/redis-kit/stream'
 import { cartKeys } from './cart/cart.ts'
@@ -12,8 +13,15 @@ export const keys = {
   cart: cartKeys('order'),
   checkout: idempotencyKeys('order', 'checkout'),
   status: channelKeys('order', 'status'),
+  cleanup: lockKeys('order', 'cleanup'),
   orderEvents: topicKeys(orderEvents.service, orderEvents.entity, orderEvents),
   catalogStock: topicKeys(catalogStock.service, catalogStock.entity, catalogStock),
 }
 
-export const keyFamilies = distinctFamilies([keys.cart, keys.checkout, keys.status, ...keys.orderEvents.families])
+export const keyFamilies = distinctFamilies([
+  keys.cart,
+  keys.checkout,
+  keys.status,
+  ...Object.values(keys.cleanup),
+  ...keys.orderEvents.families,
+])

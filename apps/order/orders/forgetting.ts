@@ -1,5 +1,9 @@
-/** Deletes what is kept only because a request or a callback might come again: for a week. */
+/**
+ * Deletes what is kept only because a request or a callback might come again: for a week. One instance at a time, by a lock: two
+ * would only wait for each other's rows. Deleting twice does no harm, so the lock needs no fence here.
+ */
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Lock } from '@shop/redis-kit/lock'
 import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
 import type { PrismaClient } from '../prisma/client/client.ts'
@@ -8,14 +12,23 @@ const retainMs = 7 * 24 * 60 * 60 * 1000
 const everyMs = 10 * 60 * 1000
 const batchCount = 10_000
 
-export function forgetOldRecords({ prisma, pool }: { prisma: PrismaClient; pool: ReturnType<typeof createPool> }) {
+interface Dependencies {
+  prisma: PrismaClient
+  pool: ReturnType<typeof createPool>
+  lock: Lock
+}
+
+export function forgetOldRecords({ prisma, pool, lock }: Dependencies) {
   return async (signal: AbortSignal) => {
     while (!signal.aborted) {
       // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
       await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
       if (signal.aborted) return
-      await forgetSeen(pool, { retainMs })
-      await forgetKeys(prisma, retainMs)
+      await lock.using('old-records', async ({ assertValid }) => {
+        await forgetSeen(pool, { retainMs })
+        assertValid()
+        await forgetKeys(prisma, retainMs)
+      })
     }
   }
 }
