@@ -85,7 +85,7 @@ async function countOf(streams: StreamConsole, topic: string): Promise<number> {
   const found = items.find((item) => item.topic === topic)
   if (found) return found.deadLetterCount
   const isAway = unavailable.some(({ topics }) => topics.includes(topic))
-  throw new Error(isAway ? `${topic} cannot be seen: its service does not answer.` : `No service has a topic ${topic}.`)
+  throw new Error(isAway ? `${topic} cannot be seen now.` : `No service has a topic ${topic}.`)
 }
 
 async function confirm(question: string, yes: boolean): Promise<void> {

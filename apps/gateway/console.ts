@@ -69,17 +69,20 @@ async function answerOf(
   }
 }
 
+/** What an owner did not show, because it is away or has forgotten to, is named. */
 function overviewOf(answers: readonly Answer[]): StreamOverview {
-  const parts = answers.map(({ service, response }) => ({ service, items: itemsIn(response) }))
-  return {
-    items: parts.flatMap(({ items }) => items ?? []),
-    unavailable: parts.flatMap(({ service, items }) => (items ? [] : [{ service, topics: topicsOf(service) }])),
-  }
+  const items = answers.flatMap(({ response }) => itemsIn(response))
+  const shown = new Set(items.map(({ topic }) => topic))
+  const unavailable = owners.flatMap((service) => {
+    const missing = topicsOf(service).filter((topic) => !shown.has(topic))
+    return missing.length > 0 ? [{ service, topics: missing }] : []
+  })
+  return { items, unavailable }
 }
 
-/** Undefined when the owner could not look: its Redis is away, say. */
-function itemsIn(response: ServiceResponse | undefined): StreamTopicList['items'] | undefined {
-  return response?.status === 200 ? (JSON.parse(response.body.toString()) as StreamTopicList).items : undefined
+/** None when the owner could not look: its Redis is away, say. */
+function itemsIn(response: ServiceResponse | undefined): StreamTopicList['items'] {
+  return response?.status === 200 ? (JSON.parse(response.body.toString()) as StreamTopicList).items : []
 }
 
 function topicsOf(service: Owner): string[] {

@@ -42,7 +42,7 @@ export type StreamTopic = Static<typeof StreamTopic>
 export const StreamTopicList = Type.Object({ items: Type.Array(StreamTopic) })
 export type StreamTopicList = Static<typeof StreamTopicList>
 
-/** What the gateway makes of all owners' answers. A service that does not answer is named with what cannot be seen now. */
+/** What the gateway makes of all owners' answers. What an owner does not show, because it is away, is named. */
 export const StreamOverview = Type.Object({
   items: Type.Array(StreamTopic),
   unavailable: Type.Array(Type.Object({ service: Type.String(), topics: Type.Array(Type.String()) })),

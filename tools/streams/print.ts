@@ -9,7 +9,7 @@ export function overviewText({ items, unavailable }: StreamOverview): string {
     '',
   ])
   const missing = unavailable.map(
-    ({ service, topics }) => `${topics.join(', ')}: cannot be seen, for ${service} does not answer`,
+    ({ service, topics }) => `${topics.join(', ')}: cannot be seen, ${service} does not say`,
   )
   return lines([...topics, ...missing])
 }
