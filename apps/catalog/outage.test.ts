@@ -1,16 +1,24 @@
 import { randomUUID } from 'node:crypto'
-import { afterAll, afterEach, expect, it } from 'vitest'
+import { afterAll, afterEach, expect, it, vi } from 'vitest'
 import { startCatalog } from './catalog.fixture.ts'
 
 const catalog = await startCatalog()
-const { ask, links, orders, announcements, addProducts, stockOf } = catalog
+const { ask, links, orders, changes, announcements, addProducts, stockOf } = catalog
 afterAll(() => catalog.stop())
-afterEach(() => Promise.all(Object.values(links).map((link) => link.heal())))
+afterEach(async () => {
+  await Promise.all(Object.values(links).map((link) => link.heal()))
+  // What the cache could not be told is told now: not in the middle of the next test.
+  await vi.waitFor(async () => expect(await waitingCount()).toBe(0), patience)
+})
 await addProducts([{ sku: 'TEA-1', stockCount: 100 }])
 catalog.runLoops()
 
 /** A busy machine may take its time; vitest's own limit is what fails a test. */
 const patience = { timeout: 18_000, interval: 50 }
+const waitingCount = async () => {
+  const stats = await Promise.all([orders.stats('catalog'), changes.stats('catalog-cache')])
+  return stats.reduce((sum, { pendingCount, lagCount }) => sum + pendingCount + lagCount, 0)
+}
 const readiness = async () => (await ask('/health/ready')).json().status
 
 it('without its cache the catalog answers from Postgres, says so, and uses the cache again when it is back', async () => {

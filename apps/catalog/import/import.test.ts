@@ -212,8 +212,8 @@ describe('an import is refused as a whole', () => {
 })
 
 describe('an import over the network', () => {
-  const settings = { IMPORT_IDLE_MS: '500', IMPORT_MAX_BYTES: '10000000' }
-  const start = () => startService({ app: 'catalog', env: { ...catalog.variables, ...settings } })
+  const start = (settings: Record<string, string> = {}) =>
+    startService({ app: 'catalog', env: { ...catalog.variables, IMPORT_MAX_BYTES: '10000000', ...settings } })
   const head = (length: number) =>
     [
       'POST /api/products/import HTTP/1.1',
@@ -228,8 +228,12 @@ describe('an import over the network', () => {
       headers: { ...catalog.identityOf('admin'), ...headers },
       body,
     })
-  const idleInTransaction = () =>
-    pool.query("SELECT FROM pg_stat_activity WHERE application_name LIKE 'catalog-%' AND state LIKE 'idle in %'")
+  const idleInTransaction = async () =>
+    (
+      await pool.query(
+        "SELECT FROM pg_stat_activity WHERE application_name LIKE 'catalog-%' AND state LIKE 'idle in %'",
+      )
+    ).rowCount
 
   it('ends when the client goes away; what was committed stays, and the whole file can be sent again', async () => {
     const service = await start()
@@ -243,7 +247,7 @@ describe('an import over the network', () => {
     const committed = (await rowsNow()).length
     expect(committed % 500).toBe(0)
     expect(committed).toBeLessThan(2_000)
-    expect((await idleInTransaction()).rowCount).toBe(0)
+    await expect.poll(idleInTransaction, patience).toBe(0)
 
     const answer = await request(service, file, ndjson)
     expect(await answer.json()).toMatchObject({ createdCount: 2_000 - committed, unchangedCount: committed })
@@ -251,7 +255,7 @@ describe('an import over the network', () => {
   })
 
   it('ends when nothing comes any more', async () => {
-    const service = await start()
+    const service = await start({ IMPORT_IDLE_MS: '500' })
     const socket = connect(service.port, '127.0.0.1')
     let answer = ''
     socket.setEncoding('utf8').on('data', (text) => (answer += text))
