@@ -32,8 +32,8 @@ import { expireReservations } from './stock/expiry.ts'
 import { forgetOldEvents } from './stock/forgetting.ts'
 import { createStockStore } from './stock/store.ts'
 
-/** The outbox' relay keeps one connection to listen and takes one to publish: reads need another. */
-const relayConnections = 2
+/** The outbox' relay keeps one connection to listen, takes one to publish and one to compare: reads need another. */
+const relayConnections = 3
 
 /** Postgres is needed for everything; without Redis reads are slower and orders wait for their stock. */
 export async function buildApp(config: Config, { log, name, instanceId, metrics }: Surroundings): Promise<App> {
@@ -79,7 +79,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     topic: keys.stock.name,
     reservationTtlMs: config.RESERVATION_TTL_MS,
   })
-  const relay = createTopicRelay(stateRedis, { keys: [keys.stock, keys.changes], pool, log })
+  const relay = createTopicRelay(stateRedis, { keys: [keys.stock, keys.changes], pool, connect, log })
   return {
     server,
     registry: createRegistry(stateRedis, { keys: registryKeys }),
@@ -115,7 +115,8 @@ function createCaches(redis: Redis, { invalidations, metrics }: { invalidations:
   const open = (name: 'products' | 'categories') => {
     const onEvent = counted.onEvent(name)
     const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations } }
-    const cache = createCache(redis, { keys: keys[name], ...lifetimes, breaker, onEvent })
+    // Many at once, for loads of products go to Postgres together: see batched-reads.ts.
+    const cache = createCache(redis, { keys: keys[name], ...lifetimes, breaker, maxLoadCount: 128, onEvent })
     counted.watch(name, cache)
     return cache
   }

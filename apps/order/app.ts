@@ -38,7 +38,7 @@ import { giveMoneyBack } from './payment/refunds.ts'
 import { createSimulatedProvider } from './payment/simulated-provider.ts'
 import { PrismaClient } from './prisma/client/client.ts'
 
-/** The outbox' relay holds one connection to listen and one to publish; the third is for cleaning up. */
+/** The outbox' relay holds one connection to listen and one to publish; the third is for comparing and cleaning up. */
 const relayConnections = 3
 /** As long as a repeated checkout has to wait when the instance that began it has died. */
 const claimMs = 3_000
@@ -84,7 +84,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   orderRoutes(server, { store: orders, windowMs: config.CANCEL_WINDOW_MS, live, streams })
   countStreams(metrics, { live, streams })
 
-  const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, log })
+  const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, connect: connectBlocking, log })
   const provider = createSimulatedProvider(prisma)
   const paymentTimeoutMs = config.PAYMENT_TIMEOUT_MS
   const saga = createSaga({ store: orders, provider, paymentTimeoutMs })

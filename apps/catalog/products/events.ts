@@ -2,7 +2,7 @@
  * What the catalog tells of its products, and hears itself. Whoever writes a product has the cache forget it after the commit, and may
  * die between the two, or find no cache to tell. The event is committed with the write, so it has it done once more, as often as it takes.
  */
-import { randomUUID } from 'node:crypto'
+import { randomUUIDv7 } from 'node:crypto'
 import { ProductEvent } from '@shop/contracts/events'
 import { topics } from '@shop/contracts/topics'
 import type { Redis } from '@shop/redis-kit/client'
@@ -33,7 +33,7 @@ export function removalEvent(sku: string): OutboxEvent {
 
 /** A key of its own for each: events that need no order must not wait for each other in `enqueue`. */
 function outboxEvent(type: ProductEvent['type'], data: object): OutboxEvent {
-  const eventId = randomUUID()
+  const eventId = randomUUIDv7()
   const body = JSON.stringify({ id: eventId, type, occurredAtMs: Date.now(), data })
   return { eventId, topic, key: eventId, type, body }
 }

@@ -1,5 +1,5 @@
 /** Stock and reservations in Postgres: one transaction per order and event. */
-import { randomUUID } from 'node:crypto'
+import { randomUUIDv7 } from 'node:crypto'
 import { once } from '@shop/service-kit/inbox'
 import { enqueue } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
@@ -156,7 +156,7 @@ function asTable(lines: readonly Line[]) {
 }
 
 function outboxEvent(topic: string, orderId: string, { type, ...details }: Announcement) {
-  const id = randomUUID()
+  const id = randomUUIDv7()
   const body = JSON.stringify({ id, type, occurredAtMs: Date.now(), data: { orderId, ...details } })
   return { eventId: id, topic, key: orderId, type, body }
 }

@@ -2,7 +2,7 @@
  * Orders in Postgres. Each change of an order, its entry in the timeline and the event that tells of it are one transaction, in which
  * the order's row is locked: changes of one order take turns in all instances.
  */
-import { randomUUID } from 'node:crypto'
+import { randomUUIDv7 } from 'node:crypto'
 import type { CancelReason, OrderStatus, RefundStatus } from '@shop/contracts/order'
 import { once } from '@shop/service-kit/inbox'
 import { enqueue } from '@shop/service-kit/outbox'
@@ -179,7 +179,7 @@ async function announce(
 
 /** Into the outbox, in the transaction of the change that it tells of. Returns the event's id. */
 export async function tell(tx: Transaction, orderId: string, type: string, data: object): Promise<string> {
-  const eventId = randomUUID()
+  const eventId = randomUUIDv7()
   const body = JSON.stringify({ id: eventId, type, occurredAtMs: Date.now(), data })
   await enqueue(tx, { eventId, topic: keys.orderEvents.name, key: orderId, type, body })
   return eventId
