@@ -70,6 +70,19 @@ describe('what a script wrote', () => {
   })
 })
 
+it('lets who publishes wait for the disk, where the server can say, and block on nothing but streams', async () => {
+  const redis = await serverWith(aclFile('state', families, passwords))
+  const asAdmin = new Redis({ port: redis.port, ...admin })
+  onTestFinished(() => asAdmin.disconnect())
+  const [knowsIt] = (await asAdmin.command('INFO', 'waitaof')) as unknown[]
+  const mayRun = (user: string, ...command: string[]) => asAdmin.call('ACL', 'DRYRUN', user, ...command)
+  if (knowsIt) expect(await mayRun('order', 'waitaof', '1', '0', '100')).toBe('OK')
+  if (knowsIt) expect(await mayRun('gateway', 'waitaof', '1', '0', '100')).toContain('no permissions to run')
+  for (const command of ['blpop order:x 1', 'bzpopmin order:x 1', 'wait 1 1']) {
+    expect(await mayRun('order', ...command.split(' '))).toContain('no permissions to run')
+  }
+})
+
 it('has no user for a service without keys on that server', () => {
   expect(namesIn(aclFile('cache', families, passwords))).toEqual(['catalog', 'gateway'])
   expect(namesIn(aclFile('state', families, passwords))).toEqual(['catalog', 'gateway', 'order', 'user'])

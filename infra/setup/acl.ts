@@ -39,6 +39,12 @@ const commandsByType: Record<KeyType, readonly string[]> = {
 }
 
 /**
+ * For who publishes on streams: WAITAOF, by its category, because Redis 7.0 refuses a file that names a command which it has not got.
+ * The others of that category that the streams do not need are taken away again.
+ */
+const waitForDisk = '+@blocking -blpop -brpop -brpoplpush -blmove -blmpop -bzpopmin -bzpopmax -bzmpop -wait'.split(' ')
+
+/**
  * Nobody logs in as `default`: it is off, and has no password. It keeps all permissions because Redis reads its own append-only
  * file in its name, and skips every transaction and every script's effects that it "may not" run: all data would be lost at a restart.
  */
@@ -88,7 +94,15 @@ function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
     ...keyCommands,
     ...mine.flatMap(({ type }) => commandsByType[type]),
   ]
-  return ['-@all', ...allow(unique(commands)), ...unique(keys), ...unique(channels), ...readable.map(readSelector)]
+  const publishes = mine.some((family) => family.service === service && family.type === 'stream')
+  return [
+    '-@all',
+    ...allow(unique(commands)),
+    ...(publishes ? waitForDisk : []),
+    ...unique(keys),
+    ...unique(channels),
+    ...readable.map(readSelector),
+  ]
 }
 
 /** A selector gives its commands on its keys only: what may be read of others cannot be written. */
