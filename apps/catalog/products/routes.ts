@@ -40,7 +40,7 @@ export function productRoutes(server: Server, products: Products) {
   server.get(
     '/api/products/:sku',
     { schema: { params: ProductParams, response: { 200: Product } } },
-    async (request, reply) => sendStored(request, reply, await products.read(request.params.sku)),
+    async (request, reply) => stored(request, reply, await products.read(request.params.sku)),
   )
 
   server.get('/api/products/:sku/image.svg', { schema: { params: ProductParams } }, async (request, reply) =>
@@ -52,7 +52,7 @@ export function productRoutes(server: Server, products: Products) {
   )
 
   server.get('/api/categories', { schema: { response: { 200: CategoryList } } }, async (request, reply) =>
-    sendStored(request, reply, await products.categories()),
+    stored(request, reply, await products.categories()),
   )
 
   adminRoutes(server, products)
@@ -83,13 +83,13 @@ function adminRoutes(server: Server, products: Products) {
   })
 }
 
-/** The stored bytes as they are, or 304. They depend on the URL alone, so there is no Vary. */
-function sendStored(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { etag, body, source }: CachedResponse,
-): FastifyReply {
+/**
+ * The stored bytes as they are, or 304. They depend on the URL alone, so there is no Vary. Returned and not sent here: to wait for a reply
+ * that was sent costs Fastify as much as the rest of a hit.
+ */
+function stored(request: FastifyRequest, reply: FastifyReply, { etag, body, source }: CachedResponse) {
   reply.header('etag', etag).header('cache-control', askEachTime).header('x-cache', source)
   if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
-  return reply.type('application/json; charset=utf-8').send(body)
+  reply.type('application/json; charset=utf-8')
+  return body as never // the JSON of what the route's schema says
 }

@@ -3,6 +3,7 @@ import type { Category, Product, ProductInput, ProductPatch, Quote } from '@shop
 import type { createPool } from '@shop/service-kit/database'
 import { enqueue, type OutboxEvent } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
+import { createBatchedReads } from './batched-reads.ts'
 import { changeEvent, removalEvent } from './events.ts'
 import type { Change } from './freshness.ts'
 import { createSearch, currency, productView } from './search.ts'
@@ -15,13 +16,14 @@ const patience = { maxWait: 5_000, timeout: 10_000 }
  * puts what it has changed into the outbox, in its own transaction.
  */
 export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof createPool>) {
-  return { findJson, find, ...createSearch(pool), categories, quote, add, change, remove }
-
   /** The product as the JSON that is sent, built by Postgres. */
-  async function findJson(sku: string): Promise<string | undefined> {
-    const { rows } = await pool.query<{ json: string }>({ name: 'product-json', text: productJson, values: [sku] })
-    return rows[0]?.json
-  }
+  const findJson = createBatchedReads({
+    ask: async (skus) => {
+      const { rows } = await pool.query<{ sku: string; json: string }>({ ...productsJson, values: [skus] })
+      return new Map(rows.map(({ sku, json }) => [sku, json]))
+    },
+  })
+  return { findJson, find, ...createSearch(pool), categories, quote, add, change, remove }
 
   async function find(sku: string): Promise<Product | undefined> {
     const { rows } = await pool.query<Product>(
@@ -91,7 +93,10 @@ export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof
 
 export type ProductStore = ReturnType<typeof createProductStore>
 
-const productJson = `SELECT row_to_json(product)::text AS json FROM (SELECT ${productView} FROM products WHERE sku = $1) product`
+const productsJson = {
+  name: 'products-json',
+  text: `SELECT sku, row_to_json(product)::text AS json FROM (SELECT ${productView} FROM products WHERE sku = ANY($1)) product`,
+}
 
 function codeOf(error: unknown): string | undefined {
   return error instanceof Prisma.PrismaClientKnownRequestError ? error.code : undefined
