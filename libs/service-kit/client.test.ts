@@ -468,7 +468,7 @@ test('undici is loaded with what else a server has deferred, not before', async 
     createServiceClient({ directory: { instances: () => [] }, deferrals })
     const before = isLoaded()
     await deferrals.makeAll()
-    console.log(before, isLoaded())`
+    console.log([before, isLoaded()].join(" "))`
   const child = spawn(process.execPath, ['--input-type=module', '-e', source], { cwd: import.meta.dirname })
   expect(await text(child.stdout)).toBe('false true\n')
 })

@@ -11,7 +11,7 @@ async function run(text: string): Promise<string> {
 }
 
 const show = `import { getCompileCacheDir } from 'node:module'
-  console.log(getCompileCacheDir() !== undefined, Type.String().type, typeof createLog, typeof createServer)`
+  console.log([getCompileCacheDir() !== undefined, Type.String().type, typeof createLog, typeof createServer].join(' '))`
 
 test('what is imported after it is cached, and is what it would be without', async () => {
   const text = `await import('./compile-cache.ts')
@@ -35,6 +35,6 @@ test('there is one TypeBox, however it was found', async () => {
   const text = `import { Type } from 'typebox'
     await import('./compile-cache.ts')
     const again = await import('typebox')
-    console.log(Type === again.Type)`
+    console.log(String(Type === again.Type))`
   expect(await run(text)).toBe('true')
 })
