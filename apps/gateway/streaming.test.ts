@@ -114,7 +114,6 @@ describe('an upload', () => {
     const expected = { byteCount: 100 * MiB, sha256: hash.digest('hex') }
     expect(plain).toEqual({ status: 200, body: { ...expected, length: null } })
     expect(sized).toEqual({ status: 200, body: { ...expected, length: String(100 * MiB) } })
-    console.log('RSS', beforeMiB, peakMiB)
     expect(peakMiB).toBeGreaterThan(0)
     expect(peakMiB - beforeMiB).toBeLessThan(48)
   })
