@@ -85,7 +85,7 @@ function describe(figures: OutageFigures, promises: Promised[]): string {
     `heap after collection, MB: ${heapMb.before} before, ${heapMb.during} during, ${heapMb.after} after`,
     ...promises.map(({ what, was, isKept }) => `${isKept ? 'kept  ' : 'BROKEN'}  ${what}: ${was}`),
     `${availableParallelism()} cores (${cpus()[0]?.model ?? 'unknown'}), load ${figures.load}`,
-    ...figures.during.failures,
+    ...[before, during, after].flatMap(({ failures }) => failures),
     '',
   ].join('\n')
 }
