@@ -1,13 +1,13 @@
-import { type TestRedis, type Topology, testRedis } from '@shop/test-kit/redis'
 import { describe, expect, test } from 'vitest'
 import { ack, eventually, setUp } from './topic.fixture.ts'
+import { topicServers, topologies } from './topologies.fixture.ts'
 
 const poison = 'poison'
 const failOnPoison = (message: { body: string; fail(error: Error): Promise<unknown>; ack(): Promise<unknown> }) =>
   message.body === poison ? message.fail(new RangeError('cannot be handled')) : message.ack()
 
-describe.each<Topology>(['standalone', 'cluster'])('dead letters, %s', async (topology) => {
-  const servers: TestRedis<Topology> = await testRedis({ topology })
+describe.each(topologies)('dead letters, %s', async (topology) => {
+  const servers = await topicServers(topology)
 
   test.each([1, 3])(
     'a poison message is given up after exactly N deliveries, once, concurrency %d',

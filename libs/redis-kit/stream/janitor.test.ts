@@ -1,14 +1,14 @@
-import { type TestRedis, type Topology, testRedis } from '@shop/test-kit/redis'
 import { describe, expect, test } from 'vitest'
 import { createJanitor } from './janitor.ts'
 import { ack, eventually, gate, setUp } from './topic.fixture.ts'
+import { topicServers, topologies } from './topologies.fixture.ts'
 
-describe.each<Topology>(['standalone', 'cluster'])('the janitor, %s', async (topology) => {
-  const servers: TestRedis<Topology> = await testRedis({ topology })
+describe.each(topologies)('the janitor, %s', async (topology) => {
+  const servers = await topicServers(topology)
 
   test('nothing is dropped that a slow group has still to read or to finish', async () => {
-    const { publish, consume, topic, redis, keys } = setUp(servers)
-    const janitor = createJanitor(redis, { keys, retainMs: 0 })
+    const { publish, consume, topic, user, keys } = setUp(servers)
+    const janitor = createJanitor(user, { keys, retainMs: 0 })
     for (let i = 0; i < 300; i++) await publish()
     const fast = consume('a', ack, { group: 'fast', concurrency: 20 })
     await eventually(() => fast.seen.length).toBe(300)
@@ -55,22 +55,22 @@ describe.each<Topology>(['standalone', 'cluster'])('the janitor, %s', async (top
   })
 
   test('what is young is kept, and without a group nothing is dropped', async () => {
-    const { publish, consume, redis, keys } = setUp(servers)
+    const { publish, consume, user, keys } = setUp(servers)
     await publish()
     await publish()
-    const janitor = createJanitor(redis, { keys, retainMs: 0 })
+    const janitor = createJanitor(user, { keys, retainMs: 0 })
     expect((await janitor.tidy()).droppedCount).toBe(0)
     const { seen, stop } = consume('a', ack)
     await eventually(() => seen.length).toBe(2)
     await stop()
-    expect((await createJanitor(redis, { keys, retainMs: 60_000 }).tidy()).droppedCount).toBe(0)
+    expect((await createJanitor(user, { keys, retainMs: 60_000 }).tidy()).droppedCount).toBe(0)
     expect((await janitor.tidy()).droppedCount).toBe(1)
   })
 
   test('consumers that left are forgotten, but never one that holds a message', async () => {
-    const { publish, consume, redis, keys, partition } = setUp(servers)
+    const { publish, consume, redis, user, keys, partition } = setUp(servers)
     const stream = keys.stream.key(partition)
-    const janitor = createJanitor(redis, { keys, consumerIdleMs: 0 })
+    const janitor = createJanitor(user, { keys, consumerIdleMs: 0 })
     for (let deployment = 0; deployment < 5; deployment++) {
       const { seen, stop } = consume(`instance-${deployment}`, ack)
       await publish()

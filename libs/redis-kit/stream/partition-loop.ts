@@ -9,6 +9,10 @@ import { giveBackLease } from './ownership.ts'
 import { changed, isGroupGone, type Partition } from './partition.ts'
 import { pause } from './pause.ts'
 
+/** Where somebody asks for messages, and how they are handed over. */
+type Room = Pick<HandOut<unknown>, 'reserve' | 'release'>
+type Give = (messages: Message[]) => void
+
 type Next = [
   state: 'entries' | 'empty' | 'wait' | 'not-owner',
   afterId: string,
@@ -24,14 +28,14 @@ const takeOver = script<[cursor: string, lostCount: number, entries: Entry[]]>(
 )
 
 /** Runs until the reader stops. Outages are waited out; throws what waiting cannot cure (WRONGTYPE, NOPERM). */
-export async function runPartition(partition: Partition, handOut: HandOut<Message>): Promise<void> {
+export async function runPartition(partition: Partition, room: Room, give: Give): Promise<void> {
   const { signal } = partition
   const doorbell = openDoorbell(partition)
   let failureCount = 0
   try {
     while (!signal.aborted) {
       try {
-        await turn(partition, handOut, doorbell.connection)
+        await turn(partition, room, give, doorbell.connection)
         failureCount = 0
       } catch (error) {
         if (signal.aborted) return
@@ -52,26 +56,30 @@ export async function runPartition(partition: Partition, handOut: HandOut<Messag
   }
 }
 
-async function turn(partition: Partition, handOut: HandOut<Message>, doorbell: Redis): Promise<void> {
+async function turn(partition: Partition, room: Room, give: Give, doorbell: Redis): Promise<void> {
   const { settings, inFlight } = partition
   if (!partition.isGroupKnown) await ensureGroup(partition)
   while (inFlight.size >= settings.concurrency && !partition.signal.aborted) await changed(partition)
   if (settings.isOrdered && !(await holdsLease(partition))) return
 
-  const roomCount = await handOut.reserve(settings.concurrency - inFlight.size)
-  if (roomCount === 0) return
-  let givenCount = 0
+  const freeCount = settings.concurrency - inFlight.size
+  // A hand takes one message, or one batch.
+  const handCount = await room.reserve(settings.isBatched ? 1 : freeCount)
+  if (handCount === 0) return
+  const messages: Message[] = []
   let next: Next
   try {
-    next = await (settings.isOrdered ? fetchInOrder(partition) : fetchAny(partition, roomCount))
+    next = await (settings.isOrdered
+      ? fetchInOrder(partition)
+      : fetchAny(partition, settings.isBatched ? freeCount : handCount))
     for (const entry of next[4]) {
       const message = await acceptable(partition, entry)
-      if (!message) continue
-      givenCount += 1
-      handOut.give(message)
+      if (message) messages.push(message)
     }
   } finally {
-    handOut.release(roomCount - givenCount)
+    // Also when this failed in between: what was accepted is in our name, and somebody has to finish it.
+    if (messages.length > 0) give(messages)
+    room.release(handCount - (settings.isBatched ? Math.min(1, messages.length) : messages.length))
   }
   await rest(partition, next, doorbell)
 }

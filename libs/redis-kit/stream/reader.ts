@@ -6,7 +6,8 @@
  * stop can never leave a message delivered to nobody. Ownership (ownership.ts) is kept alive while handlers work.
  */
 import type { Redis } from '../client.ts'
-import { createHandOut } from './hand-out.ts'
+import { type Batch, toBatch } from './batch.ts'
+import { createHandOut, type HandOut } from './hand-out.ts'
 import { MAX_IDLE_MS } from './limits.ts'
 import type { Message } from './message.ts'
 import { createOwnership } from './ownership.ts'
@@ -50,6 +51,12 @@ export interface ReadOptions {
   log?: { warn(fields: object, text: string): void }
 }
 
+/** Any order, and several messages at once: for work that is cheaper by the dozen, such as counting or inserting. */
+export interface ReadBatchesOptions extends Omit<ReadOptions, 'concurrency'> {
+  /** Messages handed out together at most, all of one partition. Nobody waits until there are so many. @default 100 */
+  batchCount?: number
+}
+
 export type StreamFact =
   | { fact: 'retry'; id: string; deliveryCount: number; delayMs: number; reason: string }
   | { fact: 'dead-letter'; id: string; deliveryCount: number; reason: string }
@@ -68,14 +75,38 @@ export type ObservedFact = StreamFact & { topic: string; group: string; partitio
 
 export interface Settings extends Required<Omit<ReadOptions, 'signal' | 'observe' | 'log'>> {
   isOrdered: boolean
+  isBatched: boolean
   observe: (fact: ObservedFact) => void
   onSettled: (partition: Partition) => void
 }
 
 export function readTopic(redis: Redis, keys: TopicKeys, options: ReadOptions): AsyncIterableIterator<Message> {
-  const stopping = new AbortController()
   const handOut = createHandOut<Message>()
-  const settings = settingsOf(options)
+  return read(redis, keys, settingsOf(options, false), options.signal, handOut, (messages) => {
+    for (const message of messages) handOut.give(message)
+  })
+}
+
+export function readTopicInBatches(
+  redis: Redis,
+  keys: TopicKeys,
+  { batchCount = 100, ...options }: ReadBatchesOptions,
+): AsyncIterableIterator<Batch> {
+  const handOut = createHandOut<Batch>()
+  const settings = settingsOf({ ...options, concurrency: batchCount }, true)
+  return read(redis, keys, settings, options.signal, handOut, (messages) => handOut.give(toBatch(messages)))
+}
+
+/** @param give hands out what one fetch has brought: one message or more */
+function read<Item>(
+  redis: Redis,
+  keys: TopicKeys,
+  settings: Settings,
+  signal: AbortSignal,
+  handOut: HandOut<Item>,
+  give: (messages: Message[]) => void,
+): AsyncIterableIterator<Item> {
+  const stopping = new AbortController()
   const partitions = Array.from({ length: keys.partitions }, (_, index) =>
     createPartition(index, redis, keys, settings, stopping.signal),
   )
@@ -84,14 +115,14 @@ export function readTopic(redis: Redis, keys: TopicKeys, options: ReadOptions): 
   let running: Promise<void> | undefined
 
   const onAbort = () => stop()
-  options.signal.addEventListener('abort', onAbort, { once: true })
-  if (options.signal.aborted) stop()
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) stop()
 
-  const iterator: AsyncIterableIterator<Message> = { next, return: close, [Symbol.asyncIterator]: () => iterator }
+  const iterator: AsyncIterableIterator<Item> = { next, return: close, [Symbol.asyncIterator]: () => iterator }
   return iterator
 
-  /** The next message, whichever partition has one. May be asked several times at once, by several workers. */
-  async function next(): Promise<IteratorResult<Message, undefined>> {
+  /** The next one, whichever partition has it. May be asked several times at once, by several workers. */
+  async function next(): Promise<IteratorResult<Item, undefined>> {
     if (!stopping.signal.aborted) running ??= run()
     try {
       const result = await handOut.next()
@@ -104,7 +135,7 @@ export function readTopic(redis: Redis, keys: TopicKeys, options: ReadOptions): 
   }
 
   /** Called by a `break` or a throw in the consumer's loop. What it had in hand comes again, here or elsewhere. */
-  async function close(): Promise<IteratorResult<Message, undefined>> {
+  async function close(): Promise<IteratorResult<Item, undefined>> {
     stop()
     await running
     return { value: undefined, done: true }
@@ -112,10 +143,10 @@ export function readTopic(redis: Redis, keys: TopicKeys, options: ReadOptions): 
 
   async function run(): Promise<void> {
     const heartbeat = ownership.run(stopping.signal)
-    await Promise.all(partitions.map((partition) => runPartition(partition, handOut).catch(stop)))
+    await Promise.all(partitions.map((partition) => runPartition(partition, handOut, give).catch(stop)))
     await heartbeat
     await ownership.leave()
-    options.signal.removeEventListener('abort', onAbort)
+    signal.removeEventListener('abort', onAbort)
   }
 
   function stop(error?: unknown): void {
@@ -125,7 +156,7 @@ export function readTopic(redis: Redis, keys: TopicKeys, options: ReadOptions): 
   }
 }
 
-function settingsOf(options: ReadOptions): Settings {
+function settingsOf(options: ReadOptions, isBatched: boolean): Settings {
   const { concurrency = 1, minIdleMs = 15_000, observe, log } = options
   if (!(minIdleMs > 0 && minIdleMs <= MAX_IDLE_MS))
     throw new RangeError(`minIdleMs is 1 to ${MAX_IDLE_MS}, not ${minIdleMs}`)
@@ -141,7 +172,8 @@ function settingsOf(options: ReadOptions): Settings {
     ...withoutUndefined(options),
     concurrency,
     minIdleMs,
-    isOrdered: concurrency === 1,
+    isOrdered: concurrency === 1 && !isBatched,
+    isBatched,
     onSettled: () => undefined,
     observe(fact) {
       observe?.(fact)

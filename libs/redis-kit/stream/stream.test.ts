@@ -1,8 +1,9 @@
 import { randomUUIDv7 } from 'node:crypto'
-import { type TestRedis, type Topology, testRedis } from '@shop/test-kit/redis'
-import { describe, expect, test } from 'vitest'
-import { type Message, partitionOf } from './stream.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { ReadBatchesOptions } from './reader.ts'
+import { type Batch, type Message, partitionOf } from './stream.ts'
 import { ack, eventually, gate, minIdleMs, setUp } from './topic.fixture.ts'
+import { topicServers, topologies } from './topologies.fixture.ts'
 
 /** An id of that time. */
 const uuidV7 = (createdMs: number) => {
@@ -10,8 +11,8 @@ const uuidV7 = (createdMs: number) => {
   return `${time.slice(0, 8)}-${time.slice(8)}${randomUUIDv7().slice(13)}`
 }
 
-describe.each<Topology>(['standalone', 'cluster'])('a topic, %s', async (topology) => {
-  const servers: TestRedis<Topology> = await testRedis({ topology })
+describe.each(topologies)('a topic, %s', async (topology) => {
+  const servers = await topicServers(topology)
 
   describe('publishing', () => {
     test('the same event id is appended once and answers the same id', async () => {
@@ -148,7 +149,7 @@ describe.each<Topology>(['standalone', 'cluster'])('a topic, %s', async (topolog
       await Promise.all([stopped, done])
       expect(seen.length).toBe(1)
       expect(await topic.stats('group')).toMatchObject({ lagCount: 1, pendingCount: 0 })
-      if (topology === 'standalone') {
+      if (topology !== 'cluster') {
         await eventually(async () => String(await raw.call('CLIENT', 'LIST'))).not.toContain(`${service}-blocking`)
       }
     })
@@ -166,6 +167,98 @@ describe.each<Topology>(['standalone', 'cluster'])('a topic, %s', async (topolog
       const { consume, redis, keys } = setUp(servers)
       await redis.set(keys.stream.key(0), 'not a stream', 'PX', 60_000)
       await expect(consume('a', ack).done).rejects.toThrow('WRONGTYPE')
+    })
+  })
+
+  describe('reading in batches', () => {
+    /** Batches of two partitions, noted as they come. */
+    function consumeBatches(
+      { topic, connect }: ReturnType<typeof setUp>,
+      handle: (batch: Batch) => Promise<unknown>,
+      options: Partial<ReadBatchesOptions> = {},
+    ) {
+      const stopping = new AbortController()
+      const seen: Batch[] = []
+      const loop = async () => {
+        const batches = topic.readBatches({
+          group: 'group',
+          consumer: 'a',
+          connect,
+          signal: stopping.signal,
+          minIdleMs,
+          retryBaseMs: 20,
+          ...options,
+        })
+        for await (const batch of batches) {
+          seen.push(batch)
+          await handle(batch)
+        }
+      }
+      const running = loop()
+      onTestFinished(async () => {
+        stopping.abort()
+        await running
+      })
+      return { seen, bodies: () => seen.map(({ messages }) => messages.map(({ body }) => body)) }
+    }
+
+    test('a batch is what there is, up to its size, of one partition, and is finished as one', async () => {
+      const setting = setUp(servers)
+      await Promise.all(Array.from({ length: 25 }, () => setting.publish()))
+      const { seen, bodies } = consumeBatches(setting, (batch) => batch.ack(), { batchCount: 10 })
+      await eventually(() => bodies().flat().length).toBe(25)
+      expect(bodies()[0]?.length).toBe(10)
+      expect(Math.max(...bodies().map(({ length }) => length))).toBe(10)
+      for (const { messages } of seen) expect(new Set(messages.map(({ partition }) => partition)).size).toBe(1)
+      await setting.publish()
+      await eventually(() => bodies().at(-1)).toEqual(['26']) // it waits for no company
+      await eventually(() => setting.topic.stats('group')).toMatchObject({ pendingCount: 0, lagCount: 0 })
+    })
+
+    test('what fails of a batch comes again, without the rest, and is given up after so many deliveries', async () => {
+      const setting = setUp(servers)
+      await Promise.all(Array.from({ length: 5 }, () => setting.publish()))
+      const handle = async (batch: Batch) => {
+        await Promise.all(batch.messages.filter(({ body }) => body === '3').map(({ fail }) => fail('not this one')))
+        expect(await batch.ack()).toBe(batch.messages.filter(({ body }) => body !== '3').length)
+      }
+      const { bodies } = consumeBatches(setting, handle, { maxDeliveries: 3 })
+      await eventually(async () =>
+        (await setting.letters.list()).letters.map(({ body, attemptCount }) => [body, attemptCount]),
+      ).toEqual([['3', 3]])
+      expect(bodies().flat().toSorted()).toEqual(['1', '2', '3', '3', '3', '4', '5'])
+      await eventually(() => setting.topic.stats('group')).toMatchObject({ pendingCount: 0, retryCount: 0 })
+    })
+
+    test('a batch that fails as one comes again as one', async () => {
+      const setting = setUp(servers)
+      await Promise.all(Array.from({ length: 4 }, () => setting.publish()))
+      const { seen } = consumeBatches(setting, (batch) =>
+        batch.messages.every(({ deliveryCount }) => deliveryCount === 1)
+          ? batch.fail('the table is away')
+          : batch.ack(),
+      )
+      await eventually(() => setting.topic.stats('group')).toMatchObject({ pendingCount: 0, lagCount: 0 })
+      const deliveries = seen.flatMap(({ messages }) => messages.map(({ deliveryCount }) => deliveryCount))
+      expect(deliveries.toSorted()).toEqual([1, 1, 1, 1, 2, 2, 2, 2])
+    })
+
+    test('a batch that takes five times the silence that counts is had once, and one left behind is taken over', async () => {
+      const setting = setUp(servers)
+      await Promise.all(Array.from({ length: 4 }, () => setting.publish()))
+      const stream = setting.keys.stream.key(setting.partition)
+      await setting.redis.xgroup('CREATE', stream, 'group', '0')
+      await setting.redis.xreadgroup('GROUP', 'group', 'dead', 'COUNT', 2, 'STREAMS', stream, '>')
+      const handling = gate()
+      setTimeout(handling.open, 5 * minIdleMs)
+      const slow = consumeBatches(setting, async (batch) => {
+        await handling.passed
+        expect(await batch.ack()).toBe(batch.messages.length)
+      })
+      await eventually(() => slow.seen.length).toBe(1)
+      const other = consumeBatches(setting, (batch) => batch.ack(), { consumer: 'b' })
+      await eventually(() => setting.topic.stats('group')).toMatchObject({ pendingCount: 0, lagCount: 0 })
+      expect([...slow.bodies(), ...other.bodies()].flat().toSorted()).toEqual(['1', '2', '3', '4'])
     })
   })
 

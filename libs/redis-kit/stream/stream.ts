@@ -15,12 +15,14 @@
 import { crc32 } from 'node:zlib'
 import type { Redis } from '../client.ts'
 import { type KeyFamily, type KeyFamilyOptions, keyFamily } from '../keys.ts'
+import type { Batch } from './batch.ts'
 import { MAX_IDLE_MS, NOTE_MS, RETRY_SET_MS, SYNCED_MS } from './limits.ts'
 import type { Message } from './message.ts'
 import { createPublisher } from './publisher.ts'
-import { type ReadOptions, readTopic } from './reader.ts'
+import { type ReadBatchesOptions, type ReadOptions, readTopic, readTopicInBatches } from './reader.ts'
 import { type TopicStats, topicStats } from './stats.ts'
 
+export type { Batch } from './batch.ts'
 export type { Message } from './message.ts'
 export { StreamRegressed } from './publisher.ts'
 
@@ -153,6 +155,8 @@ export interface Topic {
   publish(event: TopicEvent): Promise<string>
   /** Everything the group has not finished, from the beginning of the stream. See reader.ts. */
   read(options: ReadOptions): AsyncIterableIterator<Message>
+  /** The same, several messages at a time, for one hand: in any order. */
+  readBatches(options: ReadBatchesOptions): AsyncIterableIterator<Batch>
   /** How far behind a group is. */
   stats(group: string): Promise<TopicStats>
 }
@@ -163,6 +167,7 @@ export function createTopic(redis: Redis, options: TopicOptions): Topic {
   return {
     publish: (event) => (publishers[partitionOf(event.key, keys.partitions)] as Topic['publish'])(event),
     read: (readOptions) => readTopic(redis, keys, readOptions),
+    readBatches: (readOptions) => readTopicInBatches(redis, keys, readOptions),
     stats: (group) => topicStats(redis, keys, group),
   }
 }

@@ -9,7 +9,10 @@ import { createTopic, type Message, partitionOf, type TopicEvent, type TopicKeys
 /** Short, so that a takeover can be waited for; a handler five times as long is still short. */
 export const minIdleMs = 300
 
-export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & { maxLengthCount?: number } = {}) {
+/** The topic may be used by another user than the one who looks behind the scenes. */
+export type TopicServers = TestRedis<Topology> & { userUrl?: string }
+
+export function setUp(servers: TopicServers, options: TopicKeysOptions & { maxLengthCount?: number } = {}) {
   const isDeclaredImmortal = (key: string) =>
     keys.families.some((family) => 'immortal' in family.ttl && family.matches(key))
   const service = servers.namespace({ allowImmortal: isDeclaredImmortal })
@@ -17,16 +20,19 @@ export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & 
   const dropped: number[] = []
   /** What the owner of the stream believes to be its newest entry, by partition. */
   const reached = new Map<number, string>()
-  const redis = connectRedis(servers.url, { name: service, commandTimeoutMs: 3000 })
+  const { url, userUrl = url } = servers
+  const redis = connectRedis(url, { name: service, commandTimeoutMs: 3000 })
   onTestFinished(() => closeRedis(redis))
-  const topic = createTopic(redis, {
+  const user = connectRedis(userUrl, { name: service, commandTimeoutMs: 3000 })
+  onTestFinished(() => closeRedis(user))
+  const topic = createTopic(user, {
     keys,
     maxLengthCount: options.maxLengthCount,
     onDropped: ({ count }) => dropped.push(count),
     reachedId: (index) => reached.get(index) ?? '',
   })
-  const letters = createDeadLetters(redis, { keys })
-  const connect = () => connectRedis(servers.url, { name: `${service}-blocking`, role: 'blocking' })
+  const letters = createDeadLetters(user, { keys })
+  const connect = () => connectRedis(userUrl, { name: `${service}-blocking`, role: 'blocking' })
   let eventCount = 0
 
   /** Publishes one event; all of them are of one key, hence in one partition, unless said otherwise. */
@@ -74,6 +80,7 @@ export function setUp(servers: TestRedis<Topology>, options: TopicKeysOptions & 
   return {
     keys,
     redis,
+    user,
     topic,
     letters,
     publish,
