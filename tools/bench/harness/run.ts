@@ -1,12 +1,15 @@
 /** Measures a suite: everybody in a process of their own, in interleaved rounds, the first ones thrown away. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type ContenderProcess, startContender } from './contender.ts'
 import { describeMachine, loadNow, versionsOf } from './machine.ts'
 import { FORMAT, type Result, summarise, type TableResult } from './result.ts'
-import { rotated } from './statistics.ts'
+import { shuffled } from './statistics.ts'
 import type { Sample, Suite, Table } from './suite.ts'
 
 /** What runs in a contender for the first time is compiled and optimised for a while. */
-const WARM_UP_ROUNDS = 2
+const WARM_UP_ROUNDS = 3
+/** For what the last one leaves behind. */
+const SETTLE_MS = 50
 
 export interface RunOptions {
   runId: string
@@ -74,7 +77,8 @@ async function runTable(
       report(
         `${suite} / ${table.id}: ${isWarmUp ? 'warming up' : `round ${round - WARM_UP_ROUNDS + 1} of ${roundCount}`} …`,
       )
-      for (const [id, process] of rotated(running, round)) {
+      for (const [id, process] of shuffled(running)) {
+        await sleep(SETTLE_MS)
         const sample = await process.measure({ durationMs, round })
         if (!isWarmUp) samples[id]?.push(sample)
       }

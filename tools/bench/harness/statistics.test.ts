@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { median, quantile, ratio, rotated } from './statistics.ts'
+import { median, quantile, ratio, shuffled } from './statistics.ts'
 
 describe('a median', () => {
   it('is the middle one, or the mean of the middle two, in whatever order they come', () => {
@@ -48,12 +48,17 @@ describe('a ratio', () => {
 })
 
 describe('the order of a round', () => {
-  it('begins with another one each time', () => {
-    const orders = [0, 1, 2, 3].map((round) => rotated(['a', 'b', 'c'], round).join(''))
-    expect(orders).toEqual(['abc', 'bca', 'cab', 'abc'])
+  it('has everybody in it once, and nobody always after the same one', () => {
+    const followers = new Set<string>()
+    for (let round = 0; round < 200; round++) {
+      const order = shuffled(['a', 'b', 'c', 'd'])
+      expect(order.toSorted()).toEqual(['a', 'b', 'c', 'd'])
+      for (const [index, item] of order.entries()) if (index > 0) followers.add(`${order[index - 1]}${item}`)
+    }
+    expect(followers.size).toBe(12)
   })
 
   it('of nobody is empty', () => {
-    expect(rotated([], 3)).toEqual([])
+    expect(shuffled([])).toEqual([])
   })
 })

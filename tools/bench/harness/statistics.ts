@@ -32,8 +32,15 @@ export function ratio(of: readonly number[], to: readonly number[]): Ratio {
   return { median: median(ratios), low: quantile(ratios, 0.25), high: quantile(ratios, 0.75) }
 }
 
-/** A B C, B C A, C A B, …: nobody always comes after the same one, and nobody is always first. */
-export function rotated<Item>(items: readonly Item[], round: number): Item[] {
-  const first = items.length === 0 ? 0 : round % items.length
-  return [...items.slice(first), ...items.slice(0, first)]
+/**
+ * A new order for each round. Whoever was measured leaves something behind for a moment (garbage, a full pipe, a warm cache): in
+ * an order that only rotates it would always be the same neighbour who pays.
+ */
+export function shuffled<Item>(items: readonly Item[]): Item[] {
+  const order = [...items]
+  for (let last = order.length - 1; last > 0; last--) {
+    const other = Math.floor(Math.random() * (last + 1))
+    ;[order[last], order[other]] = [order[other] as Item, order[last] as Item]
+  }
+  return order
 }
