@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { ack, eventually, setUp } from './topic.fixture.ts'
+import { type Message, partitionOf } from './stream.ts'
+import { ack, eventually, gate, setUp } from './topic.fixture.ts'
 import { topicServers, topologies } from './topologies.fixture.ts'
 
 const poison = 'poison'
@@ -12,13 +13,25 @@ describe.each(topologies)('dead letters, %s', async (topology) => {
   test.each([1, 3])(
     'a poison message is given up after exactly N deliveries, once, concurrency %d',
     async (concurrency) => {
-      const { publish, consume, letters, topic } = setUp(servers)
-      const { seen } = consume('a', failOnPoison, { maxDeliveries: 3, concurrency })
+      const { publish, consume, letters, topic, keys, partition } = setUp(servers)
+      const others = gate()
+      const bodies = () => seen.map(({ body }) => body)
+      const handle = async (message: Message) => {
+        if (bodies().includes('behind it') && bodies().includes('elsewhere')) others.open()
+        // Its last delivery waits for the others: they must not wait for it. In order, one of them does, and gets its turn after.
+        if (concurrency > 1 && message.deliveryCount === 3) await others.passed
+        return failOnPoison(message)
+      }
+      const { seen } = consume('a', handle, { maxDeliveries: 3, concurrency })
       const originId = await publish({ id: 'event-x', body: poison })
       await publish({ body: 'behind it' })
+      await publish({
+        body: 'elsewhere',
+        key: ['two', 'three', 'four'].find((key) => partitionOf(key, keys.partitions) !== partition),
+      })
 
       await eventually(async () => (await letters.list()).letters.length).toBe(1)
-      await eventually(() => seen.map(({ body }) => body)).toContain('behind it')
+      await eventually(() => bodies().toSorted()).toEqual(['behind it', 'elsewhere', poison, poison, poison])
       expect(seen.filter(({ body }) => body === poison).map(({ deliveryCount }) => deliveryCount)).toEqual([1, 2, 3])
       expect((await letters.list()).letters).toMatchObject([
         {
@@ -27,6 +40,7 @@ describe.each(topologies)('dead letters, %s', async (topology) => {
           group: 'group',
           reason: 'RangeError: cannot be handled',
           attemptCount: 3,
+          trace: expect.stringContaining('dead-letters.test.ts'),
           type: 'counted',
           key: 'one',
           body: poison,

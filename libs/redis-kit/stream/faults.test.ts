@@ -72,6 +72,27 @@ describe('a reader survives', () => {
     expect(facts.map(({ fact }) => fact)).toContain('group-lost')
   })
 
+  test.each([1, 4])('a group that was destroyed under it, concurrency %d', async (concurrency) => {
+    const { publish, consume, redis, keys, partition, topic } = setUp(servers)
+    const { bodies, facts } = consume('a', ack, { concurrency })
+    await publish()
+    await eventually(() => topic.stats('group')).toMatchObject({ lagCount: 0, pendingCount: 0 })
+    await redis.xgroup('DESTROY', keys.stream.key(partition), 'group')
+    await publish()
+    await eventually(bodies).toEqual(['1', '1', '2']) // from the beginning, as any new group
+    expect(facts.map(({ fact }) => fact)).toContain('group-lost')
+  })
+
+  test.each(['FLUSHALL', 'SCRIPT FLUSH'])('%s, again and again', async (command) => {
+    const { admin, publish, bodies, isDrained } = await harmableTopic()
+    for (let round = 1; round <= 10; round++) {
+      await publish()
+      await eventually(() => bodies.size).toBe(round)
+      await eventually(isDrained).toBe(true)
+      await admin.call(...(command.split(' ') as [string]))
+    }
+  })
+
   test('a read that is interrupted by CLIENT UNBLOCK', async () => {
     const { publish, consume, raw, service } = setUp(servers)
     const { bodies } = consume('a', ack)

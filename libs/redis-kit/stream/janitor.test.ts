@@ -67,6 +67,33 @@ describe.each(topologies)('the janitor, %s', async (topology) => {
     expect((await janitor.tidy()).droppedCount).toBe(1)
   })
 
+  test('a hundred rolling restarts leave no more consumers than there are', { timeout: 60_000 }, async () => {
+    const { publish, consume, redis, user, keys } = setUp(servers, { partitions: 1 })
+    const janitor = createJanitor(user, { keys, consumerIdleMs: 500 })
+    const namesOf = async () =>
+      ((await redis.xinfo('CONSUMERS', keys.stream.key(0), 'group')) as string[][]).map((consumer) => consumer[1])
+    const seen = new Set<string>()
+    const start = (number: number) =>
+      consume(`instance-${number}`, (message) => message.ack().then(() => seen.add(message.body)), { concurrency: 2 })
+    const live = [start(0), start(1)]
+    for (let restart = 2; restart <= 101; restart++) {
+      live.push(start(restart))
+      await live.shift()?.stop()
+      await publish()
+      await eventually(() => seen.size).toBe(restart - 1)
+      if (restart % 10 === 0) await janitor.tidy()
+    }
+    const namesBefore = await namesOf()
+    await eventually(async () => {
+      await janitor.tidy()
+      return (await namesOf()).length
+    }).toBeLessThanOrEqual(live.length)
+    // Negative control: nobody else forgets them.
+    expect(namesBefore.length).toBeGreaterThan(live.length)
+    await publish()
+    await eventually(() => seen.size).toBe(101)
+  })
+
   test('consumers that left are forgotten, but never one that holds a message', async () => {
     const { publish, consume, redis, user, keys, partition } = setUp(servers)
     const stream = keys.stream.key(partition)
