@@ -2,7 +2,7 @@ import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { describe, expect, it } from 'vitest'
 import { CartItemInput } from './cart.ts'
-import { OrderEvent, StockEvent } from './events.ts'
+import { OrderEvent, ProductEvent, StockEvent } from './events.ts'
 import { Checkout, IdempotencyKey } from './order.ts'
 import { ProductInput, ProductPatch } from './product.ts'
 import { Credentials, ProfilePatch, Registration } from './user.ts'
@@ -45,7 +45,9 @@ describe('an Idempotency-Key', () => {
 
 describe('events', () => {
   it('differ in their type', () => {
-    const types = [...OrderEvent.anyOf, ...StockEvent.anyOf].map((schema) => schema.properties.type.const)
+    const types = [...OrderEvent.anyOf, ...StockEvent.anyOf, ...ProductEvent.anyOf].map(
+      (schema) => schema.properties.type.const,
+    )
     expect(new Set(types).size).toBe(types.length)
   })
 })

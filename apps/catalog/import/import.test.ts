@@ -228,6 +228,14 @@ describe('an import over the network', () => {
       headers: { ...catalog.identityOf('admin'), ...headers },
       body,
     })
+  /** A body that does not say how long it is. */
+  const stream = (service: { url: string }, body: AsyncIterable<Buffer>) =>
+    fetch(`${service.url}/api/products/import`, {
+      method: 'POST',
+      headers: { ...catalog.identityOf('admin'), ...ndjson },
+      body: ReadableStream.from(body) as never,
+      duplex: 'half',
+    } as RequestInit)
   const idleInTransaction = async () =>
     (
       await pool.query(
@@ -251,6 +259,39 @@ describe('an import over the network', () => {
 
     const answer = await request(service, file, ndjson)
     expect(await answer.json()).toMatchObject({ createdCount: 2_000 - committed, unchangedCount: committed })
+    await service.stop()
+  })
+
+  it('takes a file that is larger than its memory', { timeout: 120_000 }, async () => {
+    const nodeArgs = ['--max-old-space-size=80', '--max-semi-space-size=2']
+    const env = { ...catalog.variables, IMPORT_MAX_BYTES: '1000000000' }
+    const service = await startService({ app: 'catalog', env, nodeArgs })
+    const residentBytes = async () => {
+      const page = await (await fetch(`http://127.0.0.1:${service.internalPort}/metrics`)).text()
+      return Number(/^process_resident_memory_bytes\{.*\} (\S+)$/m.exec(page)?.[1])
+    }
+    // Mostly lines that are as long as a line may be, and refused: they go the same way, and Postgres has little to do.
+    const tooMuch = { ...product('X'), colour: 'x'.repeat(60_000) }
+    const page = `${lines([...many(20), ...Array.from({ length: 20 }, () => tooMuch)])}\n`
+    const pageCount = 70
+    const body = async function* () {
+      for (let sent = 0; sent < pageCount; sent++) yield Buffer.from(page)
+    }
+    const idleBytes = await residentBytes()
+    let peakBytes = 0
+    const watching = setInterval(async () => {
+      peakBytes = Math.max(peakBytes, await residentBytes().catch(() => 0))
+    }, 100)
+    const answer = await stream(service, body())
+    clearInterval(watching)
+    expect(await answer.json()).toMatchObject({
+      createdCount: 20,
+      refusedCount: 20 * pageCount,
+      refusedTruncated: true,
+    })
+    expect(page.length * pageCount).toBeGreaterThan(80e6)
+    expect(peakBytes).toBeGreaterThan(0)
+    expect(peakBytes - idleBytes).toBeLessThan(40e6)
     await service.stop()
   })
 
@@ -281,12 +322,7 @@ describe('an import over the network', () => {
     const body = async function* () {
       for (let sent = 0; sent < 100; sent++) yield Buffer.alloc(200_000, 'x')
     }
-    const answer = await fetch(`${service.url}/api/products/import`, {
-      method: 'POST',
-      headers: { ...catalog.identityOf('admin'), ...ndjson },
-      body: ReadableStream.from(body()) as never,
-      duplex: 'half',
-    } as RequestInit)
+    const answer = await stream(service, body())
     expect(await answer.json()).toMatchObject({ status: 413, code: 'import-too-large' })
     await service.stop()
   })

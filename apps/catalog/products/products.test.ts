@@ -66,6 +66,21 @@ describe('one product', () => {
     expect((await catalog.ask(path, { headers: { 'if-none-match': '"other"' } })).statusCode).toBe(200)
   })
 
+  it('may be kept by anybody, who has to ask each time whether it is still so', async () => {
+    const { etag } = (await catalog.ask(path)).headers
+    const answers = await Promise.all([
+      catalog.ask(path),
+      catalog.ask(path, { headers: { 'if-none-match': String(etag) } }),
+      catalog.ask('/api/categories'),
+      catalog.ask('/api/products?limit=1'),
+    ])
+    for (const { headers } of answers) {
+      expect(headers['cache-control']).toBe('public, no-cache')
+      expect(headers).not.toHaveProperty('vary')
+    }
+    expect((await catalog.ask('/api/products/NO-SUCH')).headers['cache-control']).toBe('no-store')
+  })
+
   it('answers HEAD with the headers alone', async () => {
     const answer = await catalog.ask(path, { method: 'HEAD' })
     expect(answer.statusCode).toBe(200)
