@@ -18,8 +18,8 @@ const help = `Compare what is built here with the raw limit and with the librari
   npm run bench -- ${suiteNames.join('|').padEnd(25)} this one
   npm run bench -- compare a.json b.json     two results: refused when they are two runs
 
-  --rounds N     rounds that count                                    (default 15, quick 3)
-  --ms N         how long a contender works in a round                (default 500, quick 300)
+  --rounds N     rounds that count                                    (default 25, quick 3)
+  --ms N         how long a contender works in a round                (default 300)
   --quick        a look, in a minute or two; not written to docs/bench
   --table ID     only this table                                      } not written to docs/bench
   --only A,B     only these contenders                                }
@@ -70,8 +70,8 @@ async function main(args: string[]): Promise<number> {
   for (const suite of suites) {
     const result = await runSuite(suite, {
       runId,
-      roundCount: count('--rounds', values.rounds, values.quick ? 3 : 15),
-      durationMs: count('--ms', values.ms, values.quick ? 300 : 500),
+      roundCount: count('--rounds', values.rounds, values.quick ? 3 : 25),
+      durationMs: count('--ms', values.ms, 300),
       isQuick: values.quick,
       table: values.table,
       only: values.only?.split(','),
