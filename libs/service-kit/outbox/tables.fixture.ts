@@ -17,7 +17,7 @@ const TABLES = `
   CREATE TABLE inbox (
     "group" text, event_id uuid, processed_at timestamptz(3) NOT NULL DEFAULT now(), PRIMARY KEY ("group", event_id));
   CREATE TABLE effects (id bigserial PRIMARY KEY, event_id uuid, key text, number int);
-  CREATE TABLE deliveries (id bigserial PRIMARY KEY, event_id uuid);`
+  CREATE TABLE deliveries (id bigserial PRIMARY KEY, event_id uuid, body text, delivery_count int);`
 
 export async function setUpTables() {
   const { url } = await testDatabase()
