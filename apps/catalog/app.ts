@@ -115,8 +115,10 @@ function createCaches(redis: Redis, { invalidations, metrics }: { invalidations:
   const open = (name: 'products' | 'categories') => {
     const onEvent = counted.onEvent(name)
     const lifetimes = { ttlMs: 60_000, staleMs: 600_000, local: { subscriber: invalidations } }
-    // Many at once, for loads of products go to Postgres together: see batched-reads.ts.
-    const cache = createCache(redis, { keys: keys[name], ...lifetimes, breaker, maxLoadCount: 128, onEvent })
+    // Many loads at once, for those of products go to Postgres together (batched-reads.ts); and two seconds of them may wait: on a
+    // busy machine the first moment after the loss of Redis can take one.
+    const loads = { maxLoadCount: 128, maxQueuedCount: 4_000 }
+    const cache = createCache(redis, { keys: keys[name], ...lifetimes, ...loads, breaker, onEvent })
     counted.watch(name, cache)
     return cache
   }
