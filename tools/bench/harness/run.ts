@@ -79,7 +79,7 @@ async function runTable(
       )
       for (const [id, process] of shuffled(running)) {
         await sleep(SETTLE_MS)
-        const sample = await process.measure({ durationMs, round })
+        const sample = await process.measure({ durationMs: durationMs * (table.durationFactor ?? 1), round })
         if (!isWarmUp) samples[id]?.push(sample)
       }
     }

@@ -66,6 +66,8 @@ export interface Table<Context> {
   columns: readonly [Column, ...Column[]]
   /** Further columns: a figure as a multiple of a contender's, made within each round. */
   ratios: readonly RatioColumn[]
+  /** Rounds are so many times as long: for work that takes a while to get going. @default 1 */
+  durationFactor?: number
   contenders: readonly Contender<Context>[]
   goals: readonly Goal[]
 }

@@ -14,6 +14,8 @@ export interface LoadTask {
   connectionCount: number
   /** Paths at random for so long; without it, each path once. */
   durationMs?: number
+  /** Loads for so long before it counts; says `{ isCounting: true }` then. @default 0 */
+  rampMs?: number
 }
 
 export interface LoadAnswer {
@@ -27,25 +29,30 @@ process.once('disconnect', () => process.exit())
 process.on('message', async (task: LoadTask) => process.send?.(await load(task)))
 process.send?.({ ready: true })
 
-async function load({ port, paths, headers, connectionCount, durationMs }: LoadTask): Promise<LoadAnswer> {
+async function load(task: LoadTask): Promise<LoadAnswer> {
+  const { port, paths, headers, connectionCount, durationMs, rampMs = 0 } = task
   const requests = paths.map((path) => requestOf(path, headers))
   const sockets = await Promise.all(Array.from({ length: connectionCount }, () => open(port)))
   const latencies = createHistogram({ lowest: 1, highest: 60_000_000_000, figures: 3 })
-  const startedMs = performance.now()
-  const untilMs = startedMs + (durationMs ?? Number.POSITIVE_INFINITY)
+  let startedMs = performance.now()
+  let untilMs = durationMs === undefined ? Number.POSITIVE_INFINITY : startedMs + rampMs + durationMs
+  let isCounting = rampMs === 0
   let count = 0
   let asked = 0
   const next = () => {
     if (durationMs !== undefined) return requests[(Math.random() * requests.length) | 0]
     return requests[asked++]
   }
+  if (rampMs > 0) setTimeout(startCounting, rampMs)
   await Promise.all(
     sockets.map((socket) =>
       converse(socket, {
         next,
         onAnswer(askedMs, nowMs) {
-          latencies.record(Math.max(1, Math.round((nowMs - askedMs) * 1e6)))
-          count += 1
+          if (isCounting) {
+            latencies.record(Math.max(1, Math.round((nowMs - askedMs) * 1e6)))
+            count += 1
+          }
           return nowMs < untilMs
         },
       }),
@@ -53,6 +60,13 @@ async function load({ port, paths, headers, connectionCount, durationMs }: LoadT
   )
   const tookMs = performance.now() - startedMs
   return { count, tookMs, p50Us: latencies.percentile(50) / 1000, p99Us: latencies.percentile(99) / 1000 }
+
+  function startCounting() {
+    startedMs = performance.now()
+    untilMs = startedMs + (durationMs ?? 0)
+    isCounting = true
+    process.send?.({ isCounting })
+  }
 }
 
 interface Conversation {
