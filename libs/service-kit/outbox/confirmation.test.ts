@@ -1,5 +1,5 @@
 /** When a row counts as published. What only newer servers can do (WAITAOF: Redis 7.2, Valkey 8) is checked where there is one. */
-import { Redis } from 'ioredis'
+import { closeRedis, connectRedis } from '@shop/redis-kit/client'
 import { expect, onTestFinished, test } from 'vitest'
 import { eventually, setUpWithRedis, sorted, upTo } from './redis-and-relay.fixture.ts'
 
@@ -14,8 +14,8 @@ function countsOf({ pool }: SetUp) {
 }
 
 async function canWait({ server }: SetUp): Promise<boolean> {
-  const redis = new Redis(server.url)
-  onTestFinished(() => redis.disconnect())
+  const redis = connectRedis(server.url, { name: 'test' })
+  onTestFinished(() => closeRedis(redis))
   return ((await redis.command('INFO', 'waitaof')) as unknown[])[0] !== null
 }
 

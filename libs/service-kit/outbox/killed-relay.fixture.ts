@@ -1,10 +1,11 @@
 /** A relay whose process is killed at one step of a batch, by a wrapper around what it speaks to Postgres and Redis with. */
 import { connectRedis, type Redis } from '@shop/redis-kit/client'
 import { topicKeys } from '@shop/redis-kit/stream'
-import type { Command } from 'ioredis'
 import type pg from 'pg'
 import { createPool } from '../database.ts'
 import { createTopicRelay } from './topic-relay.ts'
+
+type Command = Parameters<Redis['sendCommand']>[0]
 
 const [databaseUrl = '', redisUrl = '', service = '', step = ''] = process.argv.slice(2)
 const [point = '', count = '1'] = step.split(' ')

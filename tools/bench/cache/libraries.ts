@@ -48,4 +48,4 @@ export const libraries = {
 }
 
 export type Library = keyof typeof libraries
-export const libraryNames = Object.keys(libraries) as Library[]
+export const peerNames = Object.keys(libraries) as Library[]

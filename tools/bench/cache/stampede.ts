@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { countCommands } from '../harness/servers.ts'
 import type { Contender, Plan, Running, Sample, Table } from '../harness/suite.ts'
-import { libraryNames } from './libraries.ts'
+import { peerNames } from './libraries.ts'
 import type { StampedeAnswer, StampedeTask } from './stampede-process.ts'
 import type { Servers } from './suite.ts'
 
@@ -65,7 +65,7 @@ export const stampede: Table<Servers> = {
   contenders: [
     contender('ours', 'redis-kit/cache', 'ours'),
     contender('naive', 'GET, load, SET', 'control'),
-    ...libraryNames.map((name) => contender(name, name, 'peer')),
+    ...peerNames.map((name) => contender(name, name, 'peer')),
   ],
   goals: [
     { text: 'one load', metric: 'loads', contender: 'ours', atMost: 1 },
