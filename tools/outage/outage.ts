@@ -50,6 +50,7 @@ export interface OutageFigures {
 }
 
 const normalShare = 0.9
+const settleMs = 2_000
 
 export async function observeOutage(options: OutageOptions): Promise<OutageFigures> {
   const { ratePerSecond, outageMs, warmUpMs, patienceMs, poolMax, report } = options
@@ -73,7 +74,7 @@ export async function observeOutage(options: OutageOptions): Promise<OutageFigur
     report('Redis is started again …')
     await cache.restart()
     const normalAfterMs = await readers.untilNormal(patienceMs)
-    await elapse(2_000)
+    await elapse(settleMs)
     const [lastLoads, after, lastHeap] = [await loads(), readers.take(), await collect()]
     return {
       before: summary(before, loadTimeMs(new Map(), warmLoads, 0.99)),
@@ -90,10 +91,10 @@ export async function observeOutage(options: OutageOptions): Promise<OutageFigur
     await shop.stop()
   }
 
-  /** In MB. Nothing is answered while everything is collected, which is ours to answer for: those readers do not count. */
+  /** In MB. Nothing is answered while everything is collected, which is our doing: who came then, and shortly after, does not count. */
   async function collect() {
     const bytes = await inspector.heapBytes()
-    await readers.nextMoment()
+    await elapse(settleMs)
     readers.take()
     return Math.round(bytes / 1e5) / 10
   }
@@ -107,7 +108,7 @@ async function startReaders({ port, ratePerSecond, skus, identityPrivateKey }: L
   child.send({ port, ratePerSecond, skus, identityPrivateKey } satisfies LoadOptions)
   const nextMoment = async () => (await once(child, 'message'))[0] as Moment
   await nextMoment()
-  return { take, nextMoment, untilNormal, stop }
+  return { take, untilNormal, stop }
 
   /** What there was since the last time. */
   function take(): Moment[] {
