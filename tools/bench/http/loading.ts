@@ -30,8 +30,8 @@ export async function loading(server: HttpServer, { identity }: Servers): Promis
   died.catch(() => {})
   await once(generator, 'message')
   const paths = skus.map(pathOf)
-  // The same bytes for everybody, though only the catalog asks who it is.
-  const headers = () => ({ [identityHeader]: mint({ role: 'guest' }) })
+  // What the gateway sends along. The same bytes for everybody, though only the catalog looks at them.
+  const headers = () => ({ [identityHeader]: mint({ role: 'guest' }), 'x-request-id': 'bench-0001' })
 
   async function load(
     timing: Pick<LoadTask, 'durationMs' | 'rampMs'> = {},
