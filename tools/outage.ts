@@ -12,7 +12,7 @@ const help = `Kill the Redis of the catalog's cache for a while under steady rea
   --json        the figures as JSON
   --help        this text
 
-Exit code 1 when a promise was not kept. Times mean something only on a machine with nothing else to do.
+Exit code 1 when a promise was not kept, 2 when the machine is too slow or too busy to tell.
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -41,6 +41,10 @@ async function main(args: string[]): Promise<number> {
     patienceMs: 30_000,
     report: (line) => void process.stderr.write(`${line}\n`),
   })
+  if (figures.before.failedCount > 0) {
+    process.stderr.write(`This machine cannot bear ${values.rate} reads/s even with Redis: try a lower --rate.\n`)
+    return 2
+  }
   const promises = judge(figures, poolMax)
   process.stdout.write(values.json ? `${JSON.stringify(figures)}\n` : describe(figures, promises))
   return promises.every(({ isKept }) => isKept) ? 0 : 1
@@ -53,12 +57,16 @@ interface Promised {
 }
 
 function judge(figures: OutageFigures, poolMax: number): Promised[] {
-  const { before, during, after, heapMb, sessions, normalAfterMs } = figures
-  const failedCount = before.failedCount + during.failedCount + after.failedCount
+  const { during, after, heapMb, sessions, normalAfterMs } = figures
+  const failedCount = during.failedCount + after.failedCount
   const boundMs = during.loadP99Ms + 50
   const growthMb = Math.max(heapMb.during, heapMb.after) - heapMb.before
   return [
-    { what: 'no failed read', was: `${failedCount} of ${during.readCount} failed`, isKept: failedCount === 0 },
+    {
+      what: 'no failed read',
+      was: `${failedCount} of ${during.readCount + after.readCount} failed`,
+      isKept: failedCount === 0,
+    },
     { what: `p99 within loader + 50 ms (${boundMs} ms)`, was: `${during.p99Ms} ms`, isKept: during.p99Ms <= boundMs },
     { what: 'heap growth under 10 MB', was: `${growthMb.toFixed(1)} MB`, isKept: growthMb < 10 },
     { what: 'normal within 5 s', was: `${normalAfterMs ?? 'never'} ms`, isKept: (normalAfterMs ?? 1e9) <= 5_000 },
