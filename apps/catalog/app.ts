@@ -27,6 +27,7 @@ import { createFreshness } from './products/freshness.ts'
 import { createProducts } from './products/products.ts'
 import { productRoutes } from './products/routes.ts'
 import { createProductStore } from './products/store.ts'
+import { storedResponses } from './products/stored-response.ts'
 import { consumeOrders, orderGroup } from './stock/events.ts'
 import { expireReservations } from './stock/expiry.ts'
 import { forgetOldEvents } from './stock/forgetting.ts'
@@ -118,7 +119,8 @@ function createCaches(redis: Redis, { invalidations, metrics }: { invalidations:
     // Many loads at once, for those of products go to Postgres together (batched-reads.ts); and two seconds of them may wait: on a
     // busy machine the first moment after the loss of Redis can take one.
     const loads = { maxLoadCount: 128, maxQueuedCount: 4_000 }
-    const cache = createCache(redis, { keys: keys[name], ...lifetimes, ...loads, breaker, onEvent })
+    const options = { keys: keys[name], codec: storedResponses, ...lifetimes, ...loads, breaker, onEvent }
+    const cache = createCache(redis, options)
     counted.watch(name, cache)
     return cache
   }

@@ -13,7 +13,7 @@ import { createProductStore } from './store.ts'
 
 const [databaseUrl = '', how = '', sku = '', name = ''] = process.argv.slice(2)
 const prisma = new PrismaClient({ adapter: createPrismaAdapter(databaseUrl, { name: 'killed' }) })
-const cache = { getBytes: () => Promise.reject(new Error('a writer reads nothing')) }
+const cache = { get: () => Promise.reject(new Error('a writer reads nothing')) }
 const products = createProducts(createProductStore(prisma, createPool(databaseUrl, { name: 'killed' })), {
   products: cache,
   categories: cache,

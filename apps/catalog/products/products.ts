@@ -1,23 +1,25 @@
 /** What a shopper may read of the catalog and an administrator may change. Writes are committed first and then forgotten by the cache. */
 import type { Category, Product, ProductInput, ProductPatch } from '@shop/contracts/product'
+import type { Cache, CacheSource } from '@shop/redis-kit/cache'
 import { errors } from '../errors.ts'
 import { allCategories, type Freshness } from './freshness.ts'
 import { drawProduct } from './image.ts'
 import { createPages } from './pages.ts'
 import type { ProductStore } from './store.ts'
-import { pack, type StoredResponse, unpack } from './stored-response.ts'
+import { type StoredResponse, toStoredResponse } from './stored-response.ts'
 
 /** The part of the kit's cache that reads need. */
-export interface ByteCache {
-  getBytes(id: string, load: () => Promise<Buffer | undefined>): Promise<{ value: Buffer | undefined; source: string }>
-}
+export type ResponseCache = Pick<Cache<StoredResponse>, 'get'>
 
 /** A response that may have come out of the cache, and how it did. */
-export type CachedResponse = StoredResponse & { source: string }
+export interface CachedResponse {
+  value: StoredResponse
+  source: CacheSource
+}
 
 export interface ProductsOptions {
-  products: ByteCache
-  categories: ByteCache
+  products: ResponseCache
+  categories: ResponseCache
   /** Told of each change after its commit. Must not reject. */
   forget: Freshness['forget']
 }
@@ -26,24 +28,26 @@ export function createProducts(store: ProductStore, { forget, ...caches }: Produ
   return { ...createPages(store), read, categories, image, quote: store.quote, add, change, remove }
 
   async function read(sku: string): Promise<CachedResponse> {
-    const { value, source } = await caches.products.getBytes(sku, () => loaded(store.findJson(sku)))
+    const { value, source } = await caches.products.get(sku, async () => {
+      const json = await store.findJson(sku)
+      return json === undefined ? undefined : toStoredResponse(json)
+    })
     if (!value) throw errors.productNotFound(sku, { headers: { 'x-cache': source } })
-    return { ...unpack(value), source }
+    return { value, source }
   }
 
   async function categories(): Promise<CachedResponse> {
-    const load = async (): Promise<string> => {
+    const { value, source } = await caches.categories.get(allCategories, async () => {
       const items: Category[] = await store.categories()
-      return JSON.stringify({ items })
-    }
-    const { value, source } = await caches.categories.getBytes(allCategories, () => loaded(load()))
+      return toStoredResponse(JSON.stringify({ items }))
+    })
     if (!value) throw new Error('the list of categories is never absent')
-    return { ...unpack(value), source }
+    return { value, source }
   }
 
   async function image(sku: string): Promise<string> {
-    const { body } = await read(sku)
-    return drawProduct(JSON.parse(body.toString()) as Product)
+    const { value } = await read(sku)
+    return drawProduct(JSON.parse(value.body) as Product)
   }
 
   async function add(input: ProductInput): Promise<Product> {
@@ -76,8 +80,3 @@ export function createProducts(store: ProductStore, { forget, ...caches }: Produ
 }
 
 export type Products = ReturnType<typeof createProducts>
-
-async function loaded(json: Promise<string | undefined>): Promise<Buffer | undefined> {
-  const text = await json
-  return text === undefined ? undefined : pack(text)
-}

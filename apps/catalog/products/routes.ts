@@ -84,10 +84,11 @@ function adminRoutes(server: Server, products: Products) {
 }
 
 /**
- * The stored bytes as they are, or 304. They depend on the URL alone, so there is no Vary. Returned and not sent here: to wait for a reply
+ * The stored text as it is, or 304. It depends on the URL alone, so there is no Vary. Returned and not sent here: to wait for a reply
  * that was sent costs Fastify as much as the rest of a hit.
  */
-function stored(request: FastifyRequest, reply: FastifyReply, { etag, body, source }: CachedResponse) {
+function stored(request: FastifyRequest, reply: FastifyReply, { value, source }: CachedResponse) {
+  const { etag, body } = value
   reply.header('etag', etag).header('cache-control', askEachTime).header('x-cache', source)
   if (isNotModified(request.headers['if-none-match'], etag)) return reply.code(304).send()
   reply.type('application/json; charset=utf-8')

@@ -2,7 +2,7 @@
 import { type Contender, closedLoopColumns, type Table } from '../harness/suite.ts'
 import { startCatalog } from './catalog.ts'
 import { type HttpServer, loading } from './loading.ts'
-import { serveBare, serveBento, serveMap, servePg, servePgJson, servePrisma, serveRedisBytes } from './servers.ts'
+import { serveBare, serveBento, serveMap, servePg, servePgJson, servePrisma, serveRedis } from './servers.ts'
 import type { Servers } from './suite.ts'
 
 type Start = (servers: Servers) => Promise<HttpServer>
@@ -31,9 +31,11 @@ export const product: Table<Servers> = {
     contender('ours-logging', 'ours', 'catalog, copies, a log line per request', (servers) =>
       startCatalog(servers, { logLevel: 'info' }),
     ),
-    contender('bare', 'limit', 'Fastify, always the same bytes', serveBare),
-    contender('map', 'limit', 'Fastify, from a Map', serveMap),
-    contender('redis-bytes', 'control', 'Fastify, ioredis GET as bytes', serveRedisBytes),
+    contender('bare', 'limit', 'Fastify, always the same text', serveBare),
+    contender('map', 'limit', 'Fastify, text from a Map', () => serveMap('text')),
+    contender('map-bytes', 'limit', 'Fastify, bytes from a Map', () => serveMap('bytes')),
+    contender('redis-text', 'control', 'Fastify, ioredis GET as text', (servers) => serveRedis(servers, 'text')),
+    contender('redis-bytes', 'control', 'Fastify, ioredis GET as bytes', (servers) => serveRedis(servers, 'bytes')),
     contender('bentocache', 'peer', 'Fastify, bentocache L1', (servers) => serveBento(servers, { withCopies: true })),
     contender('bentocache-redis', 'peer', 'Fastify, bentocache L2', (servers) =>
       serveBento(servers, { withCopies: false }),

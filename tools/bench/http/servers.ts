@@ -29,27 +29,32 @@ export async function serve(answer: Answer, close: () => Promise<unknown> = asyn
 
 const json = 'application/json; charset=utf-8'
 
-function sendBytes(reply: FastifyReply, bytes: Buffer | null | undefined): FastifyReply {
-  return bytes ? reply.type(json).send(bytes) : reply.code(404).send()
+function send(reply: FastifyReply, body: Buffer | string | null | undefined): FastifyReply {
+  return body ? reply.type(json).send(body) : reply.code(404).send()
 }
 
-/** Always the same bytes: what Fastify itself costs. (The product that is checked is the one that it sends.) */
+/** Always the same text: what Fastify itself costs. (The product that is checked is the one that it sends.) */
 export function serveBare(): Promise<HttpServer> {
-  const bytes = Buffer.from(JSON.stringify(makeProduct(skus[7] as string)))
-  return serve((_sku, reply) => sendBytes(reply, bytes))
+  const text = JSON.stringify(makeProduct(skus[7] as string))
+  return serve((_sku, reply) => send(reply, text))
 }
 
-export function serveMap(): Promise<HttpServer> {
-  const products = new Map(skus.map((sku) => [sku, Buffer.from(JSON.stringify(makeProduct(sku)))]))
-  return serve((sku, reply) => sendBytes(reply, products.get(sku)))
+/** Node sends text in one packet with the head, bytes in two pieces: which one makes a difference. */
+export function serveMap(as: 'bytes' | 'text'): Promise<HttpServer> {
+  const texts = skus.map((sku) => [sku, JSON.stringify(makeProduct(sku))] as const)
+  const products = new Map(texts.map(([sku, text]) => [sku, as === 'text' ? text : Buffer.from(text)]))
+  return serve((sku, reply) => send(reply, products.get(sku)))
 }
 
-export async function serveRedisBytes({ redisUrl }: Servers): Promise<HttpServer> {
+export async function serveRedis({ redisUrl }: Servers, as: 'bytes' | 'text'): Promise<HttpServer> {
   const redis = connectPlain(redisUrl)
-  const keyOf = (sku: string) => `bytes:product:${sku}`
+  const keyOf = (sku: string) => `${as}:product:${sku}`
   await Promise.all(skus.map((sku) => redis.set(keyOf(sku), JSON.stringify(makeProduct(sku)))))
-  const answer = async (sku: string, reply: FastifyReply) => sendBytes(reply, await redis.getBuffer(keyOf(sku)))
-  return serve(answer, () => redis.quit())
+  const get = (key: string) => (as === 'text' ? redis.get(key) : redis.getBuffer(key))
+  return serve(
+    async (sku, reply) => send(reply, await get(keyOf(sku))),
+    () => redis.quit(),
+  )
 }
 
 /** As its documentation wires it: the value is an object, Fastify makes the JSON. */

@@ -1,5 +1,5 @@
-/** The event that everybody publishes: 200 bytes altogether, with an id that is new each time and the key of what it is about. */
-import { randomUUID } from 'node:crypto'
+/** The event that everybody publishes: 200 bytes altogether, with an id that begins with its time, as those of an outbox do. */
+import { randomUUIDv7 } from 'node:crypto'
 import type { TopicEvent } from '@shop/redis-kit/stream'
 
 const eventBytes = 200
@@ -11,7 +11,7 @@ const paddedBody = body.replace('""', `"${padding}"`)
 
 /** Its four parts, as the stream keeps them. */
 export function makeEvent(): TopicEvent {
-  const id = randomUUID()
+  const id = randomUUIDv7()
   return { id, key: id.replace('-', '_'), type, body: paddedBody }
 }
 
