@@ -27,6 +27,7 @@ import { checkoutRoutes } from './checkout/routes.ts'
 import { createCheckoutStore } from './checkout/store.ts'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
+import { countTimeouts, endOverdueOrders } from './orders/deadline.ts'
 import { consumeStock } from './orders/events.ts'
 import { forgetOldRecords } from './orders/forgetting.ts'
 import { countStreams, createLiveOrders, type Hint } from './orders/live.ts'
@@ -83,6 +84,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   const streams = createEventStreams({ stopping, maxCount: config.STREAM_MAX_COUNT })
   orderRoutes(server, { store: orders, windowMs: config.CANCEL_WINDOW_MS, live, streams })
   countStreams(metrics, { live, streams })
+  const onTimedOut = countTimeouts(metrics)
 
   const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, connect: connectBlocking, log })
   const provider = createSimulatedProvider(prisma)
@@ -97,6 +99,16 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       { name: 'stock-events', run: consumeStock({ stock, saga, consumer: instanceId, connect: connectBlocking, log }) },
       { name: 'payment-callbacks', run: hearCallbacks({ provider, saga }) },
       { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
+      {
+        name: 'deadline',
+        run: endOverdueOrders({
+          store: orders,
+          deadlineMs: config.ORDER_DEADLINE_MS,
+          sweepMs: config.ORDER_SWEEP_MS,
+          onTimedOut,
+          log,
+        }),
+      },
       { name: 'janitor', run: createJanitor(redis, { keys: keys.orderEvents }).run },
       {
         name: 'forgetting',

@@ -25,6 +25,18 @@ export const configSchema = Type.Object({
     minimum: 0,
     maximum: 30 * dayMs,
   }),
+  ORDER_DEADLINE_MS: Integer({
+    doc: 'An order that has come to no end so long after it was placed is cancelled; longer than RESERVATION_TTL_MS, and than outages that orders are to survive',
+    default: 30 * minuteMs,
+    minimum: 1_000,
+    maximum: 7 * dayMs,
+  }),
+  ORDER_SWEEP_MS: Integer({
+    doc: 'How often orders that are past their deadline are looked for',
+    default: 10_000,
+    minimum: 50,
+    maximum: 10 * minuteMs,
+  }),
   STREAM_MAX_COUNT: Integer({
     doc: 'Streams (events of orders) that may be open',
     default: 1_000,

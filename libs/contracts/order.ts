@@ -4,7 +4,7 @@ import { Sku } from './product.ts'
 
 /**
  * pending: placed, stock not yet reserved · reserved: stock is ours, payment is asked · confirmed: paid ·
- * cancelled: by the buyer (for a while also after it was paid), for want of stock, or because it was not paid.
+ * cancelled: by the buyer (for a while also after it was paid), for want of stock, because it was not paid, or at its deadline.
  */
 export const OrderStatus = Type.Union([
   Type.Literal('pending'),
@@ -20,6 +20,8 @@ export const CancelReason = Type.Union([
   Type.Literal('reservation-expired'),
   Type.Literal('payment-declined'),
   Type.Literal('by-customer'),
+  /** What it waited for never came, and nobody else has ended it: the shop did, at its deadline. */
+  Type.Literal('timed-out'),
 ])
 export type CancelReason = Static<typeof CancelReason>
 

@@ -8,6 +8,7 @@ import {
   stockGone,
   stockRejected,
   stockReserved,
+  timedOut,
 } from './order.ts'
 
 const windowMs = 60_000
@@ -90,6 +91,27 @@ describe('cancelling', () => {
   })
 })
 
+describe('a deadline', () => {
+  it('ends what is pending or reserved, with a reason of its own and the money back that may have been taken', () => {
+    const end = { status: 'cancelled', cancelReason: 'timed-out', tell: 'order.cancelled' }
+    expect(timedOut(state())).toMatchObject({ ...end, steps: [{ step: 'cancelled', by: 'system' }] })
+    expect(timedOut(state()).refund).toBeUndefined()
+    expect(timedOut(state({ status: 'reserved', payment: asked }))).toMatchObject({ ...end, refund: 'due' })
+  })
+
+  it('means nothing to an order that has come to its end', () => {
+    const payment = { ...asked, status: 'approved' } as const
+    expect(timedOut(state({ status: 'confirmed', confirmedAt: new Date(0), payment }))).toEqual({ steps: [] })
+    expect(timedOut(state({ status: 'cancelled', payment }))).toEqual({ steps: [] })
+  })
+
+  it('is found to have been too early when the approval comes after it: the money goes back', () => {
+    const order = state({ status: 'cancelled', payment: asked, refund: { status: 'done', round: 1 } })
+    expect(paymentAnswered(order, { outcome: 'approved', reference })).toMatchObject({ refund: 'due' })
+    expect(stepsOf(stockReserved(state({ status: 'cancelled' })))).toEqual([])
+  })
+})
+
 /** What may happen, in any order and any number of times; the provider's answers only after it was asked. */
 const inputs: Record<string, (order: OrderState) => Decision> = {
   stockReserved,
@@ -100,6 +122,7 @@ const inputs: Record<string, (order: OrderState) => Decision> = {
   gone: stockGone,
   cancelled: (order) => cancelByCustomer(order, { nowMs: 1, windowMs }),
   refunded: (order) => refunded(order, order.refund?.round ?? 0),
+  timedOut,
 }
 
 interface World {
@@ -160,6 +183,14 @@ describe('whatever comes, however often and in whatever order', () => {
       cancelled: (order: OrderState) => ({ ...inputs.cancelled?.(order), refund: undefined }),
     }
     expect(counterexample(careless as typeof inputs, 9)).toBeDefined()
+  })
+
+  it('is noticed when the deadline ends what is confirmed without giving the money back', () => {
+    const rash = {
+      ...inputs,
+      timedOut: (order: OrderState) => ({ ...timedOut({ ...order, status: 'pending' }), refund: undefined }),
+    }
+    expect(counterexample(rash as typeof inputs, 9)).toBeDefined()
   })
 
   it('is noticed when an answer that comes twice counts twice', () => {

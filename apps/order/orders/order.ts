@@ -87,6 +87,11 @@ export function paymentAnswered(order: OrderState, { outcome, reference }: Answe
   return { ...rest, payment, steps: [answer, ...steps] }
 }
 
+/** Its deadline is over, and whoever should have brought it to an end did not. What it was paid meanwhile goes back, as at every end. */
+export function timedOut(order: OrderState): Decision {
+  return order.status === 'pending' || order.status === 'reserved' ? cancelled(order, 'timed-out', 'system') : unchanged
+}
+
 /** Until it is confirmed and for a while after; an order that is off already stays so. */
 export function cancelByCustomer(
   order: OrderState,

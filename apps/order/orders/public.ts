@@ -15,7 +15,7 @@ import { cancellableUntilMs } from './order.ts'
 import type { StoredEntry, StoredHistory, StoredOrder } from './store.ts'
 
 /** What its buyer sees of it. `windowMs`: how long a confirmed order can be cancelled. */
-export function publicOrder(order: StoredOrder, windowMs: number): Order {
+export function publicOrder(order: Omit<StoredOrder, 'waitingSince'>, windowMs: number): Order {
   const status = order.status as OrderStatus
   const untilMs = cancellableUntilMs({ ...order, status }, windowMs)
   return {

@@ -7,7 +7,7 @@ import type { CancelReason, OrderStatus, RefundStatus } from '@shop/contracts/or
 import { once } from '@shop/service-kit/inbox'
 import { enqueue } from '@shop/service-kit/outbox'
 import { keys } from '../keys.ts'
-import type { Prisma, PrismaClient } from '../prisma/client/client.ts'
+import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import type { Decision, OrderState } from './order.ts'
 
 type Transaction = Prisma.TransactionClient
@@ -40,6 +40,8 @@ export interface UpdateOptions {
   cause?: Cause
   /** The inbox' group: a cause that was heard before changes nothing. For causes that may not be heard twice by their own meaning. */
   onceIn?: string
+  /** Leaves an order alone that somebody is working on just now. @default waits for them */
+  onlyIfIdle?: boolean
 }
 
 export interface Outcome {
@@ -59,7 +61,7 @@ export interface OrderStoreOptions {
 const patience = { maxWait: 5_000, timeout: 10_000 }
 
 export function createOrderStore(prisma: PrismaClient, { instance, onChanged = () => {} }: OrderStoreOptions) {
-  return { find, findOfUser, history, entriesAfter, page, update }
+  return { find, findOfUser, history, entriesAfter, page, update, waitingFor }
 
   function find(id: string): Promise<StoredOrder | null> {
     return prisma.order.findUnique({ where: { id }, include: withPublicParts })
@@ -93,7 +95,16 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     })
   }
 
-  /** Reads, decides and writes. Undefined when there is no such order, or when its cause was heard before. */
+  /** Orders that have come to no end so long after they were placed, the oldest first. The clock is Postgres'. */
+  async function waitingFor(ms: number, limit: number): Promise<string[]> {
+    const rows = await prisma.$queryRaw<{ id: string }[]>`
+      SELECT id FROM orders
+      WHERE status IN ('pending', 'reserved') AND waiting_since <= now() - ${ms}::float8 * interval '1 millisecond'
+      ORDER BY waiting_since LIMIT ${limit}`
+    return rows.map(({ id }) => id)
+  }
+
+  /** Reads, decides and writes. Undefined when there is no such order, when its cause was heard before, or when it is not idle. */
   async function update(
     id: string,
     rule: (order: OrderState) => Decision,
@@ -111,9 +122,9 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     tx: Transaction,
     id: string,
     rule: (order: OrderState) => Decision,
-    { cause, onceIn }: UpdateOptions,
+    { cause, onceIn, onlyIfIdle = false }: UpdateOptions,
   ): Promise<Outcome | undefined> {
-    await tx.$executeRaw`SELECT FROM orders WHERE id = ${id}::uuid FOR UPDATE`
+    if (!(await lock(tx, id, onlyIfIdle))) return undefined
     const order = await tx.order.findUnique({ where: { id }, include: { payment: true, refund: true } })
     if (!order) return undefined
     if (cause && onceIn && !(await once(tx, { group: onceIn, eventId: cause.id }))) return undefined
@@ -155,6 +166,12 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
 export type OrderStore = ReturnType<typeof createOrderStore>
 
 type LockedOrder = Prisma.OrderGetPayload<{ include: { payment: true; refund: true } }>
+
+/** False when there is no such order, or when it is not idle. */
+async function lock(tx: Transaction, id: string, onlyIfIdle: boolean): Promise<boolean> {
+  const wait = onlyIfIdle ? Prisma.sql`SKIP LOCKED` : Prisma.empty
+  return (await tx.$executeRaw`SELECT FROM orders WHERE id = ${id}::uuid FOR UPDATE ${wait}`) > 0
+}
 
 function saveRefund(tx: Transaction, orderId: string, status: RefundStatus) {
   if (status === 'done') return tx.refund.update({ where: { orderId }, data: { status } })

@@ -1,0 +1,82 @@
+/**
+ * Every order comes to an end. The steps of the saga are events, and an event may be given up: as a dead letter it waits for a person,
+ * and nobody else would ever end its order. What is over its deadline is cancelled, and the catalog and the money follow as always.
+ *
+ * Pending, because `order.placed` or its answer was given up: then there may be no reservation that could expire. Reserved, because the
+ * word that the reservation has expired was: the catalog speaks long before this does, so this is heard only when that was not.
+ */
+import { setTimeout as elapse } from 'node:timers/promises'
+import type { Log } from '@shop/service-kit/log'
+import type { Metrics } from '@shop/service-kit/metrics'
+import { isDependencyOutage } from '@shop/service-kit/outage'
+import { timedOut } from './order.ts'
+import type { OrderStore } from './store.ts'
+
+interface Dependencies {
+  store: Pick<OrderStore, 'waitingFor' | 'update'>
+  /** How long an order may take from its placement to its end. */
+  deadlineMs: number
+  /** Hears of each order that was cancelled. @default nobody */
+  onTimedOut?: () => void
+  log: Log
+}
+
+const batchCount = 100
+
+/** Every instance may run it. `sweepMs`: the pause between two looks, a quarter more or less. */
+export function endOverdueOrders({ sweepMs, ...dependencies }: Dependencies & { sweepMs: number }) {
+  return async (signal: AbortSignal) => {
+    while (!signal.aborted) {
+      const endedCount = await sweep(dependencies, signal)
+      if (endedCount < batchCount)
+        await elapse(sweepMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+/**
+ * One batch, a transaction per order; returns how many were cancelled. An order that somebody works on is passed over, and one that has
+ * moved on since we looked is found to have done so; one that cannot be cancelled holds up no other.
+ */
+export async function sweep(
+  { store, deadlineMs, onTimedOut, log }: Dependencies,
+  signal?: AbortSignal,
+): Promise<number> {
+  let endedCount = 0
+  for (const orderId of await store.waitingFor(deadlineMs, batchCount)) {
+    if (signal?.aborted) break
+    try {
+      const outcome = await store.update(orderId, timedOut, { onlyIfIdle: true })
+      if (outcome?.decision.status !== 'cancelled') continue
+      endedCount += 1
+      onTimedOut?.()
+      log.warn(
+        { orderId, was: outcome.order.status },
+        'an order was cancelled at its deadline; is an event of it a dead letter?',
+      )
+    } catch (error) {
+      if (isDependencyOutage(error)) throw error
+      log.error({ err: error, orderId }, 'an order past its deadline could not be cancelled; will try again')
+    }
+  }
+  return endedCount
+}
+
+/** For an alarm: normally there is none. Returns what is to be called for each. */
+export function countTimeouts(metrics: Metrics): () => void {
+  let count = 0
+  metrics.extend((prom, registers) => {
+    new prom.Counter({
+      name: 'order_timed_out_total',
+      help: 'Orders that were cancelled at their deadline: events of them are dead letters, or everything is very late',
+      registers,
+      collect() {
+        this.reset()
+        this.inc(count)
+      },
+    })
+  })
+  return () => {
+    count += 1
+  }
+}
