@@ -7,6 +7,12 @@ import type { KeyFamily, KeyRole, KeyType } from '@shop/redis-kit/keys'
 
 /** What any client needs to be one. */
 const connectionCommands = ['ping', 'hello', 'auth', 'client|setname', 'client|id', 'time']
+/**
+ * What it says to a Cluster: who has which slot, is all well, I was sent here for a slot that is on its way. READONLY and
+ * READWRITE it says to who is or was a replica; it could do without, but a log of refusals is read only while it is empty.
+ * A single server answers that it is no Cluster.
+ */
+const clusterCommands = ['cluster|slots', 'cluster|info', 'asking', 'readonly', 'readwrite']
 const scriptCommands = ['eval', 'evalsha']
 const keyCommands = ['exists', 'del', 'unlink', 'pexpire', 'pexpireat', 'pttl', 'pexpiretime', 'rename']
 
@@ -59,6 +65,7 @@ const operators: Readonly<Record<string, readonly string[]>> = {
 /** Every command that some service may use on some type: a script cannot use another. */
 export const grantedCommands: ReadonlySet<string> = new Set([
   ...connectionCommands,
+  ...clusterCommands,
   ...scriptCommands,
   ...keyCommands,
   ...Object.values(commandsByType).flat(),
@@ -90,6 +97,7 @@ function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
   const channels = mine.filter(({ type }) => type === 'channel').map(({ glob }) => `&${glob}`)
   const commands = [
     ...connectionCommands,
+    ...clusterCommands,
     ...scriptCommands,
     ...keyCommands,
     ...mine.flatMap(({ type }) => commandsByType[type]),
