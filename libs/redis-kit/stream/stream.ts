@@ -76,10 +76,10 @@ export function topicKeys(
   const ofOwner = { sharedWith: {} } // only its publisher looks
   const seen = family('seen:<time>', {
     ...ofOwner,
-    type: 'hash',
+    type: 'string',
     ttl: { ms: dedupeMs },
-    example: [0, 'mb1ja9n4'],
-    doc: 'The stream ids of events that were published lately, those of a few milliseconds together',
+    example: [0, '019aae3f-2b18'],
+    doc: 'Where the events are that were published lately, those created within a few milliseconds together',
   })
   const oldest = family('oldest', {
     ...ofOwner,
@@ -150,7 +150,7 @@ export interface Topic {
   /**
    * Appends the event and returns its id on the stream; publishing the same event id again within `dedupeMs` returns that id
    * and appends nothing, so whoever is unsure (OutcomeUnknown) simply publishes again. An id that begins with its time (UUIDv7)
-   * is remembered in a tenth of the memory.
+   * is remembered in a fraction of the memory.
    */
   publish(event: TopicEvent): Promise<string>
   /** Everything the group has not finished, from the beginning of the stream. See reader.ts. */
