@@ -12,7 +12,7 @@ import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { Metrics } from '@shop/service-kit/metrics'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls } from '@shop/service-kit/redis'
+import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
@@ -47,6 +47,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
   const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, tls })
   const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls })
+  warnOfEviction(cacheRedis, { role: 'cache', log })
+  warnOfEviction(stateRedis, { role: 'state', log })
   const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, tls, role: 'blocking' })
 
   const caches = createCaches(cacheRedis, { invalidations, metrics })

@@ -8,7 +8,7 @@ import { createDeferrals } from '@shop/service-kit/deferral'
 import { redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls } from '@shop/service-kit/redis'
+import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
@@ -32,6 +32,8 @@ export async function buildApp(
   const tls = redisTls(config)
   const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
   const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
+  warnOfEviction(state, { role: 'state', log })
+  warnOfEviction(cache, { role: 'cache', log })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name] })

@@ -33,7 +33,10 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
   answers: Answers = {},
   serve: (env: Record<string, string>) => Promise<Gateway>,
 ) {
-  const [state, cache] = await Promise.all([startRedis(), startRedis()])
+  const [state, cache] = await Promise.all([
+    startRedis(),
+    startRedis({ config: { 'maxmemory-policy': 'allkeys-lfu' } }),
+  ])
   const redis = connectRedis(state.url, { name: 'test' })
   await whenReady(redis, 5_000)
   const registry = createRegistry(redis, { keys: discoveryKeys() })

@@ -14,7 +14,7 @@ import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls } from '@shop/service-kit/redis'
+import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
@@ -47,6 +47,7 @@ const claimMs = 3_000
 export async function buildApp(config: Config, surroundings: Surroundings): Promise<App> {
   const { log, name, instanceId, metrics, stopping } = surroundings
   const { prisma, pool, redis, subscriber, connectBlocking } = openConnections(config, instanceId)
+  warnOfEviction(redis, { role: 'state', log })
   const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
   const deferrals = createDeferrals()

@@ -6,7 +6,7 @@ import { createSessions } from '@shop/redis-kit/session'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls } from '@shop/service-kit/redis'
+import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
@@ -26,6 +26,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   })
   const tls = redisTls(config)
   const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
+  warnOfEviction(redis, { role: 'state', log })
   const sessions = createSessions(redis, {
     keys: keys.sessions,
     idleMs: config.SESSION_IDLE_MS,

@@ -31,6 +31,9 @@ const neverNeeded = [
   'function|load',
 ]
 
+/** Called dangerous by the server, and granted: see acl.ts. */
+const grantedAllTheSame = 'info'
+
 export interface AclCheck {
   port: number
   /** May do everything: asks the server on behalf of the others. */
@@ -63,10 +66,12 @@ export async function aclViolations({ port, admin, passwords, families }: AclChe
   }
 }
 
-/** Everything that the server itself calls dangerous or administrative. */
+/** Everything that the server itself calls dangerous or administrative, but for the one. */
 async function unneededCommands(asAdmin: Redis): Promise<Command[]> {
   const listed = await Promise.all(['dangerous', 'admin'].map((one) => asAdmin.call('ACL', 'CAT', one)))
-  const names = [...new Set([...(listed.flat() as string[]), ...neverNeeded])]
+  const names = [...new Set([...(listed.flat() as string[]), ...neverNeeded])].filter(
+    (one) => one !== grantedAllTheSame,
+  )
   const infos = (await asAdmin.call('COMMAND', 'INFO', ...names)) as ([name: string, arity: number] | null)[]
   return infos.flatMap((info) => {
     if (info === null) return []

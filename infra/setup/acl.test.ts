@@ -2,6 +2,8 @@
 import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
 import type { KeyRole } from '@shop/redis-kit/keys'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis } from 'ioredis'
@@ -31,7 +33,7 @@ describe('a script', () => {
 })
 
 describe.each(['cache', 'state'] as const)('the ACL of the %s server', (role) => {
-  it('gives each service its own keys and channels, no others, and nothing dangerous', async () => {
+  it('gives each service its own keys and channels, no others, and nothing dangerous but INFO', async () => {
     expect(await violations(role, aclFile(role, families, passwords))).toEqual([])
   })
 
@@ -56,6 +58,37 @@ describe.each(['cache', 'state'] as const)('the ACL of the %s server', (role) =>
     const found = await violations(role, strict)
     expect(found.length).toBeGreaterThan(0)
     for (const line of found) expect(line).toMatch(/^gateway may not /)
+  })
+})
+
+describe.each(['cache', 'state'] as const)('the users of the %s server', (role) => {
+  const [, policy = ''] =
+    /^maxmemory-policy (\S+)/m.exec(readFileSync(join(root, `infra/redis/${role}.conf`), 'utf8')) ?? []
+  /** What each of them learns, and what the server wrote down that it had refused them. */
+  async function ask(acl: string) {
+    const { port } = await serverWith(acl, { 'maxmemory-policy': policy })
+    const answers = await Promise.all(
+      namesIn(acl).map(async (name) => {
+        const redis = connectRedis(`redis://${name}:${passwords[name]}@127.0.0.1:${port}`, { name })
+        onTestFinished(() => closeRedis(redis))
+        await whenReady(redis, 10_000)
+        return checkEvictionPolicy(redis, role)
+      }),
+    )
+    const asAdmin = new Redis({ port, ...admin })
+    onTestFinished(() => asAdmin.disconnect())
+    return { answers, refusals: (await asAdmin.call('ACL', 'LOG')) as unknown[] }
+  }
+  const acl = aclFile(role, families, passwords)
+
+  it('connect without being refused anything, and learn that its eviction is as their role needs it', async () => {
+    expect(await ask(acl)).toEqual({ answers: namesIn(acl).map(() => ({ status: 'ok', policy })), refusals: [] })
+  })
+
+  it('would not learn it without INFO, and fill the log of refusals', async () => {
+    const { answers, refusals } = await ask(acl.replaceAll(' +info', ''))
+    expect(answers).toEqual(namesIn(acl).map(() => ({ status: 'unknown' })))
+    expect(refusals.length).toBeGreaterThan(0)
   })
 })
 

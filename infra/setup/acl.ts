@@ -5,8 +5,11 @@
 import { createHash } from 'node:crypto'
 import type { KeyFamily, KeyRole, KeyType } from '@shop/redis-kit/keys'
 
-/** What any client needs to be one. */
-const connectionCommands = ['ping', 'hello', 'auth', 'client|setname', 'client|id', 'time']
+/**
+ * What any client needs to be one. INFO is the only command among them that Redis calls dangerous: it tells of the server and nothing
+ * of what is in it, and it alone says whether the server has loaded its data, and whether it evicts.
+ */
+const connectionCommands = ['ping', 'hello', 'auth', 'client|setname', 'client|id', 'time', 'info']
 /**
  * What it says to a Cluster: who has which slot, is all well, I was sent here for a slot that is on its way. READONLY and
  * READWRITE it says to who is or was a replica; it could do without, but a log of refusals is read only while it is empty.
