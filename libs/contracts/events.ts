@@ -9,11 +9,15 @@ import { Sku } from './product.ts'
 const Uuid = Type.String({ format: 'uuid' })
 const Lines = Type.Array(Type.Object({ sku: Sku, quantity: Type.Integer({ minimum: 1 }) }), { minItems: 1 })
 
+/** The request that it goes back to, and its trace context (W3C traceparent). Absent where nobody asked. */
+const origin = { requestId: Type.Optional(Type.String()), traceparent: Type.Optional(Type.String()) }
+
 const event = <Name extends string, Data extends Parameters<typeof Type.Object>[0]>(type: Name, data: Data) =>
   Type.Object({
     id: Uuid,
     type: Type.Literal(type),
     occurredAtMs: Type.Integer(),
+    ...origin,
     data: Type.Object(data),
   })
 

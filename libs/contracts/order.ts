@@ -153,6 +153,8 @@ export const TimelineEntry = Type.Object({
   cause: Type.Optional(EventName),
   /** What the other services were told. */
   told: Type.Optional(EventName),
+  /** The request that it goes back to: of what nobody asked for, such as a callback or a deadline, the one before it. */
+  requestId: Type.Optional(Type.String()),
   detail: Type.Record(Type.String(), Type.Union([Type.String(), Type.Number(), Type.Boolean()])),
 })
 export type TimelineEntry = Static<typeof TimelineEntry>

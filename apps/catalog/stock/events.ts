@@ -2,8 +2,9 @@
 import { OrderEvent } from '@shop/contracts/events'
 import type { Redis } from '@shop/redis-kit/client'
 import type { Topic } from '@shop/redis-kit/stream'
-import { decodeEvent } from '@shop/service-kit/events'
+import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
+import { originIn } from '@shop/service-kit/origin'
 import { isDependencyOutage } from '@shop/service-kit/outage'
 import { cancel, confirm, place } from './stock.ts'
 import type { StockStore, StockUpdate } from './store.ts'
@@ -53,29 +54,23 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
 
   /** Ack comes last: whatever dies before it, the event comes again, changes nothing, and the cache is told once more to forget. */
   async function work(messages: ReturnType<Topic['read']>) {
-    for await (const message of messages) {
-      const decoded = decodeEvent(OrderEvent, message)
-      if (decoded.status === 'undecodable') {
-        await message.reject(decoded.error)
-        continue
-      }
-      try {
-        if (decoded.status === 'event') await forget((await stock.update(updateFor(decoded.event))).skus)
-        await message.ack()
-      } catch (error) {
-        await message.fail(error)
-      }
-    }
+    for await (const message of messages) await settle(message, { schema: OrderEvent, handle, log })
+  }
+
+  async function handle(event: OrderEvent) {
+    const { skus } = await stock.update(updateFor(event))
+    await forget(skus)
   }
 }
 
 function updateFor(event: OrderEvent): StockUpdate {
   const { orderId } = event.data
+  const cause = { orderId, eventId: event.id, origin: originIn(event) }
   if (event.type === 'order.cancelled') {
     const { wasConfirmed } = event.data
-    return { orderId, eventId: event.id, rule: (order) => cancel(order, { wasConfirmed }) }
+    return { ...cause, rule: (order) => cancel(order, { wasConfirmed }) }
   }
   const { items } = event.data
   const decide = event.type === 'order.placed' ? place : confirm
-  return { orderId, eventId: event.id, skus: items.map(({ sku }) => sku), rule: (order) => decide(order, items) }
+  return { ...cause, skus: items.map(({ sku }) => sku), rule: (order) => decide(order, items) }
 }

@@ -1,6 +1,8 @@
 /** Stock and reservations in Postgres: one transaction per order and event. */
 import { randomUUIDv7 } from 'node:crypto'
+import { encodeEvent } from '@shop/service-kit/events'
 import { once } from '@shop/service-kit/inbox'
+import type { Origin } from '@shop/service-kit/origin'
 import { enqueue } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import { changeEvent } from '../products/events.ts'
@@ -19,6 +21,8 @@ export interface StockUpdate {
   orderId: string
   /** The event that causes it, whose effect is had once. Without it the rule itself must bear being repeated. */
   eventId?: string
+  /** Of the event: goes on with what is announced. */
+  origin?: Origin
   /** Products that the rule may take from, besides those that are reserved already. */
   skus?: readonly string[]
   rule(order: OrderStock): Decision
@@ -55,7 +59,8 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     }, patience)
   }
 
-  async function apply(tx: Transaction, { orderId, eventId, skus = [], rule }: StockUpdate): Promise<StockOutcome> {
+  async function apply(tx: Transaction, change: StockUpdate): Promise<StockOutcome> {
+    const { orderId, eventId, origin, skus = [], rule } = change
     const isNew = eventId === undefined || (await once(tx, { group, eventId }))
     const reservations = await reservationsOf(tx, orderId)
     const reserved = reservations.map(({ sku }) => sku)
@@ -64,12 +69,12 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     // Last, because from here on other orders for these products wait for us.
     const stockCounts = await lockProducts(tx, [...new Set([...skus, ...reserved])])
     const decision = rule({ isCancelled: wasCancelled, reservations, stockCounts })
-    await write(tx, orderId, decision)
+    await write(tx, orderId, decision, origin)
     const changed = [...(decision.take ?? []), ...(decision.giveBack ?? [])]
     return { status: 'done', skus: changed.map(({ sku }) => sku) }
   }
 
-  async function write(tx: Transaction, orderId: string, decision: Decision) {
+  async function write(tx: Transaction, orderId: string, decision: Decision, origin?: Origin) {
     const { take = [], giveBack = [], reservations = [], isCancelled, announce } = decision
     if (take.length > 0) await takeFromStock(tx, take)
     if (giveBack.length > 0) await returnToStock(tx, giveBack)
@@ -77,7 +82,7 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     if (isCancelled)
       await tx.$executeRaw`
       INSERT INTO cancelled_orders (order_id) VALUES (${orderId}::uuid) ON CONFLICT DO NOTHING`
-    if (announce) await enqueue(tx, outboxEvent(topic, orderId, announce))
+    if (announce) await enqueue(tx, outboxEvent(topic, orderId, announce, origin))
     const changed = [...take, ...giveBack].map(({ sku }) => sku)
     // Not by `enqueue`: it needs no order, and others wait for these products until we commit.
     if (changed.length > 0) await tx.outboxEvent.create({ data: changeEvent({ skus: changed }) })
@@ -155,8 +160,8 @@ function asTable(lines: readonly Line[]) {
   return Prisma.sql`unnest(${lines.map(({ sku }) => sku)}::text[], ${lines.map(({ quantity }) => quantity)}::int[])`
 }
 
-function outboxEvent(topic: string, orderId: string, { type, ...details }: Announcement) {
+function outboxEvent(topic: string, orderId: string, { type, ...details }: Announcement, origin?: Origin) {
   const id = randomUUIDv7()
-  const body = JSON.stringify({ id, type, occurredAtMs: Date.now(), data: { orderId, ...details } })
+  const body = encodeEvent({ id, type, data: { orderId, ...details } }, origin)
   return { eventId: id, topic, key: orderId, type, body }
 }

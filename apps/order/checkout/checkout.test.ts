@@ -87,7 +87,7 @@ describe('the record in Postgres', () => {
   /** One instance without Redis' help. */
   function startCheckout(carts: Carts, records: CheckoutStore = store) {
     const { placeOrder } = createCheckout({ carts, claims: letAllThrough, store: records, onLeft: () => {} })
-    return (userId: string, key = 'one') => placeOrder({ userId, owner: userId, key, body, quote })
+    return (userId: string, key = 'one') => placeOrder({ userId, owner: userId, key, body, quote, origin: {} })
   }
 
   async function placeAll(records: CheckoutStore, count = 40) {
@@ -110,7 +110,8 @@ describe('the record in Postgres', () => {
   it('is what decides: without its key and the cart’s the forty are many', async () => {
     const { userId } = await placeAll({
       ...store,
-      place: (key, one) => store.place({ ...key, keyHash: randomUUID() }, { ...one, cartId: randomUUID() }),
+      place: (key, one, origin) =>
+        store.place({ ...key, keyHash: randomUUID() }, { ...one, cartId: randomUUID() }, origin),
     })
     expect(await ordersOf(userId)).toBeGreaterThan(1)
   })

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import type { Checkout, PriceChange } from '@shop/contracts/order'
 import type { Quote } from '@shop/contracts/product'
 import { fingerprint, type Idempotency } from '@shop/redis-kit/idempotency'
+import type { Origin } from '@shop/service-kit/origin'
 import type { Carts } from '../cart/cart.ts'
 import { errors } from '../errors.ts'
 import { price } from './price.ts'
@@ -19,6 +20,7 @@ export interface CheckoutRequest {
   body: Checkout
   /** Today's prices, asked in the name of this request. */
   quote: (skus: readonly string[]) => Promise<Quote>
+  origin: Origin
 }
 
 export interface CheckoutAnswer {
@@ -82,7 +84,8 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
     return { status: record.status, body: record.body, isReplay: true }
   }
 
-  async function placeNew(key: RequestKey, { userId, owner, body, quote }: CheckoutRequest): Promise<CheckoutAnswer> {
+  async function placeNew(key: RequestKey, request: CheckoutRequest): Promise<CheckoutAnswer> {
+    const { userId, owner, body, quote, origin } = request
     const cart = await carts.contents(owner)
     if (cart.id === undefined || cart.lines.length === 0) throw errors.cartEmpty()
     const priced = price(cart.lines, await quote(cart.lines.map(({ sku }) => sku)))
@@ -92,7 +95,7 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
       throw errors.priceChanged(prices.totalCents, { extensions: prices satisfies PriceChange })
     }
     const order: NewOrder = { userId, cartId: cart.id, card: body.payment.card, ...prices }
-    const placed = await store.place(key, order)
+    const placed = await store.place(key, order, origin)
     if (placed !== 'key-taken') await empty(owner, cart.id)
     if (typeof placed === 'string') throw errors.cartOrdered()
     return { status: placed.status, body: placed.body, isReplay: false }

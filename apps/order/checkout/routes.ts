@@ -2,6 +2,7 @@
 import { identityHeader } from '@shop/contracts/identity'
 import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
 import { requireUser } from '@shop/service-kit/identity'
+import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import { createCheck } from '@shop/service-kit/validation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -35,7 +36,7 @@ export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: D
     const key = keyOf(request.headers['idempotency-key'])
     const token = String(request.headers[identityHeader])
     const quote = (skus: readonly string[]) => catalog.quote(skus, { token, requestId: request.id })
-    return { userId, owner: (await owner.find(request, reply)) as string, key, body, quote }
+    return { userId, owner: (await owner.find(request, reply)) as string, key, body, quote, origin: originOf(request) }
   }
 }
 

@@ -4,8 +4,9 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Card, OrderLine } from '@shop/contracts/order'
+import type { Origin } from '@shop/service-kit/origin'
 import { publicOrder } from '../orders/public.ts'
-import { orderData, tell } from '../orders/store.ts'
+import { orderData, tell, withRequestId } from '../orders/store.ts'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 
 export interface NewOrder {
@@ -43,7 +44,11 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
   }
 
   /** The answer, or which of the two was used by a request that came first. */
-  async function place(key: RequestKey, { items, ...order }: NewOrder): Promise<Recorded | 'key-taken' | 'cart-taken'> {
+  async function place(
+    key: RequestKey,
+    { items, ...order }: NewOrder,
+    origin: Origin,
+  ): Promise<Recorded | 'key-taken' | 'cart-taken'> {
     const id = randomUUID()
     const createdAt = new Date()
     const fields = { id, ...order, status: 'pending', createdAt, updatedAt: createdAt, stepCount: 1 }
@@ -53,8 +58,9 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
       await prisma.$transaction(async (tx) => {
         await tx.idempotencyRecord.create({ data: { ...key, orderId: id, status: record.status, body } })
         await tx.order.create({ data: { ...fields, lines: { create: items } } })
-        const toldId = await tell(tx, id, 'order.placed', orderData({ ...order, id, lines: items.map(withOrder(id)) }))
-        const told = { toldType: 'order.placed', toldId }
+        const data = orderData({ ...order, id, lines: items.map(withOrder(id)) })
+        const toldId = await tell(tx, { orderId: id, type: 'order.placed', data, origin })
+        const told = { toldType: 'order.placed', toldId, detail: withRequestId({}, origin) }
         const step = { number: 1, step: 'placed', by: 'customer', status: 'pending', instance, ...told }
         await tx.timelineEntry.create({ data: { orderId: id, ...step } })
       })

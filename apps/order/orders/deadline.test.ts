@@ -2,12 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '@shop/contracts/identity'
 import type { DeadLetter, StreamTopic } from '@shop/contracts/streams'
-import { createPool } from '@shop/service-kit/database'
 import { createLog } from '@shop/service-kit/log'
-import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
-import { type RunningService, startService } from '@shop/test-kit/service'
+import { startService } from '@shop/test-kit/service'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { startCatalogBeside } from '../catalog.fixture.ts'
 import { startOrder } from '../order.fixture.ts'
 import { sweep } from './deadline.ts'
 import { stockReserved } from './order.ts'
@@ -121,27 +119,14 @@ describe('an order.placed that the catalog has given up', () => {
   const sku = 'RARE-1'
   const quantity = 13
   const admin: Identity = { role: 'admin', userId: randomUUID(), session: 'test' }
-  let shelf: ReturnType<typeof createPool>
-  let cache: Awaited<ReturnType<typeof startRedis>>
-  let catalog: RunningService | undefined
-  afterAll(async () => {
-    await catalog?.stop()
-    await Promise.all([shelf.end(), cache.stop()])
-  })
-
+  let catalog: Awaited<ReturnType<typeof startCatalogBeside>>
   beforeAll(async () => {
     order.prices.set(sku, 450)
-    const database = await testDatabase('catalog')
-    cache = await startRedis()
-    shelf = createPool(database.url, { name: 'test' })
-    await shelf.query(`
-      INSERT INTO categories (slug, name) VALUES ('tea', 'Tea');
-      INSERT INTO products (sku, name, description, category, price_cents, stock_count)
-      VALUES ('${sku}', 'Tea', '', 'tea', 450, 100);
-      ALTER TABLE reservations ADD CONSTRAINT planted CHECK (quantity <> ${quantity})`)
-    const env = { ...order.variables, DATABASE_URL: database.url, REDIS_CACHE_URL: cache.url }
-    catalog = await startService({ app: 'catalog', env })
+    catalog = await startCatalogBeside(order.variables)
+    await catalog.sell(sku, 100)
+    await catalog.refuse(quantity)
   })
+  afterAll(() => catalog.stop())
 
   async function given(as: Identity): Promise<string> {
     await fill(as, sku, quantity)
@@ -160,10 +145,6 @@ describe('an order.placed that the catalog has given up', () => {
     const group = items.find(({ topic }) => topic === 'order:events')?.groups.find(({ group }) => group === 'catalog')
     return (group?.lagCount ?? 1) + (group?.pendingCount ?? 1) + (group?.retryCount ?? 1)
   }
-  const stock = async () =>
-    (await shelf.query(`SELECT stock_count FROM products WHERE sku = '${sku}'`)).rows[0].stock_count
-  const reservationsOf = async (id: string) =>
-    (await shelf.query('SELECT status FROM reservations WHERE order_id = $1', [id])).rows.map(({ status }) => status)
 
   it('is pending until its deadline, and redriving the dead letter after that keeps no piece for it', async () => {
     const [late, rescued] = [customer(), customer()]
@@ -177,17 +158,16 @@ describe('an order.placed that the catalog has given up', () => {
     await age([ids.late], deadlineMs + 1_000)
     expect(await lookForOverdue()).toBe(1)
     expect(await orderOf(late, ids.late)).toMatchObject({ status: 'cancelled', cancelReason: 'timed-out' })
-    const cancellations = () => shelf.query('SELECT FROM cancelled_orders WHERE order_id = $1', [ids.late])
-    await expect.poll(async () => (await cancellations()).rowCount, patience).toBe(1)
+    await expect.poll(() => catalog.knowsCancelled(ids.late), patience).toBe(true)
 
-    await shelf.query('ALTER TABLE reservations DROP CONSTRAINT planted')
+    await catalog.refuseNothing()
     await Promise.all([redrive(ids.late), redrive(ids.rescued)])
     // Control: a redriven letter has its effect, for the order that was still pending.
     await expect.poll(() => statusOf(rescued, ids.rescued), patience).toBe('confirmed')
-    await expect.poll(() => reservationsOf(ids.rescued), patience).toEqual(['sold'])
+    await expect.poll(() => catalog.reservationsOf(ids.rescued), patience).toEqual(['sold'])
     await expect.poll(idle, patience).toBe(0)
-    expect(await reservationsOf(ids.late)).toEqual([])
-    expect(await stock()).toBe(100 - quantity)
+    expect(await catalog.reservationsOf(ids.late)).toEqual([])
+    expect(await catalog.stockOf(sku)).toBe(100 - quantity)
     expect(await orderOf(late, ids.late)).toMatchObject({ status: 'cancelled', cancelReason: 'timed-out' })
     expect(await lettersOf(ids.late)).toEqual([])
   }, 120_000)

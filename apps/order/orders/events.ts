@@ -2,7 +2,7 @@
 import { StockEvent } from '@shop/contracts/events'
 import type { Redis } from '@shop/redis-kit/client'
 import type { Topic } from '@shop/redis-kit/stream'
-import { decodeEvent } from '@shop/service-kit/events'
+import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
 import { isDependencyOutage } from '@shop/service-kit/outage'
 import { PaymentOutcomeUnknown } from '../payment/provider.ts'
@@ -42,19 +42,7 @@ async function consume({ stock, saga, consumer, connect, log }: Dependencies, si
     log,
   })
   const worker = async () => {
-    for await (const message of messages) {
-      const decoded = decodeEvent(StockEvent, message)
-      if (decoded.status === 'undecodable') {
-        await message.reject(decoded.error)
-        continue
-      }
-      try {
-        if (decoded.status === 'event') await saga.handle(decoded.event)
-        await message.ack()
-      } catch (error) {
-        await message.fail(error)
-      }
-    }
+    for await (const message of messages) await settle(message, { schema: StockEvent, handle: saga.handle, log })
   }
   await Promise.all(Array.from({ length: concurrency }, worker))
 }

@@ -60,7 +60,8 @@ export function publicTimeline(order: StoredHistory, windowMs: number): OrderTim
 }
 
 function publicEntry(entry: StoredEntry): TimelineEntry {
-  const { number, at, step, status, by, instance, causeType, causeId, toldType, toldId, detail } = entry
+  const { number, at, step, status, by, instance, causeType, causeId, toldType, toldId } = entry
+  const { requestId, ...detail } = entry.detail as TimelineEntry['detail']
   return {
     number,
     at: at.toISOString(),
@@ -70,6 +71,7 @@ function publicEntry(entry: StoredEntry): TimelineEntry {
     instance,
     ...(causeType !== null && causeId !== null && { cause: { type: causeType, id: causeId } }),
     ...(toldType !== null && toldId !== null && { told: { type: toldType, id: toldId } }),
-    detail: detail as TimelineEntry['detail'],
+    ...(requestId !== undefined && { requestId: String(requestId) }),
+    detail,
   }
 }

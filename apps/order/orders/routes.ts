@@ -3,6 +3,7 @@ import { Order, OrderPage, OrderQuery, OrderTimeline } from '@shop/contracts/ord
 import { createCursor } from '@shop/service-kit/cursor'
 import { type EventStreams, lastEventNumber, type ServerSentEvent } from '@shop/service-kit/event-stream'
 import { requireAdmin, requireUser } from '@shop/service-kit/identity'
+import { type Origin, originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -38,7 +39,7 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
   )
 
   server.post('/api/orders/:id/cancel', { schema: { params: OrderParams, response: { 200: Order } } }, (request) =>
-    cancel(request.params.id, requireUser(request).userId),
+    cancel(request.params.id, requireUser(request).userId, originOf(request)),
   )
 
   server.get(
@@ -72,9 +73,9 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
   }
 
   /** Cancelling twice is cancelling; an order that was confirmed long ago stays. */
-  async function cancel(id: string, userId: string): Promise<Order> {
+  async function cancel(id: string, userId: string, origin: Origin): Promise<Order> {
     await find(id, userId)
-    await store.update(id, (order) => cancelByCustomer(order, { nowMs: Date.now(), windowMs }))
+    await store.update(id, (order) => cancelByCustomer(order, { nowMs: Date.now(), windowMs }), { origin })
     const order = await find(id, userId)
     if (order.status !== 'cancelled') throw errors.notCancellable()
     return order

@@ -3,9 +3,10 @@
  * be repeated: a message that comes twice, late, or after the process died between two steps does no harm.
  */
 import type { StockEvent } from '@shop/contracts/events'
+import { originIn } from '@shop/service-kit/origin'
 import type { Answer, PaymentProvider } from '../payment/provider.ts'
 import { paymentAnswered, stockGone, stockRejected, stockReserved } from './order.ts'
-import type { Cause, OrderStore } from './store.ts'
+import type { OrderStore, UpdateOptions } from './store.ts'
 
 interface Dependencies {
   store: OrderStore
@@ -20,21 +21,22 @@ export function createSaga({ store, provider, paymentTimeoutMs }: Dependencies) 
   return { handle, hear }
 
   /** What the catalog says. */
-  async function handle({ id, type, data }: StockEvent): Promise<void> {
-    const cause = { type, id }
-    if (type === 'stock.reserved') return pay(data.orderId, cause)
-    if (type === 'stock.gone') await store.update(data.orderId, stockGone, { cause })
-    else await store.update(data.orderId, (order) => stockRejected(order, data.reason ?? 'out-of-stock'), { cause })
+  async function handle(event: StockEvent): Promise<void> {
+    const { id, type, data } = event
+    const heard = { cause: { type, id }, origin: originIn(event) }
+    if (type === 'stock.reserved') return pay(data.orderId, heard)
+    if (type === 'stock.gone') await store.update(data.orderId, stockGone, heard)
+    else await store.update(data.orderId, (order) => stockRejected(order, data.reason ?? 'out-of-stock'), heard)
   }
 
   /** Throws when the provider did not answer: the message comes again, and the same key is asked about. */
-  async function pay(orderId: string, cause: Cause): Promise<void> {
-    const asked = await store.update(orderId, stockReserved, { cause })
+  async function pay(orderId: string, heard: UpdateOptions): Promise<void> {
+    const asked = await store.update(orderId, stockReserved, heard)
     if (asked?.decision.payment?.status !== 'asked') return
     const { totalCents, currency, card } = asked.order
     const charge = { key: orderId, amountCents: totalCents, currency, card }
     const answer = await provider.charge(charge, AbortSignal.timeout(paymentTimeoutMs))
-    await store.update(orderId, (order) => paymentAnswered(order, answer))
+    await store.update(orderId, (order) => paymentAnswered(order, answer), { origin: heard.origin })
   }
 
   /** What the provider says later, and more than once. */

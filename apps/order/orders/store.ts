@@ -4,11 +4,13 @@
  */
 import { randomUUIDv7 } from 'node:crypto'
 import type { CancelReason, OrderStatus, RefundStatus } from '@shop/contracts/order'
+import { encodeEvent } from '@shop/service-kit/events'
 import { once } from '@shop/service-kit/inbox'
+import { type Origin, originIn } from '@shop/service-kit/origin'
 import { enqueue } from '@shop/service-kit/outbox'
 import { keys } from '../keys.ts'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
-import type { Decision, OrderState } from './order.ts'
+import type { Decision, OrderState, Step } from './order.ts'
 
 type Transaction = Prisma.TransactionClient
 const withPublicParts = { lines: true, refund: true } as const
@@ -38,6 +40,8 @@ export interface Cause {
 
 export interface UpdateOptions {
   cause?: Cause
+  /** The request that it goes back to. @default that of the step before it, for what nobody asked */
+  origin?: Origin
   /** The inbox' group: a cause that was heard before changes nothing. For causes that may not be heard twice by their own meaning. */
   onceIn?: string
   /** Leaves an order alone that somebody is working on just now. @default waits for them */
@@ -122,18 +126,18 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     tx: Transaction,
     id: string,
     rule: (order: OrderState) => Decision,
-    { cause, onceIn, onlyIfIdle = false }: UpdateOptions,
+    { cause, origin, onceIn, onlyIfIdle = false }: UpdateOptions,
   ): Promise<Outcome | undefined> {
     if (!(await lock(tx, id, onlyIfIdle))) return undefined
     const order = await tx.order.findUnique({ where: { id }, include: { payment: true, refund: true } })
     if (!order) return undefined
     if (cause && onceIn && !(await once(tx, { group: onceIn, eventId: cause.id }))) return undefined
     const decision = rule(order as OrderState)
-    if (decision.steps.length > 0) await write(tx, order, decision, cause)
+    if (decision.steps.length > 0) await write(tx, order, decision, { cause, origin })
     return { decision, order }
   }
 
-  async function write(tx: Transaction, order: LockedOrder, decision: Decision, cause?: Cause) {
+  async function write(tx: Transaction, order: LockedOrder, decision: Decision, { cause, origin }: UpdateOptions) {
     const { id } = order
     const { status = order.status, cancelReason, payment, refund, steps, tell } = decision
     await tx.order.update({
@@ -148,15 +152,16 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     if (payment)
       await tx.payment.upsert({ where: { orderId: id }, create: { orderId: id, ...payment }, update: payment })
     if (refund) await saveRefund(tx, id, refund)
-    const told = tell && (await announce(tx, order, tell, cancelReason))
+    const from = origin?.requestId === undefined ? await originBefore(tx, order) : origin
+    const told = tell && (await announce(tx, order, tell, { reason: cancelReason, origin: from }))
     const entry = { orderId: id, status, instance, causeType: cause?.type, causeId: cause?.id }
     await tx.timelineEntry.createMany({
-      data: steps.map(({ step, by, detail = {} }, index) => ({
+      data: steps.map(({ step, by, detail }, index) => ({
         ...entry,
         number: order.stepCount + 1 + index,
         step,
         by,
-        detail,
+        detail: withRequestId(detail, from),
         ...(tell === `order.${step}` && { toldType: tell, toldId: told }),
       })),
     })
@@ -187,17 +192,37 @@ async function announce(
   tx: Transaction,
   { id, userId, totalCents, confirmedAt }: LockedOrder,
   type: NonNullable<Decision['tell']>,
-  reason?: CancelReason,
+  { reason, origin }: { reason?: CancelReason; origin: Origin },
 ): Promise<string> {
   const lines = await tx.orderLine.findMany({ where: { orderId: id } })
   const wasConfirmed = type === 'order.cancelled' && { reason, wasConfirmed: confirmedAt !== null }
-  return tell(tx, id, type, { ...orderData({ id, userId, totalCents, lines }), ...wasConfirmed })
+  const data = { ...orderData({ id, userId, totalCents, lines }), ...wasConfirmed }
+  return tell(tx, { orderId: id, type, data, origin })
+}
+
+/** A callback, a deadline: of what nobody asked the request is the one that led there. */
+async function originBefore(tx: Transaction, { id, stepCount }: LockedOrder): Promise<Origin> {
+  const where = { orderId_number: { orderId: id, number: stepCount } }
+  const entry = await tx.timelineEntry.findUnique({ where, select: { detail: true } })
+  return originIn({ requestId: (entry?.detail as Step['detail'])?.requestId })
+}
+
+/** The timeline keeps the id with the details of a step. */
+export function withRequestId(detail: Step['detail'], { requestId }: Origin) {
+  return { ...detail, ...(requestId !== undefined && { requestId }) }
+}
+
+interface News {
+  orderId: string
+  type: string
+  data: object
+  origin: Origin
 }
 
 /** Into the outbox, in the transaction of the change that it tells of. Returns the event's id. */
-export async function tell(tx: Transaction, orderId: string, type: string, data: object): Promise<string> {
+export async function tell(tx: Transaction, { orderId, type, data, origin }: News): Promise<string> {
   const eventId = randomUUIDv7()
-  const body = JSON.stringify({ id: eventId, type, occurredAtMs: Date.now(), data })
+  const body = encodeEvent({ id: eventId, type, data }, origin)
   await enqueue(tx, { eventId, topic: keys.orderEvents.name, key: orderId, type, body })
   return eventId
 }
