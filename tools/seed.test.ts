@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
+import { ProductEvent } from '@shop/contracts/events'
 import { verifyPassword } from '@shop/service-kit/password'
 import { testDatabase } from '@shop/test-kit/postgres'
 import pg from 'pg'
-import { afterAll, describe, expect, it } from 'vitest'
+import { Value } from 'typebox/value'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { productAt } from './seed/catalogue.ts'
 import { type Account, seed } from './seed.ts'
 
@@ -50,11 +52,30 @@ describe('seeding the catalog', () => {
     expect(await countOf('products')).toBe(100)
   })
 
+  it('tells the catalog’s caches of what is new and what is gone, of nothing else, and the first time of nothing', async () => {
+    const { url } = await testDatabase('catalog')
+    const fresh = new pg.Pool({ connectionString: url })
+    onTestFinished(() => fresh.end())
+    const toldBy = async (options: { productCount: number; isFresh?: boolean }) => {
+      await fresh.query('DELETE FROM outbox')
+      await seed({ catalogUrl: url, ...options })
+      const { rows } = await fresh.query<{ body: string; topic: string }>('SELECT topic, body FROM outbox ORDER BY id')
+      expect(new Set(rows.map(({ topic }) => topic)).size).toBeLessThanOrEqual(1)
+      return rows.flatMap(({ body }) => Value.Parse(ProductEvent, JSON.parse(body)).data.skus).sort()
+    }
+    const skus = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => productAt(from + i).sku).sort()
+    expect(await toldBy({ productCount: 1_000 })).toEqual([])
+    expect(await toldBy({ productCount: 1_000 })).toEqual([])
+    expect(await toldBy({ productCount: 1_700 })).toEqual(skus(1_000, 1_700))
+    expect(await toldBy({ productCount: 10, isFresh: true })).toEqual(skus(0, 1_700))
+  })
+
   it('changes nothing when it fails half-way', async () => {
-    const before = await countOf('products')
+    const [before, toldBefore] = [await countOf('products'), await countOf('outbox')]
     await catalog.query(`ALTER TABLE products ADD CONSTRAINT no_toys CHECK (category <> 'toys') NOT VALID`)
     await expect(seed({ catalogUrl, productCount: 1_000, isFresh: true })).rejects.toThrow(/no_toys/)
-    expect(await countOf('products')).toBe(before)
+    expect([await countOf('products'), await countOf('outbox')]).toEqual([before, toldBefore])
     await catalog.query('ALTER TABLE products DROP CONSTRAINT no_toys')
   })
 })

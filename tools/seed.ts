@@ -16,7 +16,7 @@ export interface SeedOptions {
   productCount?: number
   /** Created, or given these names, roles and passwords. @default none */
   accounts?: readonly Account[]
-  /** Remove all products and reservations first. @default false */
+  /** Remove all products and reservations first. Accounts, sessions, carts and orders stay. @default false */
   isFresh?: boolean
   /** Told a line at a time how far it is. */
   onProgress?: (line: string) => void
@@ -47,8 +47,10 @@ const help = `Fill the databases with a catalogue and three accounts. Run it aga
   CATALOG_DATABASE_URL=… USER_DATABASE_URL=… npm run seed -- [options]
 
   --products N   size of the catalogue, up to ${maxProducts}   (default 1000)
-  --fresh        remove all products, categories and reservations first; a shop that runs shows it within minutes
+  --fresh        remove all products, categories and reservations first
   --help         this text
+
+A shop that runs shows it at once: its catalog hears of it and forgets what it has in Redis. Accounts, carts and orders stay.
 
 Without USER_DATABASE_URL no accounts are made. Their passwords are new each time and printed once, unless SHOP_ACCOUNTS
 says who there is: [{"email":…,"name":…,"role":"customer","password":…}].

@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type pg from 'pg'
 import { from as copyFrom } from 'pg-copy-streams'
 import { categories, generateProducts, type SeedProduct } from './catalogue.ts'
+import { announceChanges } from './changes.ts'
 
 export interface CatalogSeed {
   productCount: number
@@ -12,18 +13,28 @@ export interface CatalogSeed {
   onProgress(line: string): void
 }
 
-/** Products that are already there stay as they are: a price that someone changed is theirs. Returns how many are new. */
+/**
+ * Products that are already there stay as they are: a price that someone changed is theirs. Returns how many are new. A shop that runs hears
+ * of what is new and what is gone.
+ */
 export async function seedCatalog(client: pg.Client, { productCount, isFresh, onProgress }: CatalogSeed) {
   await client.query('BEGIN')
   try {
+    const wasEmpty = (await client.query('SELECT FROM products LIMIT 1')).rowCount === 0
+    await client.query(
+      `CREATE TEMP TABLE changed ON COMMIT DROP AS SELECT sku FROM products ${isFresh ? '' : 'LIMIT 0'}`,
+    )
     if (isFresh) await client.query('TRUNCATE products, product_words, categories, reservations, cancelled_orders')
     await insertCategories(client)
     await client.query('CREATE TEMP TABLE seeded (LIKE products INCLUDING DEFAULTS) ON COMMIT DROP')
     const rows = Readable.from(copyRows(productCount, onProgress), { objectMode: false, highWaterMark: 256 * 1024 })
     await pipeline(rows, client.query(copyFrom(`COPY seeded (${columns}) FROM STDIN`)))
     const { rowCount } = await client.query(
-      `INSERT INTO products (${columns}) SELECT ${columns} FROM seeded ON CONFLICT (sku) DO NOTHING`,
+      `WITH new AS (INSERT INTO products (${columns}) SELECT ${columns} FROM seeded ON CONFLICT (sku) DO NOTHING RETURNING sku)
+       INSERT INTO changed SELECT sku FROM new`,
     )
+    // Of a shop without products there is nothing to forget, and the first seed is the largest.
+    if (!wasEmpty) await announceChanges(client, 'SELECT DISTINCT sku FROM changed')
     await client.query('COMMIT')
     await client.query('ANALYZE products')
     return rowCount ?? 0
