@@ -241,18 +241,21 @@ describe('with a proxy that breaks', () => {
   })
 
   const DEADLINE_MS = 50
-  /** What a busy machine may add to a timer. */
+  /** For what the work itself takes. Two deadlines instead of one would be more. */
   const SLACK_MS = 40
 
-  async function timed<Value>(work: () => Promise<Value>) {
-    const startMs = performance.now()
-    return { value: await work(), tookMs: performance.now() - startMs }
-  }
-  /** The machine is shared: one descheduled moment is no broken promise, a typical one is. */
-  async function typicalMs(work: () => Promise<unknown>) {
-    const times: number[] = []
-    for (let i = 0; i < 5; i++) times.push((await timed(work)).tookMs)
-    return times.toSorted((a, b) => a - b)[2] as number
+  /**
+   * How much later than a bare timer of the deadline that is started with it: a busy machine holds up both. And one descheduled moment
+   * between the two is no broken promise, a typical one is.
+   */
+  async function typicalExcessMs(work: () => Promise<unknown>, deadlineMs = DEADLINE_MS) {
+    const excessesMs: number[] = []
+    for (let i = 0; i < 5; i++) {
+      const timer = sleep(deadlineMs).then(() => performance.now())
+      const [dueMs, doneMs] = await Promise.all([timer, work().then(() => performance.now())])
+      excessesMs.push(doneMs - dueMs)
+    }
+    return excessesMs.toSorted((a, b) => a - b)[2] as number
   }
 
   const modes = [
@@ -269,11 +272,12 @@ describe('with a proxy that breaks', () => {
       deadlineMs: DEADLINE_MS,
       onDegraded: (error) => errors.push(error),
     })
-    expect((await limit.check('a')).degraded).toBe(false)
+    await vi.waitFor(async () => expect((await limit.check('a')).degraded).toBe(false), { timeout: 10_000 })
+    errors.length = 0
     proxy.blackHole()
     expect(await limit.check('a')).toMatchObject({ allowed: mode.allowed, degraded: true })
-    expect(await typicalMs(() => limit.check('b'))).toBeLessThan(DEADLINE_MS + SLACK_MS)
-    expect(await typicalMs(() => repeat(100, (i) => limit.check(`c${i}`)))).toBeLessThan(DEADLINE_MS + SLACK_MS)
+    expect(await typicalExcessMs(() => limit.check('b'))).toBeLessThan(SLACK_MS)
+    expect(await typicalExcessMs(() => repeat(100, (i) => limit.check(`c${i}`)))).toBeLessThan(SLACK_MS)
     expect(errors).toHaveLength(1 + 5 + 500)
   })
 
@@ -285,7 +289,7 @@ describe('with a proxy that breaks', () => {
     await limit.check('a')
     await proxy.refuse()
     expect(await limit.check('a')).toMatchObject({ allowed: mode.allowed, degraded: true })
-    expect(await typicalMs(() => limit.check('a'))).toBeLessThan(DEADLINE_MS + SLACK_MS)
+    expect(await typicalExcessMs(() => limit.check('a'))).toBeLessThan(SLACK_MS)
   })
 
   test('after the fault Redis decides again', async () => {
@@ -365,7 +369,7 @@ describe('with a proxy that breaks', () => {
       await repeat(5, () => limit.check('a'))
       expect(breaker.state()).toBe('open')
       expect(await limit.check('a')).toMatchObject({ allowed: true, degraded: true })
-      expect(await typicalMs(() => limit.check('a'))).toBeLessThan(10)
+      expect(await typicalExcessMs(() => limit.check('a'), 0)).toBeLessThan(10)
     } finally {
       breaker.close()
     }

@@ -180,8 +180,9 @@ describe('on the wire', () => {
 
   test('a Redis that is away is an error, and not a visitor who is signed out', async () => {
     const proxy = await startFaultProxy({ port: server.port })
-    const redis = connectRedis(proxy.url, { name: 'test', commandTimeoutMs: 200 })
+    const redis = connectRedis(proxy.url, { name: 'test', commandTimeoutMs: 1_000 })
     try {
+      await whenReady(redis, 10_000)
       const sessions = createSessions(redis, { keys: sessionKeys('user'), idleMs: HOUR_MS, absoluteMs: HOUR_MS })
       const { id } = await sessions.create({ userId: 'ada', fields: {} })
       await proxy.refuse()
