@@ -40,6 +40,31 @@ describe('a cart', () => {
     expect((await put(as, 'SKU-0', 2)).statusCode === 200 || statuses[0] === 409).toBe(true)
   })
 
+  it('that has no room for all that the guest had says what waits, until it is in or taken out', async () => {
+    const guest: Identity = { role: 'guest' }
+    const first = await fill(guest, 'G-1', 1)
+    const cookie = String(first.headers['set-cookie']).split(';')[0] as string
+    for (const sku of ['G-2', 'G-3']) await fill(guest, sku, 1, { cookie })
+    const as = customer()
+    await Promise.all(Array.from({ length: 49 }, (_, i) => fill(as, `SKU-${i}`, 1)))
+    const withCookie = { as, headers: { cookie } }
+    const waitsIn = (answer: { json(): { waitingItems?: { sku: string }[] } }) =>
+      answer.json().waitingItems?.map(({ sku }) => sku)
+
+    for (let look = 0; look < 2; look++) {
+      const cart = await order.ask('/api/cart', withCookie)
+      expect([cart.json().items.length, waitsIn(cart)]).toEqual([50, ['G-2', 'G-3']])
+      expect(cart.headers['set-cookie']).toBeUndefined()
+    }
+    expect((await put(as, 'G-2', 1, { cookie })).json().code).toBe('cart-full')
+    const without = await order.ask('/api/cart/items/G-2', { ...withCookie, method: 'DELETE' })
+    expect([without.json().items.length, waitsIn(without)]).toEqual([50, ['G-3']])
+    const room = await order.ask('/api/cart/items/SKU-7', { ...withCookie, method: 'DELETE' })
+    expect([room.json().items.length, waitsIn(room)]).toEqual([50, undefined])
+    expect(room.json().items).toContainEqual({ sku: 'G-3', quantity: 1 })
+    expect(String(room.headers['set-cookie'])).toMatch(/Max-Age=0/)
+  })
+
   it('of a guest who only looks is not made', async () => {
     const response = await order.ask('/api/cart')
     expect(response.json()).toEqual({ items: [] })

@@ -14,5 +14,12 @@ export type CartItemInput = Static<typeof CartItemInput>
 export const CartLine = Type.Object({ sku: Sku, quantity: Type.Integer() })
 export type CartLine = Static<typeof CartLine>
 
-export const Cart = Type.Object({ items: Type.Array(CartLine) })
+export const Cart = Type.Object({
+  items: Type.Array(CartLine),
+  /**
+   * What was put into the cart before signing in and has no room in the customer's. It comes in by itself when there is room, and is not
+   * ordered before. Absent when nothing waits.
+   */
+  waitingItems: Type.Optional(Type.Array(CartLine)),
+})
 export type Cart = Static<typeof Cart>

@@ -54,10 +54,35 @@ describe('a cart', () => {
       await carts.set('ada', `A-${i}`, 1)
       await carts.set('guest', `G-${i}`, 1)
     }
-    await carts.merge('guest', 'ada')
+    const waiting = await carts.merge('guest', 'ada')
     expect((await carts.contents('ada')).lines).toHaveLength(50)
+    expect(waiting).toHaveLength(10)
     await expect(carts.set('ada', 'ONE-MORE', 1)).rejects.toMatchObject({ code: 'cart-full' })
     await carts.set('ada', 'A-0', 5)
+  })
+
+  it('takes what it has no room for when it has, and loses none of it meanwhile', async () => {
+    const { redis, keys, carts } = startCarts()
+    for (let i = 10; i < 60; i++) await carts.set('ada', `A-${i}`, 1)
+    await carts.set('guest', 'A-10', 9)
+    for (const sku of ['G-1', 'G-2']) await carts.set('guest', sku, 3)
+    const waiting = ['G-1', 'G-2'].map((sku) => ({ sku, quantity: 3 }))
+    expect(await carts.merge('guest', 'ada')).toEqual(waiting)
+    expect((await carts.contents('guest')).lines).toEqual(waiting)
+    expect((await carts.contents('ada')).lines[0]).toEqual({ sku: 'A-10', quantity: 9 })
+
+    await redis.pexpire(keys.key('ada'), 1_000)
+    expect(await carts.merge('guest', 'ada')).toEqual(waiting) // asked again: said again, and nothing lives longer by it
+    expect(await redis.pttl(keys.key('ada'))).toBeLessThanOrEqual(1_000)
+
+    await carts.remove('ada', 'A-20')
+    expect(await carts.merge('guest', 'ada')).toEqual([{ sku: 'G-2', quantity: 3 }])
+    await carts.remove('ada', 'A-21', 'A-22')
+    expect(await carts.merge('guest', 'ada')).toEqual([])
+    expect(await carts.contents('guest')).toEqual({ lines: [] })
+    const { lines } = await carts.contents('ada')
+    expect(lines).toHaveLength(49)
+    expect(lines).toEqual(expect.arrayContaining(waiting))
   })
 
   it('is emptied only if it is still the one that was ordered, and gone with its last line', async () => {

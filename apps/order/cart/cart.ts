@@ -10,8 +10,8 @@ import { script } from '@shop/redis-kit/script'
 import { errors } from '../errors.ts'
 
 const setLine = script<0 | 1>(new URL('./set-line.lua', import.meta.url), { effect: 'idempotent' })
-const removeLine = script<1>(new URL('./remove-line.lua', import.meta.url), { effect: 'idempotent' })
-const mergeLines = script<number>(new URL('./merge.lua', import.meta.url), { effect: 'idempotent' })
+const removeLines = script<1>(new URL('./remove-lines.lua', import.meta.url), { effect: 'idempotent' })
+const mergeLines = script<string[]>(new URL('./merge.lua', import.meta.url), { effect: 'idempotent' })
 const removeCart = script<0 | 1>(new URL('./remove.lua', import.meta.url), { effect: 'idempotent' })
 
 const longestTtlMs = 365 * 24 * 60 * 60 * 1000
@@ -57,17 +57,23 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
     if (done === 0) throw errors.cartFull()
   }
 
-  async function remove(owner: string, sku: string): Promise<void> {
-    await removeLine(redis, [keys.key(owner)], [sku])
+  async function remove(owner: string, ...skus: [string, ...string[]]): Promise<void> {
+    await removeLines(redis, [keys.key(owner)], skus)
   }
 
-  /** Moves what is in `from` to `to`. The two live in different slots: copy first, remove then, and either may happen again. */
-  async function merge(from: string, to: string): Promise<void> {
+  /**
+   * Moves what is in `from` to `to`; returns what there is no room for, which stays in `from`. The two live in different slots: copy
+   * first, remove then, and either may happen again.
+   */
+  async function merge(from: string, to: string): Promise<CartLine[]> {
     const { id, lines } = await contents(from)
-    if (id === undefined) return
+    if (id === undefined) return []
     const args = lines.flatMap(({ sku, quantity }) => [sku, Math.min(quantity, maxLineQuantity)])
-    await mergeLines(redis, [keys.key(to)], [maxCartLines, ttlMs, randomUUID(), ...args])
-    await clear(from, id)
+    const left = new Set(await mergeLines(redis, [keys.key(to)], [maxCartLines, ttlMs, randomUUID(), ...args]))
+    const [first, ...others] = lines.map(({ sku }) => sku).filter((sku) => !left.has(sku))
+    if (left.size === 0) await clear(from, id)
+    else if (first !== undefined) await remove(from, first, ...others)
+    return lines.filter(({ sku }) => left.has(sku))
   }
 
   /** Empties the cart, unless it is another one by now. */

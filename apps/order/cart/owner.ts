@@ -1,5 +1,6 @@
 /** Whose cart a request means: the signed-in customer's, or that of whoever holds the guest's cookie. */
 import { createHash, randomBytes } from 'node:crypto'
+import type { CartLine } from '@shop/contracts/cart'
 import { createSessionCookie, type SessionCookie } from '@shop/service-kit/session-cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Carts } from './cart.ts'
@@ -7,29 +8,37 @@ import type { Carts } from './cart.ts'
 const idBytes = 32
 const idPattern = /^[A-Za-z0-9_-]{43}$/
 
+export interface FoundCart {
+  /** Undefined for a guest without a cart. */
+  owner?: string
+  /** The guest's cart of a customer who has signed in, while it holds what there is no room for in hers. */
+  waiting?: { owner: string; lines: CartLine[] }
+}
+
 export function createCartOwner(carts: Carts, options: { publicUrl: string; ttlMs: number }) {
   const cookie = createSessionCookie({ publicUrl: options.publicUrl, maxAgeMs: options.ttlMs, name: 'shop_cart' })
   return { find, findOrCreate }
 
-  /** The owner; undefined for a guest without a cart. A guest's cart becomes the customer's when she has signed in. */
-  async function find(request: FastifyRequest, reply: FastifyReply): Promise<string | undefined> {
+  /** A guest's cart becomes the customer's when she has signed in, as far as there is room in hers; the rest comes when there is. */
+  async function find(request: FastifyRequest, reply: FastifyReply): Promise<FoundCart> {
     const guest = guestOwner(cookie, request)
     const { userId } = request.identity
-    if (userId === undefined) return guest
+    if (userId === undefined) return { owner: guest }
     const owner = `u-${userId}`
-    if (guest === undefined) return owner
-    await carts.merge(guest, owner)
+    if (guest === undefined) return { owner }
+    const lines = await carts.merge(guest, owner)
+    if (lines.length > 0) return { owner, waiting: { owner: guest, lines } }
     reply.header('set-cookie', cookie.clear())
-    return owner
+    return { owner }
   }
 
   /** Like `find`, and a guest without a cart gets the cookie for one. */
-  async function findOrCreate(request: FastifyRequest, reply: FastifyReply): Promise<string> {
-    const owner = await find(request, reply)
-    if (owner !== undefined) return owner
+  async function findOrCreate(request: FastifyRequest, reply: FastifyReply): Promise<FoundCart & { owner: string }> {
+    const { owner, waiting } = await find(request, reply)
+    if (owner !== undefined) return { owner, waiting }
     const id = randomBytes(idBytes).toString('base64url')
     reply.header('set-cookie', cookie.write(id))
-    return ownerOf(id)
+    return { owner: ownerOf(id) }
   }
 }
 

@@ -2,9 +2,10 @@
 import { Cart, CartItemInput } from '@shop/contracts/cart'
 import { Sku } from '@shop/contracts/product'
 import type { Server } from '@shop/service-kit/server'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Carts } from './cart.ts'
-import type { CartOwner } from './owner.ts'
+import type { CartOwner, FoundCart } from './owner.ts'
 
 const ItemParams = Type.Object({ sku: Sku })
 
@@ -17,23 +18,29 @@ export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; own
     '/api/cart/items/:sku',
     { schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } } },
     async (request, reply) => {
-      const cart = await owner.findOrCreate(request, reply)
-      await carts.set(cart, request.params.sku, request.body.quantity)
-      return cartOf(cart)
+      const found = await owner.findOrCreate(request, reply)
+      await carts.set(found.owner, request.params.sku, request.body.quantity)
+      return cartOf(found)
     },
   )
 
   server.delete(
     '/api/cart/items/:sku',
     { schema: { params: ItemParams, response: { 200: Cart } } },
-    async (request, reply) => {
-      const cart = await owner.find(request, reply)
-      if (cart !== undefined) await carts.remove(cart, request.params.sku)
-      return cartOf(cart)
-    },
+    async (request, reply) => cartOf(await takeOut(request.params.sku, request, reply)),
   )
 
-  async function cartOf(cart: string | undefined): Promise<Cart> {
-    return { items: cart === undefined ? [] : (await carts.contents(cart)).lines }
+  /** Also out of what waits; and what still waits comes in, for there is room now. */
+  async function takeOut(sku: string, request: FastifyRequest, reply: FastifyReply): Promise<FoundCart> {
+    const found = await owner.find(request, reply)
+    if (found.owner !== undefined) await carts.remove(found.owner, sku)
+    if (found.waiting === undefined) return found
+    await carts.remove(found.waiting.owner, sku)
+    return owner.find(request, reply)
+  }
+
+  async function cartOf({ owner, waiting }: FoundCart): Promise<Cart> {
+    const items = owner === undefined ? [] : (await carts.contents(owner)).lines
+    return { items, ...(waiting && { waitingItems: waiting.lines }) }
   }
 }

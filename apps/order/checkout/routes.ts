@@ -36,7 +36,8 @@ export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: D
     const key = keyOf(request.headers['idempotency-key'])
     const token = String(request.headers[identityHeader])
     const quote = (skus: readonly string[]) => catalog.quote(skus, { token, requestId: request.id })
-    return { userId, owner: (await owner.find(request, reply)) as string, key, body, quote, origin: originOf(request) }
+    const found = await owner.find(request, reply)
+    return { userId, owner: found.owner as string, key, body, quote, origin: originOf(request) }
   }
 }
 
