@@ -3,10 +3,13 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { testRedis } from './redis.ts'
 import { sweepNamespace } from './redis-namespace.ts'
 import { serverUrl } from './test-servers.ts'
+
+/** A test runner within the test runner, on a machine that may be busy. */
+vi.setConfig({ testTimeout: 120_000 })
 
 describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
   const redis = await testRedis({ topology })
