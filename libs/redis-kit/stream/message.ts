@@ -56,7 +56,24 @@ export function toMessage(partition: Partition, entry: Entry): Message | undefin
   const [id, , deliveryCount] = entry
   const { id: eventId, key, type, body } = fieldsOf(entry)
   if (eventId === undefined || key === undefined || type === undefined || body === undefined) return undefined
+  return inHand(partition, { id, eventId, key, type, body, deliveryCount })
+}
 
+type EventTexts = [id: string, eventId: string, key: string, type: string, body: string]
+
+/** The messages of events that are delivered for the first time, in hand: five texts each, as next-any.lua has them. */
+export function toMessages(partition: Partition, events: readonly string[]): Message[] {
+  const messages: Message[] = []
+  for (let at = 0; at < events.length; at += 5) {
+    const [id, eventId, key, type, body] = events.slice(at, at + 5) as EventTexts
+    messages.push(inHand(partition, { id, eventId, key, type, body, deliveryCount: 1 }))
+  }
+  return messages
+}
+
+type Delivered = Pick<Message, 'id' | 'eventId' | 'key' | 'type' | 'body' | 'deliveryCount'>
+
+function inHand(partition: Partition, { id, eventId, key, type, body, deliveryCount }: Delivered): Message {
   const held = hold(partition, id, deliveryCount)
   return {
     id,

@@ -1,35 +1,38 @@
 --[[ Hand out up to `count` messages in any order: those whose retry is due, then new ones.
      KEYS[1] stream   KEYS[2] retry set
      ARGV[1] group    ARGV[2] consumer   ARGV[3] count
-     Returns {state, afterId, waitMs, lostCount, {{id, fields, deliveryCount}}}; state is 'entries', or 'empty': listen after
-     afterId, for waitMs at most if that is not 0 (the next retry is due then). Clock: the server's. ]]
+     Returns {state, afterId, waitMs, lostCount, {{id, fields, deliveryCount}}, {id, eventId, key, type, body, id, ...}}; the last
+     are events on their first delivery, as one plain list because that is half the work for who reads it. State is 'entries', or
+     'empty': listen after afterId, for waitMs at most if that is not 0 (the next retry is due then). Clock: the server's. ]]
 local stream, retry = KEYS[1], KEYS[2]
 local group, consumer, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local entries, lost = {}, 0
+local entries, events, lost = {}, {}, 0
 
 for _, id in ipairs(redis.call('ZRANGE', retry, '-inf', now, 'BYSCORE', 'LIMIT', 0, count)) do
   redis.call('ZREM', retry, id)
   local pending = redis.call('XPENDING', stream, group, id, id, 1)[1]
   local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
-  if entry then
-    entries[#entries + 1] = {entry[1], entry[2], pending[4] + 1}
-  elseif pending then
-    lost = lost + 1
-  end
+  if entry then entries[#entries + 1] = {entry[1], entry[2], pending[4] + 1} end
+  if pending and not entry then lost = lost + 1 end
 end
 if #entries < count then
   local fresh = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count - #entries, 'STREAMS', stream, '>')
   for _, entry in ipairs(fresh and fresh[1][2] or {}) do
-    entries[#entries + 1] = {entry[1], entry[2], 1}
+    local id, fields, n = entry[1], entry[2], #events
+    if #fields == 8 and fields[1] == 'id' and fields[3] == 'key' and fields[5] == 'type' and fields[7] == 'body' then
+      events[n + 1], events[n + 2], events[n + 3], events[n + 4], events[n + 5] = id, fields[2], fields[4], fields[6], fields[8]
+    else
+      entries[#entries + 1] = {id, fields, 1}
+    end
   end
 end
-if #entries > 0 then return {'entries', '', 0, lost, entries} end
+if #entries + #events > 0 then return {'entries', '', 0, lost, entries, events} end
 
 local nextDue = redis.call('ZRANGE', retry, 0, 0, 'WITHSCORES')[2]
 local wait = nextDue and math.max(1, nextDue - now) or 0
 local info = redis.call('XINFO', 'STREAM', stream)
 for i = 1, #info, 2 do
-  if info[i] == 'last-generated-id' then return {'empty', info[i + 1], wait, lost, {}} end
+  if info[i] == 'last-generated-id' then return {'empty', info[i + 1], wait, lost, {}, {}} end
 end

@@ -4,7 +4,7 @@ import { isRedisOutage } from '../errors.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import type { HandOut } from './hand-out.ts'
-import { bury, type Entry, fieldsOf, finishEntry, type Message, toMessage } from './message.ts'
+import { bury, type Entry, fieldsOf, finishEntry, type Message, toMessage, toMessages } from './message.ts'
 import { giveBackLease } from './ownership.ts'
 import { changed, isGroupGone, type Partition } from './partition.ts'
 import { pause } from './pause.ts'
@@ -19,6 +19,8 @@ type Next = [
   waitMs: number,
   lostCount: number,
   entries: Entry[],
+  /** First deliveries, see next-any.lua. */
+  events?: string[],
 ]
 
 const nextInOrder = script<Next>(new URL('./next-in-order.lua', import.meta.url))
@@ -76,6 +78,7 @@ async function turn(partition: Partition, room: Room, give: Give, doorbell: Redi
       const message = await acceptable(partition, entry)
       if (message) messages.push(message)
     }
+    messages.push(...toMessages(partition, next[5] ?? []))
   } finally {
     // Also when this failed in between: what was accepted is in our name, and somebody has to finish it.
     if (messages.length > 0) give(messages)

@@ -4,6 +4,7 @@ import { script } from '../script.ts'
 import { coalesce } from './coalesce.ts'
 import type { Settings, StreamFact } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
+import { millisecondsOf } from './stream-id.ts'
 
 export interface Partition {
   readonly index: number
@@ -69,7 +70,10 @@ export function createPartition(
     isGroupKnown: false,
     outageCount: 0,
     wake: () => undefined,
-    finish: coalesce(MAX_BATCH_COUNT, (ids) => finishAll(redis, [stream], [group, consumer, ...ids])),
+    finish: coalesce(MAX_BATCH_COUNT, (ids) => {
+      const from = Math.min(...ids.map(millisecondsOf))
+      return finishAll(redis, [stream], [group, consumer, from, ...ids])
+    }),
     report: (fact) => observe({ ...fact, topic: keys.name, group, partition: index }),
   }
 }
