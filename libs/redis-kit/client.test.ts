@@ -251,7 +251,7 @@ describe.each(Object.keys(topologies))('%s', (name) => {
           tally[name] = (tally[name] ?? 0) + 1
         })
         highest = Math.max(highest, pendingOn(redis).count)
-        if (i % 20 === 0) await sleep(1)
+        if (i > 2000 && i % 20 === 0) await sleep(1) // the first are a burst: more than may be in flight, however slow we are
       }
       await until(() => pendingOn(redis).count === 0)
       expect(highest).toBeLessThanOrEqual(1000)

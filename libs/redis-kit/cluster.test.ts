@@ -17,8 +17,11 @@ async function start(options?: Parameters<typeof startCluster>[0]): Promise<Redi
   cleanups.push(() => cluster.stop())
   return cluster
 }
+/** Long enough for what works to be done in it on a busy machine: what does not work costs it, and all bounds are multiples of it. */
+const DEADLINE_MS = 1000
+
 async function connect(url: string, options?: Partial<RedisOptions>): Promise<Redis> {
-  const redis = connectRedis(url, { name: 'test', commandTimeoutMs: 300, ...options })
+  const redis = connectRedis(url, { name: 'test', commandTimeoutMs: DEADLINE_MS, ...options })
   cleanups.push(() => closeRedis(redis))
   await whenReady(redis, 5000)
   return redis
@@ -74,7 +77,7 @@ describe('while one node of three is away', () => {
         const startedMs = performance.now()
         const failing = outcomesOf(lost.map((key) => redis.get(key)))
         expect(await Promise.all(kept.map((key) => redis.get(key)))).toEqual(kept.map(() => '1'))
-        expect(performance.now() - startedMs).toBeLessThan(150)
+        expect(performance.now() - startedMs).toBeLessThan(DEADLINE_MS / 2)
         for (const outcome of await failing) expect(isRedisOutage(outcome)).toBe(true)
       }
       await away.heal()
@@ -97,7 +100,7 @@ test('a crowd of commands for a node that was given up, while the others are awa
   await until(() => redis.nodes().every(({ status }) => status === 'reconnecting') && redis.nodes().length === 2)
   const startedMs = performance.now()
   for (const outcome of await outcomesOf(keys.map((key) => redis.get(key)))) expect(isRedisOutage(outcome)).toBe(true)
-  expect(performance.now() - startedMs).toBeLessThan(600)
+  expect(performance.now() - startedMs).toBeLessThan(2 * DEADLINE_MS)
   await Promise.all(proxies.map((proxy) => proxy.heal()))
   await until(async () => (await outcomesOf(keys.map((key) => redis.get(key)))).every((outcome) => outcome === null))
 })
@@ -193,6 +196,7 @@ describe('while a slot moves', () => {
     const nodes = cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port }))
     const plain = new Cluster(nodes, { redisOptions: { commandTimeout: 300 } })
     cleanups.push(() => plain.disconnect())
+    await new Promise((resolve) => plain.once('ready', resolve))
     expect(await outcomeOf(plain.mset(here, 'a', there, 'b'))).toMatchObject({ message: 'Command timed out' })
     for (const node of [source, destination]) await node.cluster('SETSLOT', slot, 'STABLE')
     await until(async () => (await source.get(here)) === 'a')
@@ -220,7 +224,7 @@ test('a frozen master costs its commands their deadline, and its replica is used
   while (!isPromoted) {
     const startedMs = performance.now()
     await outcomesOf(keys.map((key) => redis.incr(key)))
-    expect(performance.now() - startedMs).toBeLessThan(700)
+    expect(performance.now() - startedMs).toBeLessThan(2 * DEADLINE_MS)
   }
   const promotedMs = performance.now()
   await until(async () => (await outcomesOf(keys.map((key) => redis.get(key)))).every((o) => typeof o === 'string'))
@@ -250,12 +254,12 @@ describe('while every node is away', () => {
     const cluster = await start()
     const { proxies, natMap, url } = await proxied(cluster)
     await Promise.all(proxies.map((proxy) => proxy.blackHole()))
-    const redis = connectRedis(url, { name: 'test', commandTimeoutMs: 300, natMap })
+    const redis = connectRedis(url, { name: 'test', commandTimeoutMs: DEADLINE_MS, natMap })
     cleanups.push(() => closeRedis(redis))
     const startedMs = performance.now()
     expect(await outcomeOf(redis.pipeline().incr('a').exec())).toBeInstanceOf(RedisUnavailable)
     expect(await outcomeOf(redis.multi().incr('a').exec())).toBeInstanceOf(RedisUnavailable)
-    expect(performance.now() - startedMs).toBeLessThan(1000)
+    expect(performance.now() - startedMs).toBeLessThan(3 * DEADLINE_MS)
     await Promise.all(proxies.map((proxy) => proxy.heal()))
     await whenReady(redis, 5000)
     expect(await redis.incr('a')).toBe(1)
