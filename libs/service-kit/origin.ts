@@ -12,7 +12,6 @@ export interface Origin {
   traceparent?: string
 }
 
-/** As the server accepts and makes them. */
 const requestIdForm = /^[\w-]{8,64}$/
 /** Version, trace, parent, flags: https://www.w3.org/TR/trace-context/#traceparent-header. Version ff and all zeros are invalid. */
 const traceparentForm = /^(?!ff)[\da-f]{2}-(?!0{32})[\da-f]{32}-(?!0{16})[\da-f]{16}-[\da-f]{2}$/
@@ -25,9 +24,13 @@ export function originOf({ id, headers }: Pick<FastifyRequest, 'id' | 'headers'>
 /** What an event says of it. A value that has not its form is left out: no event fails by where it came from. */
 export function originIn({ requestId, traceparent }: { requestId?: unknown; traceparent?: unknown }): Origin {
   return {
-    ...(isOfForm(requestId, requestIdForm) && { requestId }),
+    ...(isRequestId(requestId) && { requestId }),
     ...(isOfForm(traceparent, traceparentForm) && { traceparent }),
   }
+}
+
+export function isRequestId(value: unknown): value is string {
+  return isOfForm(value, requestIdForm)
 }
 
 function isOfForm(value: unknown, form: RegExp): value is string {

@@ -25,6 +25,7 @@ import { createIdentityVerifier, requireIdentity } from './identity.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
+import { isRequestId } from './origin.ts'
 import { rawProblem, sendProblem } from './problem.ts'
 import { createSerializerCompiler } from './serialization.ts'
 import { createValidatorCompiler } from './validation.ts'
@@ -174,7 +175,7 @@ function routeOf(request: FastifyRequest): string {
 }
 
 function requestIdOf(header: string | string[] | undefined, accept: boolean): string {
-  return accept && typeof header === 'string' && /^[\w-]{8,64}$/.test(header) ? header : randomUUID()
+  return accept && isRequestId(header) ? header : randomUUID()
 }
 
 /** An escaped U+0000: a backslash that no other backslash escapes. Outside of its strings JSON has no backslashes. */

@@ -1,6 +1,7 @@
 /** An import from its first line to its report: lines are checked one by one, written in batches, and what is written stays. */
 import { type ImportReport, maxRefusedLines, type ProductInput, type RefusedLine } from '@shop/contracts/product'
 import type { Log } from '@shop/service-kit/log'
+import type { Origin } from '@shop/service-kit/origin'
 import { errors } from '../errors.ts'
 import type { Freshness } from '../products/freshness.ts'
 import { checkRow, type ReadRow } from './row.ts'
@@ -29,12 +30,12 @@ export function createImports(
    * Reads no further than it has written. When the rows fail (the client went away, Postgres did) it throws; what was committed stays,
    * and the same file can be sent again: what is as it should be is not written a second time.
    */
-  async function run(rows: AsyncIterable<ReadRow[]>): Promise<ImportReport> {
+  async function run(rows: AsyncIterable<ReadRow[]>, origin?: Origin): Promise<ImportReport> {
     if (runningCount >= maxRunningCount) throw errors.importsBusy()
     runningCount += 1
     const report = createReport()
     try {
-      await read(rows, report)
+      await read(rows, report, origin)
       log.info(report.counts, 'imported')
       return report.finish()
     } catch (error) {
@@ -45,7 +46,7 @@ export function createImports(
     }
   }
 
-  async function read(rows: AsyncIterable<ReadRow[]>, report: ReturnType<typeof createReport>): Promise<void> {
+  async function read(rows: AsyncIterable<ReadRow[]>, report: ReturnType<typeof createReport>, origin?: Origin) {
     const batch = new Map<string, { line: number; product: ProductInput }>()
     let length = 0
     for await (const row of each(rows)) {
@@ -67,7 +68,7 @@ export function createImports(
     async function flush() {
       if (batch.size === 0) return
       const products = [...batch.values()].map(({ product }) => product)
-      const { createdCount, updatedCount, refusedSkus, change } = await store.write(products)
+      const { createdCount, updatedCount, refusedSkus, change } = await store.write(products, origin)
       if (change) await forget(change)
       const { counts } = report
       counts.createdCount += createdCount

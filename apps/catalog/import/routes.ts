@@ -1,6 +1,7 @@
 /** The import over HTTP: the one route that reads its body itself. */
 import { ImportReport } from '@shop/contracts/product'
 import { requireAdmin } from '@shop/service-kit/identity'
+import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
@@ -28,10 +29,11 @@ export function importRoutes(server: Server, imports: Imports, limits: BodyLimit
   })
 }
 
-async function receive({ headers, raw }: FastifyRequest, imports: Imports, limits: BodyLimits): Promise<ImportReport> {
+async function receive(request: FastifyRequest, imports: Imports, limits: BodyLimits): Promise<ImportReport> {
+  const { headers, raw } = request
   const read = formatOf(headers['content-type'])
   if (Number(headers['content-length']) > limits.maxBytes) throw errors.importTooLarge(limits.maxBytes)
-  return imports.run(read(readBody(raw, limits)))
+  return imports.run(read(readBody(raw, limits)), originOf(request))
 }
 
 /** What is sent without a content type, or in another encoding, is refused rather than guessed at. */

@@ -1,5 +1,6 @@
 /** Many products at once into Postgres: one statement and one event per batch. */
 import type { ProductInput } from '@shop/contracts/product'
+import type { Origin } from '@shop/service-kit/origin'
 import { enqueue } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import { changeEvent } from '../products/events.ts'
@@ -27,13 +28,13 @@ export function createImportStore(prisma: PrismaClient) {
   return { write }
 
   /** Adds what is new and changes what differs, all or nothing. Skus must be distinct. */
-  function write(products: readonly ProductInput[]): Promise<Written> {
+  function write(products: readonly ProductInput[], origin?: Origin): Promise<Written> {
     return prisma.$transaction(async (tx) => {
       const rows = await tx.$queryRaw<Row[]>(upsert(products))
       const skusOf = (wanted: Row['outcome']) => rows.filter(({ outcome }) => outcome === wanted).map(({ sku }) => sku)
       const [created, updated] = [skusOf('created'), skusOf('updated')]
       const change = { skus: [...created, ...updated], areCountsChanged: rows.some(({ isMoved }) => isMoved) }
-      if (change.skus.length > 0) await enqueue(tx, changeEvent(change))
+      if (change.skus.length > 0) await enqueue(tx, changeEvent(change, origin))
       return {
         createdCount: created.length,
         updatedCount: updated.length,

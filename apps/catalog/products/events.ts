@@ -7,8 +7,9 @@ import { ProductEvent } from '@shop/contracts/events'
 import { topics } from '@shop/contracts/topics'
 import type { Redis } from '@shop/redis-kit/client'
 import type { Topic } from '@shop/redis-kit/stream'
-import { decodeEvent } from '@shop/service-kit/events'
+import { encodeEvent, settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
+import type { Origin } from '@shop/service-kit/origin'
 import { isDependencyOutage } from '@shop/service-kit/outage'
 import type { OutboxEvent } from '@shop/service-kit/outbox'
 import type { Change } from './freshness.ts'
@@ -23,19 +24,18 @@ const concurrency = 4
 /** How long after an outage of the cache an event may still wait for its turn. */
 const longestRetryMs = 2_000
 
-export function changeEvent({ skus, areCountsChanged = false }: Change): OutboxEvent {
-  return outboxEvent('product.changed', { skus, areCountsChanged })
+export function changeEvent({ skus, areCountsChanged = false }: Change, origin?: Origin): OutboxEvent {
+  return outboxEvent('product.changed', { skus, areCountsChanged }, origin)
 }
 
-export function removalEvent(sku: string): OutboxEvent {
-  return outboxEvent('product.removed', { skus: [sku] })
+export function removalEvent(sku: string, origin?: Origin): OutboxEvent {
+  return outboxEvent('product.removed', { skus: [sku] }, origin)
 }
 
 /** A key of its own for each: events that need no order must not wait for each other in `enqueue`. */
-function outboxEvent(type: ProductEvent['type'], data: object): OutboxEvent {
+function outboxEvent(type: ProductEvent['type'], data: object, origin?: Origin): OutboxEvent {
   const eventId = randomUUIDv7()
-  const body = JSON.stringify({ id: eventId, type, occurredAtMs: Date.now(), data })
-  return { eventId, topic, key: eventId, type, body }
+  return { eventId, topic, key: eventId, type, body: encodeEvent({ id: eventId, type, data }, origin) }
 }
 
 interface Dependencies {
@@ -66,19 +66,11 @@ export function consumeChanges({ changes, invalidate, consumer, connect, log }: 
   }
 
   async function work(messages: ReturnType<Topic['read']>) {
-    for await (const message of messages) {
-      const decoded = decodeEvent(ProductEvent, message)
-      if (decoded.status === 'undecodable') {
-        await message.reject(decoded.error)
-        continue
-      }
-      try {
-        if (decoded.status === 'event') await invalidate(changeOf(decoded.event))
-        await message.ack()
-      } catch (error) {
-        await message.fail(error)
-      }
-    }
+    for await (const message of messages) await settle(message, { schema: ProductEvent, handle, log })
+  }
+
+  async function handle(event: ProductEvent) {
+    await invalidate(changeOf(event))
   }
 }
 

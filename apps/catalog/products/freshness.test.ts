@@ -117,3 +117,11 @@ it('an event that cannot be read becomes a dead letter and holds up nobody', asy
   }
   await expect.poll(waiting, patience).toBe(0)
 })
+
+it('an event says which request has written, so that its log line is found by that id', async () => {
+  const requestId = crypto.randomUUID()
+  const body = { name: 'New' }
+  await ask(`/api/products/${told}`, { as: 'admin', method: 'PATCH', body, headers: { 'x-request-id': requestId } })
+  const [row] = await prisma.outboxEvent.findMany({ where: { body: { contains: told } }, orderBy: { id: 'desc' } })
+  expect(JSON.parse(row?.body ?? '{}')).toMatchObject({ type: 'product.changed', requestId })
+})

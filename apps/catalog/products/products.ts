@@ -1,6 +1,7 @@
 /** What a shopper may read of the catalog and an administrator may change. Writes are committed first and then forgotten by the cache. */
 import type { Category, Product, ProductInput, ProductPatch } from '@shop/contracts/product'
 import type { Cache, CacheSource } from '@shop/redis-kit/cache'
+import type { Origin } from '@shop/service-kit/origin'
 import { errors } from '../errors.ts'
 import { allCategories, type Freshness } from './freshness.ts'
 import { drawProduct } from './image.ts'
@@ -50,24 +51,24 @@ export function createProducts(store: ProductStore, { forget, ...caches }: Produ
     return drawProduct(JSON.parse(value.body) as Product)
   }
 
-  async function add(input: ProductInput): Promise<Product> {
-    const outcome = await store.add(input)
+  async function add(input: ProductInput, origin?: Origin): Promise<Product> {
+    const outcome = await store.add(input, origin)
     if (outcome === 'exists') throw errors.productExists()
     if (outcome === 'category-unknown') throw errors.categoryUnknown()
     await forget(outcome)
     return found(input.sku)
   }
 
-  async function change(sku: string, patch: ProductPatch): Promise<Product> {
-    const outcome = await store.change(sku, patch)
+  async function change(sku: string, patch: ProductPatch, origin?: Origin): Promise<Product> {
+    const outcome = await store.change(sku, patch, origin)
     if (outcome === 'not-found') throw errors.productNotFound(sku)
     if (outcome === 'category-unknown') throw errors.categoryUnknown()
     await forget(outcome)
     return found(sku)
   }
 
-  async function remove(sku: string): Promise<void> {
-    const outcome = await store.remove(sku)
+  async function remove(sku: string, origin?: Origin): Promise<void> {
+    const outcome = await store.remove(sku, origin)
     if (outcome === 'not-found') throw errors.productNotFound(sku)
     await forget(outcome)
   }

@@ -11,6 +11,7 @@ import {
   Sku,
 } from '@shop/contracts/product'
 import { requireAdmin } from '@shop/service-kit/identity'
+import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
@@ -68,17 +69,17 @@ function adminRoutes(server: Server, products: Products) {
       reply
         .code(201)
         .header('location', `/api/products/${request.body.sku}`)
-        .send(await products.add(request.body)),
+        .send(await products.add(request.body, originOf(request))),
   )
 
   server.patch(
     '/api/products/:sku',
     { ...adminOnly, schema: { params: ProductParams, body: ProductPatch, response: { 200: Product } } },
-    (request) => products.change(request.params.sku, request.body),
+    (request) => products.change(request.params.sku, request.body, originOf(request)),
   )
 
   server.delete('/api/products/:sku', { ...adminOnly, schema: { params: ProductParams } }, async (request, reply) => {
-    await products.remove(request.params.sku)
+    await products.remove(request.params.sku, originOf(request))
     return reply.code(204).send()
   })
 }

@@ -1,6 +1,7 @@
 /** Products and categories in Postgres. */
 import type { Category, Product, ProductInput, ProductPatch, Quote } from '@shop/contracts/product'
 import type { createPool } from '@shop/service-kit/database'
+import type { Origin } from '@shop/service-kit/origin'
 import { enqueue, type OutboxEvent } from '@shop/service-kit/outbox'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import { createBatchedReads } from './batched-reads.ts'
@@ -49,10 +50,14 @@ export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof
     return { currency, items }
   }
 
-  async function add({ category, ...input }: ProductInput): Promise<Change | 'exists' | 'category-unknown'> {
+  async function add(
+    { category, ...input }: ProductInput,
+    origin?: Origin,
+  ): Promise<Change | 'exists' | 'category-unknown'> {
     const change = { skus: [input.sku], areCountsChanged: true }
     try {
-      await write(changeEvent(change), (tx) => tx.product.createMany({ data: { ...input, categorySlug: category } }))
+      const data = { ...input, categorySlug: category }
+      await write(changeEvent(change, origin), (tx) => tx.product.createMany({ data }))
       return change
     } catch (error) {
       if (codeOf(error) === 'P2002') return 'exists'
@@ -64,11 +69,12 @@ export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof
   async function change(
     sku: string,
     { category, ...patch }: ProductPatch,
+    origin?: Origin,
   ): Promise<Change | 'not-found' | 'category-unknown'> {
     const data = { ...patch, ...(category !== undefined && { categorySlug: category }) }
     const change = { skus: [sku], areCountsChanged: category !== undefined }
     try {
-      const isFound = await write(changeEvent(change), (tx) => tx.product.updateMany({ where: { sku }, data }))
+      const isFound = await write(changeEvent(change, origin), (tx) => tx.product.updateMany({ where: { sku }, data }))
       return isFound ? change : 'not-found'
     } catch (error) {
       if (codeOf(error) === 'P2003') return 'category-unknown'
@@ -76,8 +82,8 @@ export function createProductStore(prisma: PrismaClient, pool: ReturnType<typeof
     }
   }
 
-  async function remove(sku: string): Promise<Change | 'not-found'> {
-    const isFound = await write(removalEvent(sku), (tx) => tx.product.deleteMany({ where: { sku } }))
+  async function remove(sku: string, origin?: Origin): Promise<Change | 'not-found'> {
+    const isFound = await write(removalEvent(sku, origin), (tx) => tx.product.deleteMany({ where: { sku } }))
     return isFound ? { skus: [sku], areCountsChanged: true } : 'not-found'
   }
 

@@ -85,7 +85,7 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     if (announce) await enqueue(tx, outboxEvent(topic, orderId, announce, origin))
     const changed = [...take, ...giveBack].map(({ sku }) => sku)
     // Not by `enqueue`: it needs no order, and others wait for these products until we commit.
-    if (changed.length > 0) await tx.outboxEvent.create({ data: changeEvent({ skus: changed }) })
+    if (changed.length > 0) await tx.outboxEvent.create({ data: changeEvent({ skus: changed }, origin) })
   }
 
   /** The longest overdue first. */
