@@ -70,7 +70,7 @@ describe.each(['standalone', 'cluster'] as const)('%s', async (topology) => {
 
   test('whoever does not hold it any more changes nothing by releasing it', async () => {
     const { lock, keys, redis } = await open()
-    const short = createLock(redis, { keys, ttlMs: 100, maxHoldMs: 50 }) // not prolonged
+    const short = createLock(redis, { keys, ttlMs: 1_000, maxHoldMs: 500 }) // not prolonged
     const first = await take(short)
     const second = await take(lock, { waitMs: 10_000 })
     expect(second.fence).toBeGreaterThan(first.fence)
