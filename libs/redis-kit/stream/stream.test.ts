@@ -83,6 +83,17 @@ describe.each(topologies)('a topic, %s', async (topology) => {
       expect(await publish({ id: 'event-x' })).not.toBe(lost)
     })
 
+    test('of events that were published together, only those whose entries were lost are appended again', async () => {
+      const { publish, redis, keys, partition } = setUp(servers)
+      const events = Array.from({ length: 100 }, () => ({ id: uuidV7(1_763_911_234_000) }))
+      const before = await Promise.all(events.map(publish))
+      const lost = [0, 1, 31, 32, 70, 99]
+      await redis.xdel(keys.stream.key(partition), ...lost.map((at) => before[at] as string))
+      const after = await Promise.all(events.map(publish))
+      expect([...after.keys()].filter((at) => after[at] !== before[at])).toEqual(lost)
+      expect(await Promise.all(events.map(publish))).toEqual(after)
+    })
+
     test('nothing is appended to a stream that has lost what it had confirmed', async () => {
       const { publish, redis, keys, partition, reached, topic } = setUp(servers)
       const kept = await publish()
