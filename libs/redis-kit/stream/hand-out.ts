@@ -14,8 +14,11 @@ export interface HandOut<Item> {
   /** Gives back reserved places that stay empty. */
   release(count: number): void
   next(): Promise<IteratorResult<Item, undefined>>
-  /** Those who ask from now on hear the end (or the error, once); reserved places are still filled or released. */
-  close(error?: unknown): void
+  /**
+   * Those who ask from now on hear the end (or the error, once) when the producers have ended; reserved places are still
+   * filled or released.
+   */
+  close(ended?: Promise<unknown>, error?: unknown): void
 }
 
 interface Reservation {
@@ -29,6 +32,7 @@ export function createHandOut<Item>(): HandOut<Item> {
   let isGrantDue = false
   let reservedCount = 0
   let isClosed = false
+  let hasEnded: Promise<unknown> | undefined
   let failure: { error: unknown } | undefined
 
   return { reserve, give, release, next, close }
@@ -61,9 +65,10 @@ export function createHandOut<Item>(): HandOut<Item> {
     return request.promise
   }
 
-  function close(error?: unknown): void {
+  function close(ended?: Promise<unknown>, error?: unknown): void {
     if (isClosed) return
     isClosed = true
+    hasEnded = ended
     if (error !== undefined) failure = { error }
     for (const { grant } of waiting.splice(0)) grant(0)
     endSurplus()
@@ -87,11 +92,14 @@ export function createHandOut<Item>(): HandOut<Item> {
   }
 
   function endSurplus(): void {
-    while (asking.length > reservedCount) {
-      const request = asking.pop()
-      if (failure) request?.reject(failure.error)
-      else request?.resolve({ value: undefined, done: true })
-      failure = undefined
-    }
+    while (asking.length > reservedCount) asking.pop()?.resolve(end())
+  }
+
+  async function end(): Promise<IteratorResult<Item, undefined>> {
+    const failed = failure
+    failure = undefined
+    await hasEnded
+    if (failed) throw failed.error
+    return { value: undefined, done: true }
   }
 }

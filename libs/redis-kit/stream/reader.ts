@@ -122,16 +122,9 @@ function read<Item>(
   return iterator
 
   /** The next one, whichever partition has it. May be asked several times at once, by several workers. */
-  async function next(): Promise<IteratorResult<Item, undefined>> {
+  function next(): Promise<IteratorResult<Item, undefined>> {
     if (!stopping.signal.aborted) running ??= run()
-    try {
-      const result = await handOut.next()
-      if (result.done) await running
-      return result
-    } catch (error) {
-      await running
-      throw error
-    }
+    return handOut.next()
   }
 
   /** Called by a `break` or a throw in the consumer's loop. What it had in hand comes again, here or elsewhere. */
@@ -151,7 +144,7 @@ function read<Item>(
 
   function stop(error?: unknown): void {
     stopping.abort()
-    handOut.close(error)
+    handOut.close(running, error)
     for (const partition of partitions) partition.wake()
   }
 }
