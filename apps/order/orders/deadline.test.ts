@@ -179,7 +179,8 @@ it('a running service looks by itself, and counts what it has ended', async () =
   const { as, id } = await placed()
   await age([id], 24 * 60 * 60 * 1000)
   await expect.poll(() => statusOf(as, id), patience).toBe('cancelled')
-  expect(instance.log()).toContain(id)
-  const page = await (await fetch(`http://127.0.0.1:${instance.internalPort}/metrics`)).text()
-  expect(page).toMatch(/order_timed_out_total\{[^}]*\} 1\n/)
+  // The answer is there with the commit, the line and the count a moment after it.
+  await expect.poll(() => instance.log(), patience).toContain(id)
+  const page = async () => (await fetch(`http://127.0.0.1:${instance.internalPort}/metrics`)).text()
+  await expect.poll(page, patience).toMatch(/order_timed_out_total\{[^}]*\} 1\n/)
 })
