@@ -48,6 +48,6 @@ export async function command(address: RedisAddress, ...args: (string | number)[
   return reply
 }
 
-function encode(args: string[]): string {
+export function encode(args: string[]): string {
   return `*${args.length}\r\n${args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`).join('')}`
 }

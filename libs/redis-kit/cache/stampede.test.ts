@@ -1,6 +1,6 @@
 /** What happens when many processes miss the same value at once, and when the one that loads it dies. */
-import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
-import { Redis as Server } from 'ioredis'
+import { countCommands } from '@shop/test-kit/command-counter'
+import { startRedis } from '@shop/test-kit/redis-server'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { startChildren } from './fixtures/children.ts'
 import { rowKeys } from './fixtures/source.ts'
@@ -50,30 +50,11 @@ test('1,000 misses in four processes are at most 60 commands to Redis', { timeou
   onTestFinished(() => sourceServer.stop())
   const setup = { url: server.url, sourceUrl: sourceServer.url, namespace: 'shop', hasCopies: false, leaseMs: 30_000 }
   const children = await startChildren(4, setup)
-  const seen = await watch(server)
+  const counter = await countCommands(server.url)
+  onTestFinished(() => counter.close())
   await Promise.all(children.map((child) => child.run(MISSES)))
-  const { sentCount, scriptedCount } = await seen()
+  const { sentCount, scriptedCount } = await counter.take()
   await annotate(`${sentCount} commands, and ${scriptedCount} that scripts ran`)
   expect(sentCount).toBeGreaterThan(4)
   expect(sentCount).toBeLessThanOrEqual(60)
 })
-
-/** The result tells which commands the server has executed since, and from whom they came. */
-async function watch({ port }: RedisServer) {
-  const redis = new Server(port, { enableReadyCheck: false })
-  onTestFinished(() => redis.disconnect())
-  const monitor = await redis.monitor()
-  onTestFinished(() => monitor.disconnect())
-  const counts = { sentCount: 0, scriptedCount: 0 }
-  const { promise: isSeen, resolve } = Promise.withResolvers<void>()
-  monitor.on('monitor', (_timeMs: string, [name]: string[], origin: string) => {
-    if (name?.toLowerCase() === 'echo') resolve()
-    else if (origin === 'lua') counts.scriptedCount++
-    else counts.sentCount++
-  })
-  return async () => {
-    await redis.echo('the end')
-    await isSeen
-    return counts
-  }
-}

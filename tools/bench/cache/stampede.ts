@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { countCommands } from '../harness/servers.ts'
+import { countCommands } from '@shop/test-kit/command-counter'
 import type { Contender, Plan, Running, Sample, Table } from '../harness/suite.ts'
 import { peerNames } from './libraries.ts'
 import type { StampedeAnswer, StampedeTask } from './stampede-process.ts'
@@ -24,11 +24,11 @@ async function start(id: string, { redisUrl }: Servers): Promise<Running> {
     const task: StampedeTask = { key: `stampede-${id}-${round}`, readCount, loadMs }
     await counter.take()
     const answers = await Promise.all(children.map((child) => ask(child, task)))
-    const commandCount = await counter.take()
+    const { sentCount } = await counter.take()
     const first = Math.min(...answers.map(({ startedAtMs }) => startedAtMs))
     const last = Math.max(...answers.map(({ endedAtMs }) => endedAtMs))
     const sum = (field: 'loadCount' | 'errorCount') => answers.reduce((total, answer) => total + answer[field], 0)
-    return { loads: sum('loadCount'), commands: commandCount, lastMs: last - first, errors: sum('errorCount') }
+    return { loads: sum('loadCount'), commands: sentCount, lastMs: last - first, errors: sum('errorCount') }
   }
   async function close() {
     counter.close()
