@@ -1,87 +1,22 @@
-/** A person with a browser: keeps cookies, speaks JSON, knows only the public URL. */
+/** What shoppers do, as the end-to-end tests need it. */
 import { randomUUID } from 'node:crypto'
 import type { Cart } from '@shop/contracts/cart'
 import type { Card, Order, OrderProgress } from '@shop/contracts/order'
 import type { Problem } from '@shop/contracts/problem'
 import type { Product, ProductPage } from '@shop/contracts/product'
 import type { SignedIn, User } from '@shop/contracts/user'
+import { type Answer, type Browser, createBrowser } from '@shop/test-kit/browser'
 
-const requestTimeoutMs = 10_000
+const followTimeoutMs = 10_000
 const pollMs = 25
 
 /** From `npm run e2e`, which takes BASE_URL; vitest keeps a variable of that name for itself. */
 export const baseUrl = process.env.SHOP_URL ?? 'http://localhost:8080'
 
-export interface Answer<Body> {
-  status: number
-  headers: Headers
-  body: Body
-  text: string
-}
+export type Shopper = Browser
 
-export interface RequestOptions {
-  body?: unknown
-  headers?: Record<string, string>
-}
-
-export type Shopper = ReturnType<typeof createShopper>
-
-export function createShopper(url = baseUrl) {
-  const cookies = new Map<string, string>()
-  return {
-    cookies,
-    cookieHeader,
-    send,
-    get: <Body>(path: string, headers?: Record<string, string>) => send<Body>('GET', path, { headers }),
-    post: <Body>(path: string, body: unknown, headers?: Record<string, string>) =>
-      send<Body>('POST', path, { body, headers }),
-    put: <Body>(path: string, body: unknown) => send<Body>('PUT', path, { body }),
-    delete: <Body>(path: string) => send<Body>('DELETE', path),
-  }
-
-  async function send<Body = Problem>(
-    method: string,
-    path: string,
-    { body, headers }: RequestOptions = {},
-  ): Promise<Answer<Body>> {
-    const response = await fetch(url + path, {
-      method,
-      redirect: 'manual',
-      signal: AbortSignal.timeout(requestTimeoutMs),
-      headers: {
-        ...cookieHeader(),
-        ...(body !== undefined && { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(body !== undefined && {
-        body: typeof body === 'string' ? body : JSON.stringify(body),
-      }),
-    })
-    remember(response.headers.getSetCookie())
-    const text = await response.text()
-    return { status: response.status, headers: response.headers, body: parse(text) as Body, text }
-  }
-
-  function cookieHeader(): { cookie?: string } {
-    return cookies.size > 0 ? { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') } : {}
-  }
-
-  function remember(lines: string[]) {
-    for (const line of lines) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line) ?? []
-      if (name === undefined || value === undefined) continue
-      if (value === '' || /max-age=0/i.test(line)) cookies.delete(name)
-      else cookies.set(name, value)
-    }
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+export function createShopper(url = baseUrl): Shopper {
+  return createBrowser(url)
 }
 
 /** Signs in with an account that exists. */
@@ -159,7 +94,7 @@ export async function forEachOf<Item>(
 /** Follows an order live, as a browser's EventSource does, from after the event of this number until the server ends the stream. */
 export async function follow(shopper: Shopper, orderId: string, lastEventId = 0) {
   const response = await fetch(`${baseUrl}/api/orders/${orderId}/events`, {
-    signal: AbortSignal.timeout(requestTimeoutMs),
+    signal: AbortSignal.timeout(followTimeoutMs),
     headers: { ...shopper.cookieHeader(), 'last-event-id': String(lastEventId) },
   })
   const lines = (await response.text()).split('\n').filter((line) => line.startsWith('data: '))

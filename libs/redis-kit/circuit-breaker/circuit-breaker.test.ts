@@ -1,3 +1,4 @@
+import { createRandom } from '@shop/test-kit/random'
 import CircuitBreaker from 'opossum'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Breaker, type BreakerChange, BreakerOpen, BreakerTimeout, createBreaker } from './circuit-breaker.ts'
@@ -282,7 +283,7 @@ type Seen = Record<'closed' | 'open' | 'half-open' | 'timedOut', number>
 
 /** One random history over the breaker and the model side by side; what first differs, or nothing. */
 async function differenceFromModel(breaker: Breaker, seed: number, seen?: Seen) {
-  const random = mulberry32(seed)
+  const random = createRandom(seed)
   const model = createReferenceModel(policy, performance.now())
   const running = new Map<number, { settle: (outcome: Outcome) => void; ended: Promise<string> }>()
   const sickness = () => 0.15 + 0.7 * Number(Math.floor(performance.now() / 9_000) % 2)
@@ -335,14 +336,4 @@ function startCall(breaker: Breaker) {
     else answer.reject(new DOMException('cancelled', 'AbortError'))
   }
   return { started: () => started, settle, ended }
-}
-
-function mulberry32(seed: number) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
 }

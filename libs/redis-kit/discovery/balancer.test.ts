@@ -1,3 +1,4 @@
+import { createRandom } from '@shop/test-kit/random'
 import { describe, expect, test } from 'vitest'
 import { type BalancerOptions, createBalancer, type Pick } from './balancer.ts'
 import type { Instance } from './discovery.ts'
@@ -15,7 +16,7 @@ function world(first: readonly Instance[], options: BalancerOptions = {}, seed =
   const state = { nowMs: 0, list: first }
   const balancer = createBalancer(
     { instances: () => state.list },
-    { now: () => state.nowMs, random: mulberry32(seed), slowStartMs: 0, ...options },
+    { now: () => state.nowMs, random: createRandom(seed), slowStartMs: 0, ...options },
   )
   return Object.assign(state, balancer)
 }
@@ -76,7 +77,7 @@ describe('power of two choices', () => {
   /** A day in the life of ten instances of which one is ten times slower; latencies of all calls. */
   function simulate(policy: 'p2c' | 'round-robin', seed: number) {
     const shop = world(instances(10), { policy }, seed)
-    const random = mulberry32(seed + 1_000)
+    const random = createRandom(seed + 1_000)
     const ends: { atMs: number; pick: Pick }[] = []
     const latenciesMs: number[] = []
     for (let call = 0; call < 20_000; call++) {
@@ -348,13 +349,3 @@ describe('choosing', () => {
     expect(pickOf(shop, others).instance.id).toBe('i0')
   })
 })
-
-function mulberry32(seed: number) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}

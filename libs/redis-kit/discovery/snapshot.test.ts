@@ -1,3 +1,4 @@
+import { createRandom } from '@shop/test-kit/random'
 import { describe, expect, test } from 'vitest'
 import type { Instance, Listing } from './discovery.ts'
 import { type Hint, parseHint } from './hint.ts'
@@ -186,7 +187,7 @@ describe('doubt', () => {
 describe('with random losses, delays and repetitions', () => {
   /** A registry, a channel that loses hints, listings that take their time. Then quiet, and a last look. */
   function run(seed: number, { isGapIgnored = false } = {}) {
-    const random = mulberry32(seed)
+    const random = createRandom(seed)
     const view = world()
     const truth = new Set<string>()
     const channel: Hint[] = []
@@ -240,13 +241,3 @@ describe('with random losses, delays and repetitions', () => {
     expect(results.filter((result) => result.seen !== result.true).length).toBeGreaterThan(10)
   })
 })
-
-function mulberry32(seed: number) {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}

@@ -12,6 +12,7 @@ import { closeRedis, connectRedis } from '@shop/redis-kit/client'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
 import { createDeadLetters } from '@shop/redis-kit/stream/dead-letters'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
+import { createRandom } from '@shop/test-kit/random'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { expect, onTestFinished, test } from 'vitest'
 import { setUpTables } from '../outbox/tables.fixture.ts'
@@ -41,7 +42,7 @@ async function setUp() {
 
 test(`${eventCount} events survive whatever is killed, seed ${seed}`, { timeout: 600_000 }, async () => {
   const { server, pool, redis, topic, countOf, startRelays, startConsumers } = await setUp()
-  const random = randomOf(seed)
+  const random = createRandom(seed)
   const relays = startRelays(2)
   const consumers = startConsumers(4, 2000)
   const done = { killed: 0, frozen: 0, relayKilled: 0, restarted: 0 }
@@ -154,14 +155,3 @@ test('an event that kills its consumer, one that fails and one that is no event 
   expect(consumers.deathCount()).toBe(5)
   await expect.poll(() => topic.stats('group')).toMatchObject({ lagCount: 0, pendingCount: 0, retryCount: 0 })
 })
-
-/** The same decisions for the same seed (mulberry32); what they meet is up to the machine. */
-function randomOf(start: number) {
-  let state = start
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
-  }
-}
