@@ -4,8 +4,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { generateIdentityKeys } from '@shop/service-kit/identity'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import { startService } from '@shop/test-kit/service'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
@@ -37,15 +37,19 @@ afterAll(async () => {
 
 /** As much of it as an import needs: the gateway, whoever signs people in, and the catalog. */
 async function startShop(): Promise<string> {
-  const [state, cache] = await Promise.all([startRedis(), startRedis()])
+  const [state, cache] = await Promise.all([startRedisWithUsers('state'), startRedisWithUsers('cache')])
   undo.push(state.stop, cache.stop)
   const keys = generateIdentityKeys()
-  const redis = { REDIS_STATE_URL: state.url, REDIS_CACHE_URL: cache.url }
-  const verify = { ...redis, IDENTITY_PUBLIC_KEY: keys.IDENTITY_PUBLIC_KEY }
+  const stateAs = (service: string) => ({ REDIS_STATE_URL: state.urlAs(service) })
+  const cacheAs = (service: string) => ({ REDIS_CACHE_URL: cache.urlAs(service) })
+  const verify = { IDENTITY_PUBLIC_KEY: keys.IDENTITY_PUBLIC_KEY }
   const services = [
-    { app: 'catalog', env: { ...verify, DATABASE_URL: catalogUrl } },
-    { app: 'user', env: { ...verify, DATABASE_URL: userUrl, SIGN_IN_LIMIT_COUNT: '1000' } },
-    { app: 'gateway', env: { ...redis, IDENTITY_PRIVATE_KEY: keys.IDENTITY_PRIVATE_KEY } },
+    { app: 'catalog', env: { ...stateAs('catalog'), ...cacheAs('catalog'), ...verify, DATABASE_URL: catalogUrl } },
+    { app: 'user', env: { ...stateAs('user'), ...verify, DATABASE_URL: userUrl, SIGN_IN_LIMIT_COUNT: '1000' } },
+    {
+      app: 'gateway',
+      env: { ...stateAs('gateway'), ...cacheAs('gateway'), IDENTITY_PRIVATE_KEY: keys.IDENTITY_PRIVATE_KEY },
+    },
   ]
   const started = await Promise.all(services.map(startService))
   undo.push(() => Promise.all(started.map((service) => service.stop())))

@@ -7,8 +7,8 @@ import { closeRedis, connectRedis } from '@shop/redis-kit/client'
 import { createTopic, type Message, topicKeys } from '@shop/redis-kit/stream'
 import { createDeadLetters } from '@shop/redis-kit/stream/dead-letters'
 import { generateIdentityKeys } from '@shop/service-kit/identity'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import { startService } from '@shop/test-kit/service'
 import pg from 'pg'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
@@ -20,17 +20,19 @@ const [customer, admin] = [accounts[0], accounts[2]] as [(typeof accounts)[0], (
 const [userDatabase, orderDatabase, state, cache] = await Promise.all([
   testDatabase('user'),
   testDatabase('order'),
-  startRedis(),
-  startRedis(),
+  startRedisWithUsers('state'),
+  startRedisWithUsers('cache'),
 ])
 await seedUsers(userDatabase.url)
 const { IDENTITY_PRIVATE_KEY, IDENTITY_PUBLIC_KEY } = generateIdentityKeys()
-const redisUrls = { REDIS_STATE_URL: state.url, REDIS_CACHE_URL: cache.url }
-const verifying = { ...redisUrls, IDENTITY_PUBLIC_KEY }
+const stateAs = (service: string) => ({ REDIS_STATE_URL: state.urlAs(service) })
 const [user, order, gateway] = await Promise.all([
-  startService({ app: 'user', env: { ...verifying, DATABASE_URL: userDatabase.url } }),
-  startService({ app: 'order', env: { ...verifying, DATABASE_URL: orderDatabase.url } }),
-  startService({ app: 'gateway', env: { ...redisUrls, IDENTITY_PRIVATE_KEY } }),
+  startService({ app: 'user', env: { ...stateAs('user'), IDENTITY_PUBLIC_KEY, DATABASE_URL: userDatabase.url } }),
+  startService({ app: 'order', env: { ...stateAs('order'), IDENTITY_PUBLIC_KEY, DATABASE_URL: orderDatabase.url } }),
+  startService({
+    app: 'gateway',
+    env: { ...stateAs('gateway'), REDIS_CACHE_URL: cache.urlAs('gateway'), IDENTITY_PRIVATE_KEY },
+  }),
 ])
 const redis = connectRedis(state.url, { name: 'test' })
 const keys = topicKeys(topics.orderEvents.service, topics.orderEvents.entity, topics.orderEvents)

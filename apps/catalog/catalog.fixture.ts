@@ -8,10 +8,10 @@ import { createIdentityMinter, generateIdentityKeys, type Identity } from '@shop
 import { createLog } from '@shop/service-kit/log'
 import { startLoops } from '@shop/service-kit/loop'
 import { createMetrics } from '@shop/service-kit/metrics'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import type { Server } from '@shop/service-kit/server'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'
 import { keys } from './keys.ts'
@@ -28,14 +28,18 @@ interface Ask {
 
 /** One instance and its servers. Between it and each of them is a link that a test may break. */
 export async function startCatalog(env: Record<string, string> = {}) {
-  const [database, cache, state] = await Promise.all([startDatabase(), startRedis(), startRedis()])
+  const [database, cache, state] = await Promise.all([
+    startDatabase(),
+    startRedisWithUsers('cache'),
+    startRedisWithUsers('state'),
+  ])
   const [toPostgres, toCache, toState] = await Promise.all([linkTo(database.url), linkTo(cache.url), linkTo(state.url)])
   const identity = generateIdentityKeys()
   const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
   const variables = {
     DATABASE_URL: toPostgres.via(database.url),
-    REDIS_CACHE_URL: toCache.via(cache.url),
-    REDIS_STATE_URL: toState.via(state.url),
+    REDIS_CACHE_URL: toCache.via(cache.urlAs('catalog')),
+    REDIS_STATE_URL: toState.via(state.urlAs('catalog')),
     IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     ...env,
   }

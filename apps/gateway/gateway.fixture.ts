@@ -11,7 +11,7 @@ import { loadConfig } from '@shop/service-kit/config'
 import { createIdentityVerifier, generateIdentityKeys } from '@shop/service-kit/identity'
 import { createLog } from '@shop/service-kit/log'
 import { createMetrics } from '@shop/service-kit/metrics'
-import { startRedis } from '@shop/test-kit/redis-server'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import { startService } from '@shop/test-kit/service'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'
@@ -34,8 +34,8 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
   serve: (env: Record<string, string>) => Promise<Gateway>,
 ) {
   const [state, cache] = await Promise.all([
-    startRedis(),
-    startRedis({ config: { 'maxmemory-policy': 'allkeys-lfu' } }),
+    startRedisWithUsers('state'),
+    startRedisWithUsers('cache', { 'maxmemory-policy': 'allkeys-lfu' }),
   ])
   const redis = connectRedis(state.url, { name: 'test' })
   await whenReady(redis, 5_000)
@@ -45,8 +45,8 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
 
   const identity = generateIdentityKeys()
   const gateway = await serve({
-    REDIS_STATE_URL: state.url,
-    REDIS_CACHE_URL: cache.url,
+    REDIS_STATE_URL: state.urlAs('gateway'),
+    REDIS_CACHE_URL: cache.urlAs('gateway'),
     IDENTITY_PRIVATE_KEY: identity.IDENTITY_PRIVATE_KEY,
     ...env,
   })

@@ -1,15 +1,16 @@
 /** The real catalog beside an order service under test: a process, with a database that can be looked into and made to refuse. */
 import { createPool } from '@shop/service-kit/database'
+import { type RedisWithUsers, startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import { startService } from '@shop/test-kit/service'
 
-/** @param variables of the order service: the streams and whom to believe are the same. */
-export async function startCatalogBeside(variables: Record<string, string>) {
-  const [database, cache] = await Promise.all([testDatabase('catalog'), startRedis()])
+/** @param order whose streams it reads, and whose identity key it believes. */
+export async function startCatalogBeside(order: { variables: Record<string, string>; redis: RedisWithUsers }) {
+  const [database, cache] = await Promise.all([testDatabase('catalog'), startRedisWithUsers('cache')])
   const pool = createPool(database.url, { name: 'test' })
   await pool.query(`INSERT INTO categories (slug, name) VALUES ('tea', 'Tea')`)
-  const env = { ...variables, DATABASE_URL: database.url, REDIS_CACHE_URL: cache.url, LOG_LEVEL: 'info' }
+  const redis = { REDIS_STATE_URL: order.redis.urlAs('catalog'), REDIS_CACHE_URL: cache.urlAs('catalog') }
+  const env = { ...order.variables, ...redis, DATABASE_URL: database.url, LOG_LEVEL: 'info' }
   const service = await startService({ app: 'catalog', env })
   return { log: service.log, sell, refuse, refuseNothing, stockOf, reservationsOf, knowsCancelled, stop }
 

@@ -14,10 +14,10 @@ import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/id
 import { createLog } from '@shop/service-kit/log'
 import { startLoops } from '@shop/service-kit/loop'
 import { createMetrics } from '@shop/service-kit/metrics'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import type { Server } from '@shop/service-kit/server'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import type { LightMyRequestResponse } from 'fastify'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'
@@ -37,7 +37,11 @@ interface SaidStock {
 }
 
 export async function startOrder(env: Record<string, string> = {}) {
-  const [database, redisServer, catalog] = await Promise.all([testDatabase('order'), startRedis(), startPriceList()])
+  const [database, redisServer, catalog] = await Promise.all([
+    testDatabase('order'),
+    startRedisWithUsers('state'),
+    startPriceList(),
+  ])
   const toPostgres = await startFaultProxy({ port: Number(new URL(database.url).port) })
   const redis = connectRedis(redisServer.url, { name: 'test' })
   await whenReady(redis, 5_000)
@@ -48,7 +52,7 @@ export async function startOrder(env: Record<string, string> = {}) {
   const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
   const variables = {
     DATABASE_URL: toPostgres.via(database.url),
-    REDIS_STATE_URL: redisServer.url,
+    REDIS_STATE_URL: redisServer.urlAs('order'),
     IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     PAYMENT_TIMEOUT_MS: '200',
     ...env,

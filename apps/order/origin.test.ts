@@ -17,7 +17,7 @@ let catalog: Awaited<ReturnType<typeof startCatalogBeside>>
 
 const refused = 13
 beforeAll(async () => {
-  catalog = await startCatalogBeside(order.variables)
+  catalog = await startCatalogBeside(order)
   await catalog.sell('TEA-1', 1_000)
   await catalog.refuse(refused)
   order.prices.set('TEA-1', 450)

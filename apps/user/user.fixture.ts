@@ -5,9 +5,9 @@ import { loadConfig } from '@shop/service-kit/config'
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
 import { createLog } from '@shop/service-kit/log'
 import { createMetrics } from '@shop/service-kit/metrics'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import type { Server } from '@shop/service-kit/server'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'
 
@@ -19,12 +19,12 @@ interface Ask {
 }
 
 export async function startUser(env: Record<string, string> = {}) {
-  const [database, redis] = await Promise.all([testDatabase('user'), startRedis()])
+  const [database, redis] = await Promise.all([testDatabase('user'), startRedisWithUsers('state')])
   const identity = generateIdentityKeys()
   const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
   const config = loadConfig(configSchema, {
     DATABASE_URL: database.url,
-    REDIS_STATE_URL: redis.url,
+    REDIS_STATE_URL: redis.urlAs('user'),
     IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     ...env,
   })

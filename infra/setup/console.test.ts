@@ -2,14 +2,14 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { aclFile } from '@shop/redis-kit/acl'
 import { closeRedis, connectRedis } from '@shop/redis-kit/client'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
 import { createDeadLetters } from '@shop/redis-kit/stream/dead-letters'
 import { topicOverview } from '@shop/redis-kit/stream/overview'
+import { readKeyFamilies } from '@shop/service-kit/key-families'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { expect, it, onTestFinished } from 'vitest'
-import { aclFile } from './acl.ts'
-import { readKeyFamilies } from './key-families.ts'
 import { generateSecrets } from './secrets.ts'
 
 const passwords = generateSecrets().redis

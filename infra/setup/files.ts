@@ -1,8 +1,8 @@
 /** What each container gets to see of the secrets: a folder of its own, readable by its user only. */
 import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { aclFile } from '@shop/redis-kit/acl'
 import type { KeyFamily } from '@shop/redis-kit/keys'
-import { aclFile } from './acl.ts'
 import type { ServerCertificate } from './certificates.ts'
 import { databases, type Secrets } from './secrets.ts'
 

@@ -8,9 +8,9 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { readKeyFamilies } from '@shop/service-kit/key-families'
 import { createAuthority, issueCertificate, type ServerCertificate } from './certificates.ts'
 import { secretFiles, type TlsServer, tlsServers, writeSecretFiles } from './files.ts'
-import { readKeyFamilies } from './key-families.ts'
 import { generateSecrets, type Secrets, withNewUsers } from './secrets.ts'
 
 interface Tls {

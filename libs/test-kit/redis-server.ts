@@ -2,7 +2,7 @@
  * Real Redis (or Valkey) servers on this machine, for tests and for the demo without Docker: one server, or a Cluster.
  * Each listens on 127.0.0.1 only, works in a folder of its own, and leaves neither process nor folder behind.
  */
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -12,14 +12,17 @@ import { ask, type RedisAddress } from './redis-wire.ts'
 import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
 const MAX_PORT_TRIES = 10
+const ACL_FILE = 'users.acl'
 
 export interface RedisOptions {
   /** @default a free one */
   port?: number
   /** Where it keeps its files; yours, so it is not removed. @default a temporary folder, removed on `stop` */
   dir?: string
-  /** Password of the default user, or of `username` when `config.aclfile` says who there is. @default none */
+  /** Password of the default user, or of `username` when `acl` or `config.aclfile` says who there is. @default none */
   password?: string
+  /** The text of an ACL file, which is written to the server's folder. @default none */
+  acl?: string
   /** The ACL user to look in as while waiting for the server. @default the default user */
   username?: string
   /** Lines of redis.conf; a list repeats the directive. @default no persistence: `{ save: '""', appendonly: 'no' }` */
@@ -63,6 +66,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   const { dir = await mkdtemp(join(tmpdir(), 'shop-redis-')) } = options
   const isTemporary = options.dir === undefined
   mkdirSync(dir, { recursive: true, mode: 0o700 })
+  if (options.acl !== undefined) writeFileSync(join(dir, ACL_FILE), options.acl, { mode: 0o600 })
   try {
     const { port, server } = await launchOnSomePort(binary, dir, options)
     return redisServer({ binary, dir, isTemporary, port, options }, server)
@@ -147,7 +151,8 @@ async function launch(binary: string, dir: string, port: number, options: RedisO
   return server
 }
 
-function configText(dir: string, port: number, { password, config }: RedisOptions): string {
+function configText(dir: string, port: number, { password, acl, config }: RedisOptions): string {
+  const aclfile = acl === undefined ? config?.aclfile : quote(join(dir, ACL_FILE))
   const lines: Record<string, string | readonly string[]> = {
     bind: '127.0.0.1',
     port: String(port),
@@ -155,8 +160,9 @@ function configText(dir: string, port: number, { password, config }: RedisOption
     daemonize: 'no',
     save: '""',
     appendonly: 'no',
-    ...(password !== undefined && !config?.aclfile && { requirepass: quote(password) }),
+    ...(password !== undefined && aclfile === undefined && { requirepass: quote(password) }),
     ...config,
+    ...(aclfile !== undefined && { aclfile }),
   }
   return Object.entries(lines)
     .flatMap(([name, values]) => [values].flat().map((value) => `${name} ${value === '' ? '""' : value}\n`))

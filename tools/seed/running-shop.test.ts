@@ -1,7 +1,7 @@
 /** What shoppers see of a seed while the shop runs, with what Redis and the catalog's own memory have of the old products. */
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
+import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { startRedis } from '@shop/test-kit/redis-server'
 import { startService } from '@shop/test-kit/service'
 import pg from 'pg'
 import { expect, it, onTestFinished } from 'vitest'
@@ -16,15 +16,15 @@ async function startCatalog() {
   const pool = new pg.Pool({ connectionString: catalogUrl })
   onTestFinished(() => pool.end())
   await seed({ catalogUrl, productCount: 100 })
-  const [cache, state] = await Promise.all([startRedis(), startRedis()])
+  const [cache, state] = await Promise.all([startRedisWithUsers('cache'), startRedisWithUsers('state')])
   onTestFinished(async () => void (await Promise.all([cache.stop(), state.stop()])))
   const identity = generateIdentityKeys()
   const service = await startService({
     app: 'catalog',
     env: {
       DATABASE_URL: catalogUrl,
-      REDIS_CACHE_URL: cache.url,
-      REDIS_STATE_URL: state.url,
+      REDIS_CACHE_URL: cache.urlAs('catalog'),
+      REDIS_STATE_URL: state.urlAs('catalog'),
       IDENTITY_PUBLIC_KEY: identity.IDENTITY_PUBLIC_KEY,
     },
   })

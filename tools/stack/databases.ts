@@ -1,5 +1,8 @@
-/** Postgres and the two Redis roles of the demo, with the policies of docs/architecture.md; data stays in the data folder. */
+/** Postgres and the two Redis roles of the demo, with the policies and users of docs/architecture.md; data stays in the data folder. */
 import { join } from 'node:path'
+import { aclFile } from '@shop/redis-kit/acl'
+import type { KeyFamily, KeyRole } from '@shop/redis-kit/keys'
+import { readKeyFamilies } from '@shop/service-kit/key-families'
 import { type PostgresServer, startPostgres } from '@shop/test-kit/postgres-server'
 import { type RedisOptions, type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { keepAlive, type Supervisor } from './keep-alive.ts'
@@ -11,7 +14,8 @@ const services = ['catalog', 'user', 'order'] as const
 
 export interface Databases {
   urls: Record<(typeof services)[number], string>
-  redis: { cacheUrl: string; stateUrl: string }
+  /** Each service logs in as itself. */
+  redisUrl(role: KeyRole, service: string): string
   parts(): Part[]
 }
 
@@ -23,30 +27,45 @@ export async function startDatabases(
 ): Promise<Databases> {
   const keep = <Server extends Restartable>(name: string, starting: Promise<Server>) =>
     starting.then((server) => supervise(name, server, undo, supervisor))
+  const families = await readKeyFamilies()
   const [postgres, cache, state] = await Promise.all([
     keep('postgres', startPostgres({ dir: join(dataDir, 'postgres') })),
-    keep('redis-cache', startRedis({ dir: join(dataDir, 'redis-cache'), ...cacheRole(secrets) })),
-    keep('redis-state', startRedis({ dir: join(dataDir, 'redis-state'), ...stateRole(secrets) })),
+    keep(
+      'redis-cache',
+      startRedis({ dir: join(dataDir, 'redis-cache'), ...cacheRole, ...users('cache', families, secrets) }),
+    ),
+    keep(
+      'redis-state',
+      startRedis({ dir: join(dataDir, 'redis-state'), ...stateRole, ...users('state', families, secrets) }),
+    ),
   ])
   const entries = await Promise.all(
     services.map(async (name) => [name, await postgres.createDatabase(name, name)] as const),
   )
   return {
     urls: Object.fromEntries(entries) as Databases['urls'],
-    redis: { cacheUrl: cache.url, stateUrl: state.url },
+    redisUrl: (role, service) => urlAs(service, { port: { cache, state }[role].port, secrets }),
     parts: () => describe(postgres, cache, state),
   }
 }
 
 /** May forget: under pressure what is used least goes first, and nothing is written to disk. */
-function cacheRole({ redisCachePassword: password }: Secrets): RedisOptions {
-  return { password, config: { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lfu' } }
-}
+const cacheRole: RedisOptions = { config: { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lfu' } }
 
 /** Must not forget: a full server refuses writes, and a restart loses a second at most. */
-function stateRole({ redisStatePassword: password }: Secrets): RedisOptions {
-  const persistence = { appendonly: 'yes', appendfsync: 'everysec' }
-  return { password, config: { maxmemory: '256mb', 'maxmemory-policy': 'noeviction', ...persistence } }
+const stateRole: RedisOptions = {
+  config: { maxmemory: '256mb', 'maxmemory-policy': 'noeviction', appendonly: 'yes', appendfsync: 'everysec' },
+}
+
+/** The same users as in the containers: a key that is not declared fails here first. */
+function users(role: KeyRole, families: readonly KeyFamily[], { redis }: Secrets): RedisOptions {
+  return { acl: aclFile(role, families, redis), username: 'health', password: redis.health }
+}
+
+function urlAs(service: string, { port, secrets }: { port: number; secrets: Secrets }): string {
+  const password = secrets.redis[service]
+  if (!password) throw new Error(`no Redis password for ${service}: is it in libs/contracts/services.ts?`)
+  return `redis://${service}:${password}@127.0.0.1:${port}`
 }
 
 interface Restartable {

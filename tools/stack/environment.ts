@@ -2,18 +2,18 @@
 import type { Databases } from './databases.ts'
 import type { Secrets } from './secrets.ts'
 
-export function environments(port: number, secrets: Secrets, { urls, redis }: Databases) {
-  const state = { REDIS_STATE_URL: redis.stateUrl }
-  const cache = { REDIS_CACHE_URL: redis.cacheUrl }
+export function environments(port: number, secrets: Secrets, { urls, redisUrl }: Databases) {
+  const state = (name: string) => ({ REDIS_STATE_URL: redisUrl('state', name) })
+  const cache = (name: string) => ({ REDIS_CACHE_URL: redisUrl('cache', name) })
   const verify = { IDENTITY_PUBLIC_KEY: secrets.identityPublicKey }
   const publicUrl = { PUBLIC_URL: `http://localhost:${port}` }
   return {
-    catalog: { ...state, ...cache, ...verify, DATABASE_URL: urls.catalog },
-    user: { ...state, ...verify, ...publicUrl, DATABASE_URL: urls.user },
-    order: { ...state, ...verify, ...publicUrl, DATABASE_URL: urls.order },
+    catalog: { ...state('catalog'), ...cache('catalog'), ...verify, DATABASE_URL: urls.catalog },
+    user: { ...state('user'), ...verify, ...publicUrl, DATABASE_URL: urls.user },
+    order: { ...state('order'), ...verify, ...publicUrl, DATABASE_URL: urls.order },
     gateway: {
-      ...state,
-      ...cache,
+      ...state('gateway'),
+      ...cache('gateway'),
       ...publicUrl,
       IDENTITY_PRIVATE_KEY: secrets.identityPrivateKey,
       PORT: String(port),

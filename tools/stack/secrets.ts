@@ -5,6 +5,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { serviceNames } from '@shop/contracts/services'
 
 export interface Account {
   email: string
@@ -14,8 +15,8 @@ export interface Account {
 }
 
 export interface Secrets {
-  redisCachePassword: string
-  redisStatePassword: string
+  /** By Redis user: one per service, and `health`. */
+  redis: Record<string, string>
   /** Ed25519, PKCS#8 PEM in base64: the gateway signs identities with it. */
   identityPrivateKey: string
   /** SPKI PEM in base64: every service checks them with it. */
@@ -23,17 +24,23 @@ export interface Secrets {
   accounts: Account[]
 }
 
+/** Keeps what an earlier start has made, and makes what is new since then. */
 export function loadSecrets(dataDir: string): Secrets {
   mkdirSync(dataDir, { recursive: true })
   const file = join(dataDir, 'secrets.json')
+  const [kept, fresh] = [readSecrets(file), generateSecrets()]
+  const secrets = { ...fresh, ...kept, redis: { ...fresh.redis, ...kept.redis } }
+  writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
+  return secrets
+}
+
+function readSecrets(file: string): Partial<Secrets> {
   try {
     return JSON.parse(readFileSync(file, 'utf8'))
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw new Error(`${file} cannot be read: ${error}`)
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
+    throw new Error(`${file} cannot be read: ${error}`)
   }
-  const secrets = generateSecrets()
-  writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
-  return secrets
 }
 
 function generateSecrets(): Secrets {
@@ -42,8 +49,7 @@ function generateSecrets(): Secrets {
     publicKeyEncoding: { type: 'spki', format: 'pem' },
   })
   return {
-    redisCachePassword: password(),
-    redisStatePassword: password(),
+    redis: Object.fromEntries([...serviceNames, 'health'].map((name) => [name, password()])),
     identityPrivateKey: Buffer.from(privateKey).toString('base64'),
     identityPublicKey: Buffer.from(publicKey).toString('base64'),
     accounts: [

@@ -122,7 +122,7 @@ describe('an order.placed that the catalog has given up', () => {
   let catalog: Awaited<ReturnType<typeof startCatalogBeside>>
   beforeAll(async () => {
     order.prices.set(sku, 450)
-    catalog = await startCatalogBeside(order.variables)
+    catalog = await startCatalogBeside(order)
     await catalog.sell(sku, 100)
     await catalog.refuse(quantity)
   })

@@ -1,8 +1,8 @@
-/** The key families of all services, read from the `keys.ts` of each; and those that all services share. */
+/** The key families of all services, read from the `keys.ts` of each; and those that all services share. For whatever makes the Redis users. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyFamily } from '@shop/redis-kit/keys'
-import { registryKeys } from '@shop/service-kit/registry-keys'
+import { registryKeys } from './registry-keys.ts'
 
 const apps = join(import.meta.dirname, '..', '..', 'apps')
 

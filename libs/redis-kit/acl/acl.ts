@@ -1,0 +1,96 @@
+/**
+ * The users of a Redis server, from the key families that the services declare: one user per service, with its own keys, the keys
+ * that others share with it, its channels, and only the commands that work on those types (commands.ts). Nobody else can log in.
+ *
+ *     writeFileSync('users.acl', aclFile('state', families, { order: password, user: otherPassword }))
+ */
+import { createHash } from 'node:crypto'
+import type { KeyFamily, KeyRole, KeyType } from '../keys.ts'
+import { categoriesByType, channelCommands, commonCommands, keyReadCommands, withheldOfCategories } from './commands.ts'
+
+/**
+ * For who publishes on streams: WAITAOF, by its category, because Redis 7.0 refuses a file that names a command which it has not got.
+ * The others of that category are taken away again; a declared type brings back its own.
+ */
+const waitForDisk = '+@blocking -blpop -brpop -brpoplpush -blmove -blmpop -bzpopmin -bzpopmax -bzmpop -wait'.split(' ')
+
+/**
+ * Nobody logs in as `default`: it is off, and has no password. It keeps all permissions because Redis reads its own append-only
+ * file in its name, and skips every transaction and every script's effects that it "may not" run: all data would be lost at a restart.
+ */
+const nobody = 'user default off resetpass allkeys allchannels allcommands'
+
+/** Users that are no services: `health` asks whether the server is well, `audit` reads who was refused what. Neither sees a key. */
+const operators: Readonly<Record<string, readonly string[]>> = {
+  health: ['ping', 'hello', 'auth', 'info'],
+  audit: ['ping', 'hello', 'auth', 'acl|log'],
+}
+
+/**
+ * The text of one server's ACL file. `passwords` has one per user; only their SHA-256 is written.
+ * A service without keys on this server gets no user there. Throws a TypeError for a password that is missing or empty.
+ */
+export function aclFile(
+  role: KeyRole,
+  families: readonly KeyFamily[],
+  passwords: Readonly<Record<string, string>>,
+): string {
+  const onThisServer = families.filter((family) => family.role === role)
+  const users = Object.entries(passwords).flatMap(([name, password]) => {
+    const rules = operators[name] ? ['-@all', ...allow(operators[name])] : rulesFor(name, onThisServer)
+    return rules.length === 0 ? [] : [userLine(name, password, ['resetkeys', 'resetchannels', ...rules])]
+  })
+  return `${[nobody, ...users].join('\n')}\n`
+}
+
+function userLine(name: string, password: string, rules: readonly string[]): string {
+  if (!password) throw new TypeError(`the Redis user ${name} has no password`)
+  return `user ${name} on #${sha256(password)} ${rules.join(' ')}`
+}
+
+function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
+  const access = (family: KeyFamily) => (family.service === service ? 'write' : family.sharedWith?.[service])
+  const mine = families.filter((family) => access(family) === 'write')
+  const readable = families.filter((family) => access(family) === 'read' && family.type !== 'channel')
+  if (mine.length + readable.length === 0) return []
+  const keys = mine.filter(({ type }) => type !== 'channel').map(({ glob }) => `~${glob}`)
+  const channels = mine.filter(({ type }) => type === 'channel').map(({ glob }) => `&${glob}`)
+  const publishes = mine.some((family) => family.service === service && family.type === 'stream')
+  return [
+    '-@all',
+    ...(publishes ? waitForDisk : []),
+    ...typeCommands(mine.map(({ type }) => type)),
+    ...allow(commonCommands),
+    ...(channels.length > 0 ? allow(channelCommands) : []),
+    ...unique(keys),
+    ...unique(channels),
+    ...readable.map(readSelector),
+  ]
+}
+
+function typeCommands(types: readonly KeyType[]): string[] {
+  const categories = unique(types.flatMap((type) => categoriesByType[type]))
+  if (categories.length === 0) return []
+  return [...allow(categories.map((name) => `@${name}`)), '-@admin', '-@dangerous', ...refuse(withheldOfCategories)]
+}
+
+/** A selector gives its commands on its keys only: what may be read of others cannot be written. */
+function readSelector({ glob, type }: KeyFamily): string {
+  return `(-@all ${[...typeCommands([type]), '-@write', ...allow(keyReadCommands)].join(' ')} %R~${glob})`
+}
+
+function allow(commands: readonly string[]): string[] {
+  return commands.map((name) => `+${name}`)
+}
+
+function refuse(commands: readonly string[]): string[] {
+  return commands.map((name) => `-${name}`)
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)]
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex')
+}
