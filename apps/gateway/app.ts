@@ -7,6 +7,7 @@ import { createServiceClient } from '@shop/service-kit/client'
 import { createDeferrals } from '@shop/service-kit/deferral'
 import { redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
+import { answersAsItself } from '@shop/service-kit/instance-check'
 import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
@@ -36,7 +37,7 @@ export async function buildApp(
   warnOfEviction(cache, { role: 'cache', log })
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
   const registry = createRegistry(state, { keys: registryKeys })
-  const directory = createDirectory(registry, subscriber, { services: [...services, name] })
+  const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
   const deferrals = createDeferrals()
   const streamConnectionCount = config.STREAM_MAX_COUNT
   const client = createServiceClient({ directory, retryBurstCount, streamConnectionCount, deferrals })

@@ -11,6 +11,7 @@ import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { createDeferrals } from '@shop/service-kit/deferral'
 import { createEventStreams } from '@shop/service-kit/event-stream'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
+import { answersAsItself } from '@shop/service-kit/instance-check'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
@@ -49,7 +50,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   const { prisma, pool, redis, subscriber, connectBlocking } = openConnections(config, instanceId)
   warnOfEviction(redis, { role: 'state', log })
   const registry = createRegistry(redis, { keys: registryKeys })
-  const directory = createDirectory(registry, subscriber, { services: ['catalog'] })
+  const directory = createDirectory(registry, subscriber, { services: ['catalog'], answers: answersAsItself })
   const deferrals = createDeferrals()
   const services = createServiceClient({ directory, deferrals })
   await directory.start()

@@ -35,6 +35,7 @@ export interface Health {
   add(probe: Probe): void
   /** From now on unready: the first step of stopping. */
   stop(): void
+  isStopping(): boolean
 }
 
 export interface HealthOptions {
@@ -48,7 +49,7 @@ export function createHealth(initialProbes: readonly Probe[] = [], { cacheMs = 1
   let answer: Promise<Readiness> | undefined
   let staleAtMs = Number.POSITIVE_INFINITY
 
-  return { ready, add, stop }
+  return { ready, add, stop, isStopping: () => stopping }
 
   function ready(): Promise<Readiness> {
     if (stopping) return Promise.resolve({ status: 'unready', checks: [stoppingCheck] })

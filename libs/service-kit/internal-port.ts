@@ -10,13 +10,14 @@ const { createServer } = process.getBuiltinModule('node:http')
 export interface InternalPortOptions {
   host: string
   port: number
+  instanceId: string
   metrics: Metrics
   health: Health
 }
 
-export async function openInternalPort({ host, port, metrics, health }: InternalPortOptions) {
+export async function openInternalPort({ host, port, ...answers }: InternalPortOptions) {
   const server = createServer((request, response) => {
-    answer(request.url?.split('?', 1)[0] ?? '', response, { metrics, health }).catch(() => response.destroy())
+    answer(request.url?.split('?', 1)[0] ?? '', response, answers).catch(() => response.destroy())
   })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject).listen(port, host, () => resolve())
@@ -32,13 +33,13 @@ export async function openInternalPort({ host, port, metrics, health }: Internal
 async function answer(
   path: string,
   response: ServerResponse,
-  { metrics, health }: { metrics: Metrics; health: Health },
+  { instanceId, metrics, health }: Omit<InternalPortOptions, 'host' | 'port'>,
 ) {
   if (path === '/metrics') {
     const { contentType, text } = await metrics.page()
     response.setHeader('content-type', contentType).end(text)
   } else if (path === '/health/live') {
-    json(response, 200, { status: 'live' })
+    json(response, 200, { status: health.isStopping() ? 'stopping' : 'live', instanceId })
   } else if (path === '/health/ready') {
     const readiness = await health.ready()
     json(response, readiness.status === 'unready' ? 503 : 200, readiness)

@@ -99,7 +99,7 @@ async function start<Schema extends TObject>(
   let leaving = false
   closeConnectionsWhile(server, () => leaving)
   await server.listen({ host, port: PORT, listenTextResolver: (address) => `listening at ${address}` })
-  const internal = await openInternalPort({ host, port: INTERNAL_PORT, metrics, health })
+  const internal = await openInternalPort({ host, port: INTERNAL_PORT, instanceId, metrics, health })
   const { port } = server.server.address() as AddressInfo
   const ports = { port, internalPort: internal.port }
   const registration = await register({

@@ -1,7 +1,8 @@
 /**
  * How a process is found: it registers once it listens, and leaves before it closes. A process whose registry cannot be reached still
- * starts and serves: the registration goes on trying by itself. One whose heartbeats failed for a whole lifetime (others may have given
- * up on it) reports itself unready, or degraded, until they work again; one whose name another process took over stops.
+ * starts and serves: the registration goes on trying by itself. A process whose heartbeats failed for a whole lifetime reports itself
+ * unready, or degraded, until they work again: callers that know it go on, others may not find it. A process whose name another
+ * process took over stops.
  */
 import type { Instance, Registry } from '@shop/redis-kit/discovery'
 import type { Health } from './health.ts'
@@ -14,7 +15,7 @@ export interface RegisterOptions {
   log: Log
   /** Asked before each heartbeat. */
   isHealthy(): boolean
-  /** Whether the instance is unready, or only degraded, while others may have given up on it. */
+  /** Whether the instance is unready, or only degraded, while its heartbeats fail. */
   required: boolean
   /** Another process has our id and keeps it. */
   onSuperseded(): void
@@ -33,7 +34,7 @@ export async function register(options: RegisterOptions): Promise<{ leave(): Pro
     healthy: isHealthy,
     onError: (error) => log.warn({ err: error }, 'a heartbeat failed'),
     onSelfFence: (reason) => {
-      log.error({ reason }, 'other services do not count on this instance any more')
+      log.error({ reason }, 'heartbeats not accepted')
       if (reason === 'superseded') onSuperseded()
     },
   })

@@ -1,10 +1,11 @@
 --[[ An instance says that it is alive, with everything there is to know about it; up to 16 that have gone silent are removed.
      KEYS[1] expiry: id -> ms   KEYS[2] records: id -> "<incarnation> <json>"   KEYS[3] rev, counts the changes
      ARGV[1] id   ARGV[2] incarnation, 0 for a new one   ARGV[3] record, JSON   ARGV[4] ttl, ms   ARGV[5] channel of hints
+     ARGV[6] keep, ms: how long the keys outlive the last beat
      Returns {accepted 0|1, incarnation now stored, rev}. Not accepted: a newer incarnation holds the id. Clock: the server's.
      The whole record travels in every beat: a registry that lost its data is whole again after one. ]]
 local expiry, records, rev = KEYS[1], KEYS[2], KEYS[3]
-local id, incarnation, record, ttlMs, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local id, incarnation, record, ttlMs, channel, keepMs = ARGV[1], tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local time = redis.call('TIME')
 local nowUs = time[1] * 1000000 + time[2]
 local nowMs = string.format('%.0f', math.floor(nowUs / 1000))
@@ -36,5 +37,5 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', nowMs, 'LIMIT'
   redis.call('HDEL', records, gone)
   tell('gone', gone)
 end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ttlMs * 10) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, keepMs) end
 return { 1, incarnation, tonumber(redis.call('GET', rev)) }

@@ -1,6 +1,6 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
@@ -22,20 +22,38 @@ const RESYNC_MS = 600
 const server = await testRedis()
 const quickly = { interval: 5, timeout: 10_000 }
 
-function instance(id: string, more: Partial<Instance> = {}): Instance {
-  return { id, service: 'catalog', host: '127.0.0.1', port: 3000, startedAtMs: 1, ...more }
+/** A port that accepts connections until it is closed. */
+async function openPort() {
+  const listener = createServer((socket) => socket.destroy())
+  listener.listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  onTestFinished(() => void listener.close())
+  return { port: (listener.address() as AddressInfo).port, close: () => void listener.close() }
 }
 
-/** One side of the registry: instances that beat, on a connection of their own. */
+async function accepts({ host, port }: Instance, signal: AbortSignal) {
+  const socket = connect({ host, port })
+  const accepted = await once(socket, 'connect', { signal }).then(
+    () => true,
+    () => false,
+  )
+  socket.destroy()
+  return accepted
+}
+
+/** One side of the registry: instances that listen and beat, on a Redis connection of their own. */
 async function instanceSide(url: string, namespace: string, ttlMs = TTL_MS) {
   const redis = connectRedis(url, { name: 'instances' })
   onTestFinished(() => closeRedis(redis))
   const registry = createRegistry(redis, { keys: discoveryKeys(namespace), ttlMs })
   const register = async (id: string) => {
-    const registration = createRegistration(registry, instance(id))
+    const { port, close } = await openPort()
+    const record = { id, service: 'catalog', host: '127.0.0.1', port, startedAtMs: 1 }
+    const registration = createRegistration(registry, record)
     onTestFinished(() => registration.leave())
     await registration.start()
-    return registration
+    const leave = () => registration.leave().then(close)
+    return { leave, close }
   }
   return { redis, registry, register }
 }
@@ -52,6 +70,7 @@ async function callerSide(
   const registry = createRegistry(redis, { keys: discoveryKeys(namespace), ttlMs })
   const directory = createDirectory(registry, wrap(subscriber), {
     services: ['catalog'],
+    answers: accepts,
     resyncMs: RESYNC_MS,
     ...options,
   })
@@ -180,8 +199,7 @@ test('Redis away for many TTLs fails no pick, and the directory says that it is 
     ...quickly,
     timeout: 15_000,
   })
-  // They come back one by one, but never is there nobody.
-  expect(shown.slice(shown.indexOf('abc')).every((list) => list.length >= 1)).toBe(true)
+  expect(shown.slice(shown.indexOf('abc'))).toEqual(['abc'])
 }, 60_000)
 
 test('a frozen Redis is an outage too: its silence removes nobody', async () => {
@@ -200,24 +218,25 @@ test('a frozen Redis is an outage too: its silence removes nobody', async () => 
   expect([ids(), shown.slice(from)]).toEqual(['abc', []])
 }, 30_000)
 
-test('a registry that loses its keys is whole again within one beat, and no caller sees it empty', async () => {
-  const namespace = server.namespace()
-  const keys = discoveryKeys(namespace)
-  const { register, registry } = await instanceSide(server.url, namespace)
-  for (const id of ['a', 'b', 'c', 'd', 'e']) await register(id)
-  const { directory, ids, shown } = await callerSide(server.url, namespace, { resyncMs: 60 })
-  await directory.start()
-  const from = shown.length
-  const plain = server.connect()
-  for (let loss = 0; loss < 3; loss++) {
-    await plain.del(...[keys.expiry, keys.records, keys.rev].map((family) => family.key('catalog')))
-    const lostMs = performance.now()
-    await vi.waitFor(async () => expect((await registry.list('catalog')).instances).toHaveLength(5), quickly)
-    expect(performance.now() - lostMs).toBeLessThan(TTL_MS / 3 + 100)
-  }
-  await vi.waitFor(() => expect([ids(), directory.isDegraded()]).toEqual(['abcde', false]), quickly)
-  expect(Math.min(...shown.slice(from).map((list) => list.length), 5)).toBeGreaterThanOrEqual(3)
-})
+test.each(['a', 'ab', 'abcde'])(
+  'a registry that loses its keys is whole again within one beat, and a caller of %s loses none',
+  async (all) => {
+    const namespace = server.namespace()
+    const keys = discoveryKeys(namespace)
+    const { register, registry } = await instanceSide(server.url, namespace)
+    for (const id of all) await register(id)
+    const { directory, ids, shown } = await callerSide(server.url, namespace, { resyncMs: 60 })
+    await directory.start()
+    const from = shown.length
+    const plain = server.connect()
+    for (let loss = 0; loss < 3; loss++) {
+      await plain.del(...[keys.expiry, keys.records, keys.rev].map((family) => family.key('catalog')))
+      await vi.waitFor(async () => expect((await registry.list('catalog')).instances).toHaveLength(all.length), quickly)
+    }
+    await vi.waitFor(() => expect([ids(), directory.isDegraded()]).toEqual([all, false]), quickly)
+    expect(shown.slice(from)).toEqual([])
+  },
+)
 
 test('a Redis that restarts empty is whole again within a beat of its return, and no caller sees it empty', async () => {
   const own = await startRedis()
@@ -231,28 +250,27 @@ test('a Redis that restarts empty is whole again within a beat of its return, an
   await own.kill('SIGKILL')
   await own.restart()
   await whenReady(redis, 5_000)
-  const readyMs = performance.now()
   await vi.waitFor(async () => expect((await registry.list('catalog')).instances).toHaveLength(3), quickly)
-  expect(performance.now() - readyMs).toBeLessThan(TTL_MS / 3 + 100)
   await vi.waitFor(() => expect([ids(), directory.isDegraded()]).toEqual(['abc', false]), quickly)
-  expect(shown.slice(from).every((list) => list.length >= 2)).toBe(true)
+  expect(shown.slice(from)).toEqual([])
 }, 30_000)
 
-test('who died during an outage is removed when the doubt is over', async () => {
+test('instances that died during an outage are removed when it is over', async () => {
   const namespace = server.namespace()
   const proxy = await proxied(server.url)
   const { register } = await instanceSide(server.url, namespace)
   const { register: registerMortal, redis: mortals } = await instanceSide(server.url, namespace)
   await register('a')
-  for (const id of ['b', 'c', 'd']) await registerMortal(id)
+  const mortal = []
+  for (const id of ['b', 'c', 'd']) mortal.push(await registerMortal(id))
   const { directory, ids } = await callerSide(proxy.via(server.url), namespace)
   await directory.start()
   await proxy.refuse()
+  for (const { close } of mortal) close()
   await closeRedis(mortals) // three of four beat no more
   await new Promise((resolve) => setTimeout(resolve, TTL_MS))
   await proxy.heal()
-  await vi.waitFor(() => expect(ids()).toBe('a'), quickly)
-  expect(directory.isDegraded()).toBe(false)
+  await vi.waitFor(() => expect([ids(), directory.isDegraded()]).toEqual(['a', false]), quickly)
 })
 
 test('a start while Redis is away resolves, and the instances are known when it is back', async () => {

@@ -1,19 +1,26 @@
 /**
- * The callers' side of the registry: who is alive, answered from memory. Hints keep it current within milliseconds, a listing
- * every few seconds (and after every gap) keeps it true. With Redis away it answers what it last knew.
+ * The callers' side of the registry: which instances are alive, answered from memory. Hints keep it current within milliseconds,
+ * a listing every few seconds (and after every gap) keeps it true. Without Redis it answers what it last knew. An instance that the
+ * registry stops listing is asked itself, see snapshot.ts.
  */
 import type { Subscriber } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import type { Instance, Registry } from './discovery.ts'
 import { parseHint } from './hint.ts'
+import { createInquiry, type InquiryOptions } from './inquiry.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 
 export interface DirectoryOptions {
   /** The services it knows; asking for another is a mistake and throws. */
   services: readonly string[]
   /**
+   * Is this instance there, and is it the one that the record names? Asked while the registry does not list it, again and again.
+   * false: certainly not (refused, another process, about to stop). A rejection, or no answer within a second: unclear.
+   */
+  answers: InquiryOptions['answers']
+  /**
    * The longest time between two looks at the registry; each is at a random moment in the second half of it. Without changes a look
-   * costs O(log n). A killed instance that no other's beat removes is gone after the registry's ttlMs + this. @default 4000
+   * costs O(log n). A killed instance that no other's beat removes is asked after the registry's ttlMs + this. @default 4000
    */
   resyncMs?: number
   /** Hears why a look failed when it is not an outage, as missing rights. @default a warning of the process */
@@ -26,7 +33,8 @@ export interface DirectoryOptions {
 
 export interface Directory {
   /**
-   * Resolves when each service was looked up once or could not be: a service starts without its registry too.
+   * Resolves when each service was looked up once or could not be (a service starts without its registry too), and what is overdue
+   * was asked once.
    * Rejects when hints are refused for lack of rights.
    */
   start(): Promise<void>
@@ -34,7 +42,7 @@ export interface Directory {
   instances(service: string): readonly Instance[]
   /** Calls back with each change. Returns how to stop that. */
   onChange(listener: ChangeListener): () => void
-  /** Is any answer older or larger than the registry's, because that is out of reach or in doubt? */
+  /** Is any answer older or larger than the registry's, because that is out of reach or has lost instances? */
   isDegraded(): boolean
   /** Stops looking. The subscriber stays its owner's. */
   close(): Promise<void>
@@ -45,19 +53,21 @@ type ChangeListener = (service: string, instances: readonly Instance[]) => void
 type Settings = Required<Omit<DirectoryOptions, 'services'>>
 
 const FIRST_RETRY_MS = 200
+const MAX_ASK_EVERY_MS = 1_000
 
 export function createDirectory(
   registry: Registry,
   subscriber: Subscriber,
   {
     services,
+    answers,
     resyncMs = 4_000,
     onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
     random = Math.random,
     now = () => performance.now(),
   }: DirectoryOptions,
 ): Directory {
-  const settings: Settings = { resyncMs, onError, random, now }
+  const settings: Settings = { answers, resyncMs, onError, random, now }
   const listeners = new Set<ChangeListener>()
   const views = new Map(services.map((service) => [service, watch(registry, service, { ...settings, onChange })]))
   const stops: (() => unknown)[] = []
@@ -70,11 +80,12 @@ export function createDirectory(
   }
 
   function begin() {
-    stops.push(subscriber.onGap(() => each((view) => view.doubt())))
+    stops.push(subscriber.onGap(() => each((view) => view.markUncertain())))
     return each(async (view, service) => {
       // Listening first: a change between the listing and the subscription would be lost.
-      stops.push(await subscriber.subscribe(registry.channel(service), view.hear))
-      await view.look()
+      stops.push(await subscriber.subscribe(registry.channel(service), view.onHint))
+      await view.refresh()
+      await view.settle()
     })
   }
 
@@ -111,30 +122,39 @@ export function createDirectory(
 interface View {
   snapshot: Snapshot
   /** Looks now. Never rejects. One look at a time: a second caller gets one that begins after the first. */
-  look(): Promise<void>
-  hear(message: string): void
-  /** Hints may be missing: believe less, and look soon. */
-  doubt(): void
+  refresh(): Promise<void>
+  /** Resolves when the instances that are not listed were asked. */
+  settle(): Promise<void>
+  onHint(message: string): void
+  /** Hints may be missing: look soon. */
+  markUncertain(): void
   isDegraded(): boolean
   stop(): void
 }
 
 /** Keeps the snapshot of one service: a timer for the next look, and at most one look under way. */
 function watch(registry: Registry, service: string, settings: Settings & { onChange: ChangeListener }): View {
-  const { resyncMs, random, now, onError } = settings
+  const { answers, resyncMs, random, now, onError } = settings
+  const askEveryMs = Math.min(MAX_ASK_EVERY_MS, registry.ttlMs / 3)
   const snapshot = createSnapshot({
-    ttlMs: registry.ttlMs,
+    askEveryMs,
+    forgetAfterMs: 10 * registry.ttlMs,
     onChange: (instances) => settings.onChange(service, instances),
     now,
   })
+  const inquiry = createInquiry(snapshot, { answers, everyMs: askEveryMs, random })
   let timer: NodeJS.Timeout | undefined
   let looking: Promise<void> | undefined
   let again = false
   let failureCount = 0
   let stopped = false
-  return { snapshot, look, hear, doubt, isDegraded: () => failureCount > 0 || snapshot.isHolding(), stop }
+  return { snapshot, refresh, settle: inquiry.run, onHint, markUncertain, isDegraded, stop }
 
-  function look(): Promise<void> {
+  function isDegraded() {
+    return failureCount > 0 || snapshot.keepsUnlisted()
+  }
+
+  function refresh(): Promise<void> {
     if (looking) again = true
     looking ??= lookUntilCurrent().finally(() => {
       looking = undefined
@@ -158,25 +178,33 @@ function watch(registry: Registry, service: string, settings: Settings & { onCha
     try {
       const listing = rev === undefined ? await registry.list(service) : await registry.listSince(service, rev)
       failureCount = 0
-      return listing && snapshot.applyListing(listing)
+      const outcome = listing && snapshot.applyListing(listing)
+      askUnlisted()
+      return outcome
     } catch (error) {
       failureCount++
-      snapshot.suspect()
+      snapshot.markUncertain()
       if (!isRedisOutage(error)) onError(error)
     }
   }
 
-  function hear(message: string) {
-    const hint = parseHint(message)
-    if (!hint || snapshot.applyHint(hint) === 'gap') lookSoon()
+  /** Never rejects, and nothing waits for it. */
+  function askUnlisted() {
+    if (!stopped && snapshot.hasUnlisted()) void inquiry.run()
   }
 
-  function doubt() {
-    snapshot.suspect()
+  function onHint(message: string) {
+    const hint = parseHint(message)
+    if (!hint || snapshot.applyHint(hint) === 'gap') lookSoon()
+    askUnlisted()
+  }
+
+  function markUncertain() {
+    snapshot.markUncertain()
     lookSoon()
   }
 
-  /** Not at once: everybody else has seen the same gap. */
+  /** Not at once: every other process has seen the same gap. */
   function lookSoon() {
     if (looking) again = true
     else schedule(random() * Math.min(250, resyncMs / 4))
@@ -184,19 +212,18 @@ function watch(registry: Registry, service: string, settings: Settings & { onCha
 
   function nextLookMs() {
     const regularMs = resyncMs * (0.5 + 0.5 * random())
-    if (failureCount > 0) return Math.min(regularMs, random() * FIRST_RETRY_MS * 2 ** failureCount)
-    if (snapshot.isHolding()) return Math.min(regularMs, Math.max(0, snapshot.doubtUntilMs() - now()))
-    return regularMs
+    return failureCount === 0 ? regularMs : Math.min(regularMs, random() * FIRST_RETRY_MS * 2 ** failureCount)
   }
 
   function schedule(inMs: number) {
     if (stopped) return
     clearTimeout(timer)
-    timer = setTimeout(look, inMs).unref()
+    timer = setTimeout(refresh, inMs).unref()
   }
 
   function stop() {
     stopped = true
     clearTimeout(timer)
+    inquiry.stop()
   }
 }

@@ -140,7 +140,7 @@ describe.for(['standalone', 'cluster'] as const)('the registry on %s', async (to
     expect((await registry.list('catalog')).rev).toBeGreaterThan(rev)
   })
 
-  test('no key outlives ten TTLs without a beat, and none runs out between beats', async () => {
+  test('no key outlives an hour without a beat, and none runs out between beats', async () => {
     const { registry, keys } = setUp({ ttlMs: 1_000 })
     const beat = await registry.beat('catalog', instance('a'), 0)
     await registry.beat('catalog', instance('b'), 0)
@@ -148,8 +148,8 @@ describe.for(['standalone', 'cluster'] as const)('the registry on %s', async (to
     const plain = server.connect()
     for (const family of [keys.rev, keys.records, keys.expiry]) {
       const ttlMs = await plain.pttl(family.key('catalog'))
-      expect(ttlMs).toBeGreaterThan(5_000)
-      expect(ttlMs).toBeLessThanOrEqual(10_000)
+      expect(ttlMs).toBeGreaterThan(3_500_000)
+      expect(ttlMs).toBeLessThanOrEqual(3_600_000)
     }
   })
 

@@ -47,7 +47,7 @@ export interface Registry {
   beat(service: string, record: Instance, incarnation: number): Promise<Beat>
   /** Removes the instance at once, unless a later incarnation holds the id. Says whether it was there. */
   leave(service: string, id: string, incarnation: number): Promise<boolean>
-  /** The living. At most 5000. */
+  /** At most 5000 living instances. */
   list(service: string): Promise<Listing>
   /** Likewise, or undefined if nothing has changed since `rev`: cheap enough to ask often. */
   listSince(service: string, rev: number): Promise<Listing | undefined>
@@ -59,7 +59,10 @@ export interface Listing {
   /** 0: the registry knows nothing of this service, be it that nobody ever registered or that it lost its data. */
   rev: number
   nowMs: number
+  /** The living. */
   instances: Instance[]
+  /** Those whose last beat has run out, as far as no later beat of another has removed them. At most 100, newest first. */
+  overdue: Instance[]
 }
 
 export interface DiscoveryKeys {
@@ -71,11 +74,15 @@ export interface DiscoveryKeys {
 
 const MAX_TTL_MS = 60_000
 const MAX_INSTANCE_COUNT = 5_000
+const MAX_OVERDUE_COUNT = 100
+/** A caller that starts while beats are refused finds the instances in records that are as old as that. */
+const KEEP_MS = 3_600_000
+const LIMITS = [MAX_INSTANCE_COUNT, MAX_OVERDUE_COUNT]
 const MAX_RECORD_BYTES = 4_096
 
 /** Everybody who registers or looks up runs the scripts, and a script needs its keys read and write: see `sharedWith`. */
 export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['sharedWith'] = {}): DiscoveryKeys {
-  const common = { service, role: 'state', ttl: { ms: 10 * MAX_TTL_MS }, example: ['catalog'], sharedWith } as const
+  const common = { service, role: 'state', ttl: { ms: KEEP_MS }, example: ['catalog'], sharedWith } as const
   const name = `${service}:service:{<service>}`
   return {
     expiry: keyFamily({
@@ -98,10 +105,8 @@ export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['share
 
 const beatScript = script<[accepted: 0 | 1, incarnation: number, rev: number]>(new URL('./beat.lua', import.meta.url))
 const leaveScript = script<0 | 1>(new URL('./leave.lua', import.meta.url), { effect: 'idempotent' })
-const listScript = script<[rev: number, nowMs: number, changed: 0 | 1, ...values: string[]]>(
-  new URL('./list.lua', import.meta.url),
-  { effect: 'read' },
-)
+type ListReply = [rev: number, nowMs: number, changed: 0 | 1, livingCount: number, ...values: string[]]
+const listScript = script<ListReply>(new URL('./list.lua', import.meta.url), { effect: 'read' })
 
 export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOptions): Registry {
   if (ttlMs > MAX_TTL_MS) throw new RangeError(`ttlMs is at most ${MAX_TTL_MS}`)
@@ -112,21 +117,21 @@ export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOp
   }
 
   async function beat(service: string, record: Instance, incarnation: number): Promise<Beat> {
-    const args = [record.id, incarnation, encodeRecord(record), ttlMs, channel(service)]
+    const args = [record.id, incarnation, encodeRecord(record), ttlMs, channel(service), KEEP_MS]
     const [accepted, stored, rev] = await beatScript(redis, keysOf(service), args)
     return accepted ? { status: 'accepted', incarnation: stored, rev } : { status: 'superseded' }
   }
 
   async function leave(service: string, id: string, incarnation: number) {
-    return (await leaveScript(redis, keysOf(service), [id, incarnation, ttlMs, channel(service)])) === 1
+    return (await leaveScript(redis, keysOf(service), [id, incarnation, KEEP_MS, channel(service)])) === 1
   }
 
   async function list(service: string): Promise<Listing> {
-    return toListing(await listScript(redis, keysOf(service), [-1, MAX_INSTANCE_COUNT]))
+    return toListing(await listScript(redis, keysOf(service), [-1, ...LIMITS]))
   }
 
   async function listSince(service: string, knownRev: number) {
-    const reply = await listScript(redis, keysOf(service), [knownRev, MAX_INSTANCE_COUNT])
+    const reply = await listScript(redis, keysOf(service), [knownRev, ...LIMITS])
     return reply[2] ? toListing(reply) : undefined
   }
 
@@ -135,9 +140,13 @@ export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOp
   }
 }
 
-function toListing([rev, nowMs, , ...values]: [number, number, 0 | 1, ...string[]]): Listing {
+function toListing([rev, nowMs, , livingCount, ...values]: ListReply): Listing {
+  return { rev, nowMs, instances: decode(values.slice(0, livingCount)), overdue: decode(values.slice(livingCount)) }
+}
+
+function decode(values: string[]): Instance[] {
   const records = values.map((value) => value.slice(value.indexOf(' ') + 1))
-  return { rev, nowMs, instances: records.map(decodeRecord).filter((instance) => instance !== undefined) }
+  return records.map(decodeRecord).filter((instance) => instance !== undefined)
 }
 
 /** Throws a TypeError for a record that could not be told apart or would not fit: the registering side finds out. */

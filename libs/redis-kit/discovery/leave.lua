@@ -1,9 +1,9 @@
 --[[ An instance says goodbye, unless a newer incarnation of it has taken the id: a late SIGTERM must not remove the successor.
      KEYS[1] expiry   KEYS[2] records   KEYS[3] rev, as in beat.lua
-     ARGV[1] id   ARGV[2] incarnation   ARGV[3] ttl, ms   ARGV[4] channel of hints
+     ARGV[1] id   ARGV[2] incarnation   ARGV[3] keep, ms, as in beat.lua   ARGV[4] channel of hints
      Returns 1 if it was there and is gone now, else 0. Clock: the server's, for a rev that was lost. ]]
 local expiry, records, rev = KEYS[1], KEYS[2], KEYS[3]
-local id, incarnation, ttlMs, channel = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local id, incarnation, keepMs, channel = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4]
 
 local stored = redis.call('HGET', records, id)
 if not stored or tonumber(string.match(stored, '^%d+')) > incarnation then return 0 end
@@ -13,6 +13,6 @@ redis.call('HDEL', records, id)
 local time = redis.call('TIME')
 redis.call('SET', rev, string.format('%.0f', time[1] * 1000000 + time[2]), 'NX')
 local change = string.format('%.0f', redis.call('INCR', rev))
-redis.call('PEXPIRE', rev, ttlMs * 10)
+redis.call('PEXPIRE', rev, keepMs)
 redis.call('PUBLISH', channel, change .. ' left ' .. id)
 return 1

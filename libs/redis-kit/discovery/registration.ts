@@ -1,22 +1,22 @@
 /**
  * One instance's side of the registry: beats until it leaves.
  *
- * A beat is dropped, never queued: when Redis is away, when the one before is still on its way, when the event loop lags or
- * when `healthy` says no. An instance that cannot beat in time is not one that should be called.
+ * A beat is dropped, never queued: when Redis is away, when the one before is still on its way, or when the event loop lags.
+ * Callers then ask the instance itself. While `healthy` says no, the instance leaves.
  */
 import { isRedisOutage } from '../errors.ts'
 import type { Instance, Registry } from './discovery.ts'
 
 /**
  * superseded: another process holds our id; it will not be given back, so stop.
- * silent: no beat got through for a whole TTL, so callers may have given up on us. It ends with the next beat that does.
+ * silent: no beat was accepted for a whole TTL, so callers may not know this instance. It ends with the next beat that is.
  */
 export type FenceReason = 'superseded' | 'silent'
 
 export interface RegistrationOptions {
-  /** Told once each time the instance must assume that nobody counts on it any more. */
+  /** Called once each time the instance must assume that callers may not know it. */
   onSelfFence?: (reason: FenceReason) => void
-  /** May this instance be called? While it says no, beats are dropped and the entry runs out. @default always */
+  /** May this instance be called? It leaves at the first no, and registers again at the first yes. @default always */
   healthy?: () => boolean
   /** A beat that fires later than this was held up by a busy event loop, and is dropped. @default 1000 */
   maxLagMs?: number
@@ -54,6 +54,7 @@ export function createRegistration(
 ): Registration {
   const { ttlMs } = registry
   let incarnation = 0
+  let isListed = false
   let heardAtMs = now()
   let fence: FenceReason | undefined
   let inFlight: Promise<void> | undefined
@@ -69,18 +70,14 @@ export function createRegistration(
   async function begin() {
     heardAtMs = now()
     schedule()
-    if (healthy()) await beatOnce()
+    if (healthy()) await once(beat)
   }
 
   async function leave() {
     clearTimeout(timer)
     await inFlight?.catch(onError) // a beat still on its way would bring us back
     if (incarnation === 0 || fence === 'superseded') return
-    try {
-      await registry.leave(instance.service, instance.id, incarnation)
-    } catch (error) {
-      if (!isRedisOutage(error)) throw error
-    }
+    await withdraw()
   }
 
   function isFenced() {
@@ -95,15 +92,26 @@ export function createRegistration(
   function tick(dueMs: number) {
     schedule()
     fenceIfSilent()
-    if (inFlight || now() - dueMs > maxLagMs || !healthy()) return
-    beatOnce().catch(onError)
+    if (inFlight || now() - dueMs > maxLagMs) return
+    if (healthy()) once(beat).catch(onError)
+    else if (isListed) once(withdraw).catch(onError)
   }
 
-  function beatOnce() {
-    inFlight = beat().finally(() => {
+  function once(send: () => Promise<void>) {
+    inFlight = send().finally(() => {
       inFlight = undefined
     })
     return inFlight
+  }
+
+  /** While that is not possible, each tick tries it again. */
+  async function withdraw() {
+    try {
+      await registry.leave(instance.service, instance.id, incarnation)
+      isListed = false
+    } catch (error) {
+      if (!isRedisOutage(error)) throw error
+    }
   }
 
   async function beat() {
@@ -112,6 +120,7 @@ export function createRegistration(
       const answer = await registry.beat(instance.service, instance, incarnation)
       if (answer.status === 'superseded') return supersede()
       incarnation = answer.incarnation
+      isListed = true
       heardAtMs = sentAtMs // the entry lives at least until then + ttlMs
       fence = undefined
     } catch (error) {

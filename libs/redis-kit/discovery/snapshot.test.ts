@@ -3,15 +3,22 @@ import { describe, expect, test } from 'vitest'
 import type { Instance, Listing } from './discovery.ts'
 import { type Hint, parseHint } from './hint.ts'
 import { createSnapshot } from './snapshot.ts'
+import type { Finding } from './unlisted.ts'
 
-const TTL_MS = 6_000
+const ASK_EVERY_MS = 1_000
+const FORGET_AFTER_MS = 60_000
 
 function instance(id: string, more: Partial<Instance> = {}): Instance {
-  return { id, service: 'catalog', host: '10.0.0.1', port: 3000, startedAtMs: 1, ...more }
+  return { id, service: 'catalog', host: `host-${id}`, port: 3000, startedAtMs: 1, ...more }
+}
+
+/** Each at an address of its own, as processes are. */
+function instances(ids: readonly string[]) {
+  return ids.map((id) => instance(id))
 }
 
 function listing(rev: number, ...ids: string[]): Listing {
-  return { rev, nowMs: 0, instances: ids.map((id) => instance(id)) }
+  return { rev, nowMs: 0, instances: instances(ids), overdue: [] }
 }
 
 const up = (rev: number, id: string): Hint => ({ rev, what: 'up', instance: instance(id) })
@@ -22,11 +29,19 @@ const gone = (rev: number, id: string): Hint => ({ rev, what: 'gone', id })
 function world() {
   const state = { nowMs: 1_000, shown: [] as string[] }
   const snapshot = createSnapshot({
-    ttlMs: TTL_MS,
+    askEveryMs: ASK_EVERY_MS,
+    forgetAfterMs: FORGET_AFTER_MS,
     now: () => state.nowMs,
     onChange: (instances) => state.shown.push(instances.map(({ id }) => id).join('')),
   })
   return Object.assign(state, snapshot, {
+    /** Asks all that are due, a second later. */
+    ask(finding: Finding, ids = 'abcdefgh') {
+      state.nowMs += ASK_EVERY_MS
+      const due = snapshot.dueQuestions().filter(({ id }) => ids.includes(id))
+      for (const one of due) snapshot.heard(one, finding)
+      return due.map(({ id }) => id).join('')
+    },
     ids: () =>
       snapshot
         .instances()
@@ -100,87 +115,104 @@ describe('the array', () => {
     const view = world()
     view.applyListing(listing(10, 'a', 'b', 'c', 'd'))
     view.applyListing(listing(14, 'e', 'd', 'c', 'a'))
+    view.ask('silent')
     expect(view.ids()).toBe('acde')
   })
 })
 
-describe('doubt', () => {
-  test('without a sign of trouble a listing is believed, even an empty one', () => {
-    const view = world()
-    view.applyListing(listing(10, 'a', 'b', 'c'))
-    view.applyListing(listing(13))
-    expect(view.ids()).toBe('')
-  })
+describe('an instance that the registry no longer lists', () => {
+  const losses: Record<string, (view: ReturnType<typeof world>) => void> = {
+    'because it was emptied': (view) => view.applyListing(listing(0)),
+    'because it was restored from an older copy': (view) => view.applyListing(listing(7)),
+    'because the records ran out': (view) =>
+      view.applyListing({ rev: 10, nowMs: 0, instances: [], overdue: instances(['a', 'b']) }),
+    "because another's beat removed it": (view) => {
+      view.applyHint(gone(11, 'a'))
+      view.applyHint(gone(12, 'b'))
+    },
+  }
+  for (const [cause, lose] of Object.entries(losses)) {
+    test(`${cause} is kept while it answers`, () => {
+      const view = world()
+      view.applyListing(listing(10, 'a', 'b'))
+      lose(view)
+      expect([view.ids(), view.keepsUnlisted()]).toEqual(['ab', true])
+      for (let round = 0; round < 500; round++) expect(view.ask('answers')).toBe('ab')
+      expect([view.ids(), view.shown]).toEqual(['ab', ['ab']])
+      view.applyListing(listing(5_000, 'b', 'a'))
+      expect([view.ids(), view.keepsUnlisted(), view.ask('silent')]).toEqual(['ab', false, ''])
+    })
+  }
 
-  test('after an outage an empty listing, or one with less than half, adds and does not remove', () => {
+  test('is hidden as soon as it is known to be gone, and shown again when it answers', () => {
     const view = world()
-    view.applyListing(listing(10, 'a', 'b', 'c', 'd'))
-    view.suspect()
-    view.applyListing(listing(10))
-    expect([view.ids(), view.isHolding(), view.rev()]).toEqual(['abcd', true, undefined])
-    view.applyListing(listing(11, 'e'))
-    expect(view.ids()).toBe('abcde')
-  })
-
-  test('half of the instances is believed', () => {
-    const view = world()
-    view.applyListing(listing(10, 'a', 'b', 'c', 'd'))
-    view.suspect()
     view.applyListing(listing(10, 'a', 'b'))
-    expect([view.ids(), view.isHolding()]).toEqual(['ab', false])
+    view.applyHint(gone(11, 'a'))
+    view.ask('silent')
+    expect([view.ids(), view.keepsUnlisted()]).toEqual(['b', false])
+    view.ask('answers')
+    expect([view.ids(), view.keepsUnlisted()]).toEqual(['ba', true])
   })
 
-  test('it ends after a TTL and a beat: then what is gone is gone', () => {
+  test('is kept after one unclear answer, which may be our own delay, and hidden after two', () => {
     const view = world()
-    view.applyListing(listing(10, 'a', 'b', 'c', 'd'))
-    view.suspect()
-    view.applyListing(listing(10))
-    expect(view.doubtUntilMs() - view.nowMs).toBe(TTL_MS + TTL_MS / 3)
-    view.nowMs = view.doubtUntilMs()
-    view.applyListing(listing(10))
-    expect([view.ids(), view.isHolding()]).toEqual(['', false])
-  })
-
-  test('a registry that lost its data is a sign of trouble by itself', () => {
-    const lost = world()
-    lost.applyListing(listing(10, 'a', 'b', 'c'))
-    lost.applyListing(listing(0))
-    expect(lost.ids()).toBe('abc')
-
-    const restored = world() // from an older copy
-    restored.applyListing(listing(10, 'a', 'b', 'c'))
-    restored.applyListing(listing(7, 'a'))
-    expect(restored.ids()).toBe('abc')
-
-    const begunAnew = world() // and the first that registered again is told
-    begunAnew.applyListing(listing(10, 'a', 'b', 'c'))
-    expect(begunAnew.applyHint(up(5_000, 'a'))).toBe('gap')
-    begunAnew.applyListing(listing(5_000, 'a'))
-    expect([begunAnew.ids(), begunAnew.shown]).toEqual(['abc', ['abc']])
-  })
-
-  test('a service that nobody registered for yet is no loss', () => {
-    const view = world()
-    view.applyListing(listing(0))
-    view.applyHint(up(5_000, 'a'))
-    view.applyListing(listing(5_000, 'a'))
-    view.applyHint(gone(5_001, 'a'))
-    expect(view.ids()).toBe('')
-  })
-
-  test('in doubt a goodbye still counts at once, a silence does not', () => {
-    const view = world()
-    view.applyListing(listing(10, 'a', 'b', 'c'))
-    view.suspect()
-    view.applyListing(listing(10, 'a', 'b', 'c'))
-    view.applyHint(left(11, 'a'))
-    view.applyHint(gone(12, 'b'))
-    expect([view.ids(), view.isHolding()]).toEqual(['bc', true])
-    view.nowMs = view.doubtUntilMs()
-    view.applyHint(gone(13, 'c'))
+    view.applyListing(listing(10, 'a', 'b'))
+    view.applyHint(gone(11, 'a'))
+    view.ask('unclear')
+    expect(view.ids()).toBe('ab')
+    view.ask('answers')
+    view.ask('unclear')
+    expect(view.ids()).toBe('ab')
+    view.ask('unclear')
     expect(view.ids()).toBe('b')
-    view.applyListing(listing(13))
-    expect(view.ids()).toBe('')
+  })
+
+  test('is asked less and less often while it is silent, and forgotten after a minute', () => {
+    const view = world()
+    view.applyListing(listing(10, 'a', 'b'))
+    view.applyHint(gone(11, 'a'))
+    let questionCount = 0
+    while (view.hasUnlisted()) questionCount += view.ask('silent').length
+    expect(questionCount).toBeGreaterThan(5)
+    expect(questionCount).toBeLessThan(12)
+    expect(view.nowMs).toBeLessThan(2 * FORGET_AFTER_MS)
+    view.applyListing(listing(11, 'b'))
+    expect(view.hasUnlisted()).toBe(false)
+  })
+
+  test('leaves at once with its goodbye', () => {
+    const view = world()
+    view.applyListing(listing(10, 'a', 'b'))
+    view.applyListing(listing(0))
+    view.applyHint(left(11, 'a'))
+    view.ask('answers')
+    expect(view.ids()).toBe('b')
+  })
+
+  test('leaves at once when another instance listens at its address', () => {
+    const view = world()
+    view.applyListing(listing(10, 'a', 'b'))
+    view.applyHint(gone(11, 'a'))
+    view.applyHint({ rev: 12, what: 'up', instance: instance('c', { host: 'host-a' }) })
+    expect([view.ids(), view.ask('answers')]).toEqual(['bc', ''])
+  })
+
+  test('and was never known is shown only when it answers', () => {
+    const view = world()
+    view.applyListing({ rev: 10, nowMs: 0, instances: [], overdue: instances(['a', 'b']) })
+    expect([view.ids(), view.keepsUnlisted()]).toEqual(['', false])
+    view.ask('answers', 'a')
+    expect(view.ids()).toBe('a')
+  })
+
+  test('is not touched by an answer that the registry has overtaken', () => {
+    const view = world()
+    view.applyListing(listing(10, 'a', 'b'))
+    view.applyHint(gone(11, 'a'))
+    const [asked] = view.dueQuestions()
+    view.applyHint(up(12, 'a'))
+    if (asked) view.heard(asked, 'silent')
+    expect(view.ids()).toBe('ab')
   })
 })
 
@@ -218,10 +250,12 @@ describe('with random losses, delays and repetitions', () => {
       } else if (dice < 0.7) hear()
       else if (reply) answer()
       else if (isLookDue) ask()
-      if (random() < 0.01) view.suspect()
+      for (const one of view.dueQuestions()) view.heard(one, truth.has(one.id) ? 'answers' : 'silent')
+      if (random() < 0.01) view.markUncertain()
     }
     for (let quiet = 0; quiet < 50; quiet++) {
-      view.nowMs += TTL_MS
+      view.nowMs += 6_000
+      for (const one of view.dueQuestions()) view.heard(one, truth.has(one.id) ? 'answers' : 'silent')
       hear()
       if (reply) answer()
       else if (isLookDue || (view.rev() !== rev && !isGapIgnored)) ask()

@@ -1,49 +1,47 @@
 /**
- * What one process believes about the instances of one service, and when it doubts what it hears. No input or output: the
- * directory feeds it listings and hints.
+ * What one process knows about the instances of one service. No input or output: the directory feeds it listings, hints and the
+ * answers of instances.
  *
- * The doubt: a registry that was away or lost its data forgets instances that are alive. Within one TTL after any sign of that
- * (`suspect`), an empty listing, or one that has lost more than half of the instances, adds but does not remove. An instance
- * that is really dead then stays a little longer, which the balancer's ejection covers; the other mistake is a total outage.
+ * An instance leaves by its own goodbye, or because it does not answer. Its absence from a listing is a reason to ask it, and not
+ * to remove it: a registry that was emptied, or that refuses heartbeats (memory full, read-only, too few replicas, missing
+ * rights), stops listing instances that are alive.
  */
 import type { Instance, Listing } from './discovery.ts'
 import type { Hint } from './hint.ts'
+import { createUnlisted, type Finding, type UnlistedOptions } from './unlisted.ts'
 
-export interface SnapshotOptions {
-  ttlMs: number
+export interface SnapshotOptions extends UnlistedOptions {
   /** Called with every new array of instances. */
   onChange: (instances: readonly Instance[]) => void
-  /** Monotonic clock, ms. */
-  now: () => number
 }
 
 export type Snapshot = ReturnType<typeof createSnapshot>
 
-export function createSnapshot({ ttlMs, onChange, now }: SnapshotOptions) {
+export function createSnapshot({ onChange, ...options }: SnapshotOptions) {
+  const unlisted = createUnlisted(options)
   let instances: readonly Instance[] = Object.freeze([])
   let rev: number | undefined
   let newestHintRev = 0
-  let holding = false
-  let doubtUntilMs = Number.NEGATIVE_INFINITY
 
   return {
     /** The same array until something changes. */
     instances: () => instances,
     /** The change up to which this is the registry's truth; undefined: ask for a whole listing. */
-    rev: () => (holding ? undefined : rev),
-    /** Are instances kept that the registry does not know? */
-    isHolding: () => holding,
-    /** When the doubt ends, while instances are kept because of it: the time to ask again. */
-    doubtUntilMs: () => doubtUntilMs,
-    suspect,
+    rev: () => rev,
+    hasUnlisted: () => unlisted.count() > 0,
+    /** Are instances shown that the registry does not list? */
+    keepsUnlisted: unlisted.hasShown,
+    /** The instances to ask now whether they are there. */
+    dueQuestions: unlisted.due,
+    heard,
+    markUncertain,
     expectListing,
     applyListing,
     applyHint,
   }
 
-  /** The registry was out of reach, or hints may have been missed, or it has lost its data. */
-  function suspect() {
-    doubtUntilMs = now() + ttlMs + ttlMs / 3 // everybody that lives has beaten by then
+  /** Changes may have been missed: the next listing has to be a whole one. */
+  function markUncertain() {
     rev = undefined
   }
 
@@ -55,11 +53,11 @@ export function createSnapshot({ ttlMs, onChange, now }: SnapshotOptions) {
   /** 'outdated': hints are ahead of this listing, ask again. */
   function applyListing(listing: Listing): 'applied' | 'outdated' {
     if (listing.rev < newestHintRev) return 'outdated'
-    const isLoss = listing.rev === 0 || (rev !== undefined && listing.rev < rev)
-    if (isLoss && instances.length > 0) suspect()
     rev = listing.rev
-    holding = now() < doubtUntilMs && isSuspiciouslySmall(listing.instances.length)
-    replace(listing.instances, { keepOthers: holding })
+    const listed = new Set(listing.instances.map(({ id }) => id))
+    for (const known of instances) if (!listed.has(known.id)) unlisted.add(known, { isHidden: false })
+    for (const found of listing.overdue) unlisted.add(found, { isHidden: true }) // unless it is known
+    list(listing.instances)
     return 'applied'
   }
 
@@ -68,30 +66,35 @@ export function createSnapshot({ ttlMs, onChange, now }: SnapshotOptions) {
     newestHintRev = Math.max(newestHintRev, hint.rev)
     if (rev !== undefined && hint.rev <= rev) return 'old'
     const isNext = hint.rev === (rev ?? Number.NaN) + 1
-    if (!isNext && rev !== undefined && instances.length > 0) suspect()
     rev = isNext ? hint.rev : undefined
-    if (hint.what === 'up') replace([hint.instance], { keepOthers: true })
-    else if (hint.what === 'left' || now() >= doubtUntilMs) remove(hint.id)
-    else holding = true
+    if (hint.what === 'up') list([hint.instance])
+    else if (hint.what === 'left') remove(hint.id)
+    else unlist(hint.id)
     return isNext ? 'applied' : 'gap'
   }
 
-  function isSuspiciouslySmall(count: number) {
-    return instances.length > 0 && count < instances.length / 2
+  /** What came of a question. */
+  function heard(asked: Instance, finding: Finding) {
+    const change = unlisted.heard(asked, finding)
+    if (change === 'show') become([...instances, asked])
+    if (change === 'hide') become(instances.filter(({ id }) => id !== asked.id))
   }
 
-  function replace(fresh: readonly Instance[], { keepOthers }: { keepOthers: boolean }) {
-    const freshById = new Map(fresh.map((instance) => [instance.id, instance]))
-    const kept: Instance[] = []
-    for (const known of instances) {
-      const instance = freshById.get(known.id) ?? (keepOthers ? known : undefined)
-      freshById.delete(known.id)
-      if (instance) kept.push(isSame(instance, known) ? known : instance)
-    }
-    become([...kept, ...freshById.values()]) // in the old order: a rotation must not start again with every listing
+  function unlist(id: string) {
+    const known = instances.find((instance) => instance.id === id)
+    if (known) unlisted.add(known, { isHidden: false })
+  }
+
+  /** Adds or renews. A known instance keeps its place: a rotation must not start again with every listing. */
+  function list(fresh: readonly Instance[]) {
+    for (const { id } of fresh) unlisted.remove(id)
+    const replaced = replacedBy(fresh, unlisted.all())
+    for (const id of replaced) unlisted.remove(id)
+    become(merge(instances, fresh).filter(({ id }) => !replaced.has(id)))
   }
 
   function remove(id: string) {
+    unlisted.remove(id)
     become(instances.filter((instance) => instance.id !== id))
   }
 
@@ -102,6 +105,26 @@ export function createSnapshot({ ttlMs, onChange, now }: SnapshotOptions) {
   }
 }
 
+function merge(known: readonly Instance[], fresh: readonly Instance[]): Instance[] {
+  const freshById = new Map(fresh.map((instance) => [instance.id, instance]))
+  const kept = known.map((before) => {
+    const instance = freshById.get(before.id) ?? before
+    freshById.delete(before.id)
+    return isSame(instance, before) ? before : instance
+  })
+  return [...kept, ...freshById.values()]
+}
+
+/** Ids of those that cannot be there any more: another instance listens at their address. */
+function replacedBy(fresh: readonly Instance[], unlisted: Iterable<Instance>): Set<string> {
+  const addresses = new Set(fresh.map(addressOf))
+  return new Set([...unlisted].filter((instance) => addresses.has(addressOf(instance))).map(({ id }) => id))
+}
+
 function isSame(a: Instance, b: Instance) {
   return a === b || JSON.stringify(a) === JSON.stringify(b)
+}
+
+function addressOf({ host, port }: Instance) {
+  return `${host} ${port}`
 }

@@ -1,0 +1,56 @@
+/** Asks the instances that the registry does not list whether they are there, until it lists them again or they are forgotten. */
+import type { Instance } from './discovery.ts'
+import type { Snapshot } from './snapshot.ts'
+import type { Finding } from './unlisted.ts'
+
+export interface InquiryOptions {
+  /** See DirectoryOptions. */
+  answers: (instance: Instance, signal: AbortSignal) => Promise<boolean>
+  everyMs: number
+  random: () => number
+}
+
+const ANSWER_TIMEOUT_MS = 1_000
+const MAX_AT_ONCE = 32
+
+export function createInquiry(snapshot: Snapshot, { answers, everyMs, random }: InquiryOptions) {
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> | undefined
+  let isStopped = false
+  return { run, stop }
+
+  /** Asks all that are due; resolves with the last answer. One round at a time. Never rejects. */
+  function run(): Promise<void> {
+    clearTimeout(timer)
+    running ??= askAll().finally(() => {
+      running = undefined
+      if (!isStopped && snapshot.hasUnlisted()) timer = setTimeout(run, everyMs * (0.5 + 0.5 * random())).unref()
+    })
+    return running
+  }
+
+  async function askAll() {
+    const due = snapshot.dueQuestions().values()
+    const worker = async () => {
+      for (const instance of due) if (!isStopped) snapshot.heard(instance, await ask(instance))
+    }
+    await Promise.all(Array.from({ length: MAX_AT_ONCE }, worker))
+  }
+
+  async function ask(instance: Instance): Promise<Finding> {
+    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
+    const tooLate = new Promise<never>((_, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+    })
+    try {
+      return (await Promise.race([answers(instance, signal), tooLate])) ? 'answers' : 'silent'
+    } catch {
+      return 'unclear'
+    }
+  }
+
+  function stop() {
+    isStopped = true
+    clearTimeout(timer)
+  }
+}

@@ -1,0 +1,73 @@
+/** Instances that are known and not listed by the registry: when to ask each, and what follows from its answers. */
+import type { Instance } from './discovery.ts'
+
+export interface UnlistedOptions {
+  /** Longest time between two questions to an instance that answers; one that is silent is asked less and less often. */
+  askEveryMs: number
+  /** An instance that has not answered for so long is forgotten. */
+  forgetAfterMs: number
+  /** Monotonic clock, ms. */
+  now: () => number
+}
+
+/** unclear: no answer in time. It may be this process that is slow, so one of these does not count. */
+export type Finding = 'answers' | 'silent' | 'unclear'
+
+interface Entry {
+  instance: Instance
+  /** Questions in a row without an answer. */
+  missCount: number
+  askAtMs: number
+  /** Hidden since then. */
+  silentSinceMs: number | undefined
+}
+
+const MAX_ASK_PAUSE_MS = 30_000
+
+export function createUnlisted({ askEveryMs, forgetAfterMs, now }: UnlistedOptions) {
+  const entries = new Map<string, Entry>()
+
+  return {
+    add,
+    heard,
+    due,
+    has: (id: string) => entries.has(id),
+    remove: (id: string) => void entries.delete(id),
+    find: (id: string) => entries.get(id)?.instance,
+    all: () => entries.values().map(({ instance }) => instance),
+    /** Are there any that are to be called all the same? */
+    hasShown: () => entries.values().some(({ silentSinceMs }) => silentSinceMs === undefined),
+    count: () => entries.size,
+  }
+
+  /** @param isHidden true: not to be called before it has answered */
+  function add(instance: Instance, { isHidden }: { isHidden: boolean }) {
+    if (entries.has(instance.id)) return
+    const nowMs = now()
+    entries.set(instance.id, { instance, missCount: 0, askAtMs: nowMs, silentSinceMs: isHidden ? nowMs : undefined })
+  }
+
+  /** The instances to ask now. */
+  function due(): Instance[] {
+    const nowMs = now()
+    return [...entries.values()].filter(({ askAtMs }) => askAtMs <= nowMs).map(({ instance }) => instance)
+  }
+
+  /** What changes for the caller. Nothing, if the registry has listed the instance meanwhile. */
+  function heard(asked: Instance, finding: Finding): 'show' | 'hide' | undefined {
+    const entry = entries.get(asked.id)
+    if (entry?.instance !== asked) return undefined
+    const wasHidden = entry.silentSinceMs !== undefined
+    const isAlive = finding === 'answers'
+    entry.missCount = isAlive ? 0 : entry.missCount + 1
+    entry.askAtMs = now() + Math.min(MAX_ASK_PAUSE_MS, askEveryMs * 2 ** Math.max(0, entry.missCount - 2))
+    if (isAlive) {
+      entry.silentSinceMs = undefined
+      return wasHidden ? 'show' : undefined
+    }
+    if (finding === 'unclear' && entry.missCount < 2) return undefined
+    entry.silentSinceMs ??= now()
+    if (now() - entry.silentSinceMs > forgetAfterMs) entries.delete(asked.id)
+    return wasHidden ? undefined : 'hide'
+  }
+}

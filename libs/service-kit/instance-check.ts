@@ -1,0 +1,28 @@
+/**
+ * Asks an instance itself whether it is there: what a directory does while the registry does not list it. Asked is the internal
+ * port, whose answer names the instance, because an address may belong to another process by now.
+ */
+import type { Instance } from '@shop/redis-kit/discovery'
+
+/** Nothing listens at the address, or the machine or container is gone. */
+const goneCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH'])
+
+/** false: nothing is there, another instance, or one that is stopping. Rejects when that is unclear. */
+export async function answersAsItself({ id, host, internalPort }: Instance, signal: AbortSignal): Promise<boolean> {
+  if (internalPort === undefined) throw new TypeError(`${id} has no internal port to ask at`)
+  const authority = host.includes(':') ? `[${host}]:${internalPort}` : `${host}:${internalPort}`
+  try {
+    // No connection is kept: the next question is to find out whether a new one is accepted.
+    const headers = { connection: 'close' }
+    const response = await fetch(`http://${authority}/health/live`, { headers, signal, redirect: 'error' })
+    const { status, instanceId } = (await response.json()) as { status?: unknown; instanceId?: unknown }
+    return status === 'live' && instanceId === id
+  } catch (error) {
+    if (goneCodes.has(causeCodeOf(error))) return false
+    throw error
+  }
+}
+
+function causeCodeOf(error: unknown): string {
+  return String((error as { cause?: { code?: unknown } }).cause?.code)
+}
