@@ -7,6 +7,7 @@ import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startPostgres } from '@shop/test-kit/postgres-server'
 import pg from 'pg'
+import { ensureDatabases } from './migrate-databases.ts'
 import { applyMigrations, draftMigration, LOCK_FILE, markRolledBack } from './migrate-engine.ts'
 import { findPrismaFolder, listPrismaFolders, type PrismaFolder, readMigrations } from './migrate-files.ts'
 import { isUpToDate, withMigrationLock } from './migrate-history.ts'
@@ -22,6 +23,8 @@ its variable names (${listPrismaFolders().map(variableOf).join(', ')}).
   --empty                 with --create: an empty one, for SQL that schema.prisma cannot say
   --rolled-back <folder>  apply this migration again, which failed and has left nothing behind
   --help                  this text
+
+With POSTGRES_ADMIN_URL, of a role that may, databases and roles that are missing are made first.
 `
 
 export interface MigrateOptions {
@@ -115,6 +118,9 @@ async function main(): Promise<number> {
   else if (service === undefined && (url !== undefined || rolledBack !== undefined)) required(service, '--url')
   else {
     const targets = findTargets(service ? [findPrismaFolder(service)] : listPrismaFolders(), url)
+    const { POSTGRES_ADMIN_URL: adminUrl } = process.env
+    const databaseUrls = targets.map(({ databaseUrl }) => databaseUrl)
+    if (adminUrl) await ensureDatabases(adminUrl, databaseUrls)
     for (const { folder, databaseUrl } of targets) {
       if (rolledBack) await markRolledBack(folder, databaseUrl, rolledBack)
       await applyAll(folder, databaseUrl)

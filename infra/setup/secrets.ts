@@ -1,4 +1,4 @@
-/** What is made at the first start and kept in the volume: passwords, keys, accounts. */
+/** Passwords, keys and accounts: made at the first start and kept in the volume; what an upgrade adds is made when it is missing. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 
 export const databases = ['catalog', 'user', 'order'] as const
@@ -40,9 +40,30 @@ export function generateSecrets(): Secrets {
   }
 }
 
-/** Secrets that were made before a Redis user was added: what is there stays. */
-export function withNewUsers(secrets: Secrets): Secrets {
-  return { ...secrets, redis: { ...passwords(redisUsers), ...secrets.redis } }
+/** What an earlier version has made stays, and what is missing is made: a service is new, or somebody took a line out. */
+export function completeSecrets(kept: Partial<Secrets>): Secrets {
+  const fresh = generateSecrets()
+  const { postgres = fresh.postgres, accounts = fresh.accounts } = kept
+  // The two keys are a pair: one of them alone is of no use.
+  const identity = kept.identity?.privateKey && kept.identity.publicKey ? kept.identity : fresh.identity
+  return {
+    postgres,
+    databases: { ...fresh.databases, ...present(kept.databases) },
+    redis: { ...fresh.redis, ...present(kept.redis) },
+    identity,
+    accounts,
+  }
+}
+
+/** Throws for a secret that is missing or empty, which would otherwise be printed into a file as `undefined`. */
+export function secretOf(secrets: Readonly<Record<string, string>>, name: string): string {
+  const secret = secrets[name]
+  if (!secret) throw new Error(`no secret was made for "${name}": add it to infra/setup/secrets.ts`)
+  return secret
+}
+
+function present(secrets: Record<string, string> = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(secrets).filter(([, secret]) => secret))
 }
 
 function passwords(names: readonly string[]): Record<string, string> {

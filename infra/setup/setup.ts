@@ -6,12 +6,12 @@
  *   setup rotate     new CA and certificates; restart the containers afterwards
  *   setup accounts   print the demo accounts
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readKeyFamilies } from '@shop/service-kit/key-families'
 import { createAuthority, issueCertificate, type ServerCertificate } from './certificates.ts'
 import { secretFiles, type TlsServer, tlsServers, writeSecretFiles } from './files.ts'
-import { generateSecrets, type Secrets, withNewUsers } from './secrets.ts'
+import { completeSecrets, type Secrets } from './secrets.ts'
 
 interface Tls {
   caPem: string
@@ -33,11 +33,11 @@ else {
 
 async function make({ rotate = false } = {}) {
   mkdirSync(own, { recursive: true, mode: 0o700 })
-  const secrets = withNewUsers(await keep<Secrets>('secrets.json', generateSecrets))
+  const secrets = completeSecrets(load<Partial<Secrets>>('secrets.json') ?? {})
   save('secrets.json', secrets)
-  const tls = await keep<Tls>('tls.json', createTls, rotate)
+  const tls = await loadTls(rotate)
   const files = secretFiles({ secrets, families: await readKeyFamilies(), ...tls })
-  writeSecretFiles(volume, files)
+  writeSecretFiles(volume, files, 'setup')
   process.stdout.write(`setup: ${files.length} files in place${rotate ? ', certificates are new' : ''}\n`)
 }
 
@@ -48,16 +48,25 @@ async function createTls(): Promise<Tls> {
   return { caPem: authority.certificatePem, certificates: Object.fromEntries(entries) }
 }
 
-async function keep<Value>(name: string, create: () => Value | Promise<Value>, isStale = false): Promise<Value> {
-  const file = join(own, name)
-  if (!isStale && existsSync(file)) return JSON.parse(readFileSync(file, 'utf8'))
-  const value = await create()
-  save(name, value)
-  return value
+/** New ones when there are none, when a server is new, or on demand: all at once, for the key of the CA is not kept. */
+async function loadTls(rotate: boolean): Promise<Tls> {
+  const kept = rotate ? undefined : load<Tls>('tls.json')
+  if (kept?.caPem && tlsServers.every((name) => kept.certificates[name])) return kept
+  const tls = await createTls()
+  save('tls.json', tls)
+  return tls
 }
 
+function load<Value>(name: string): Value | undefined {
+  const file = join(own, name)
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined
+}
+
+/** By renaming: a start that is interrupted leaves the old file, and no half of a new one. */
 function save(name: string, value: unknown) {
-  writeFileSync(join(own, name), JSON.stringify(value), { mode: 0o600 })
+  const file = join(own, name)
+  writeFileSync(`${file}.new`, JSON.stringify(value), { mode: 0o600 })
+  renameSync(`${file}.new`, file)
 }
 
 function printAccounts() {

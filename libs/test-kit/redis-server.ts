@@ -48,8 +48,13 @@ export interface RedisServer {
   restart(): Promise<void>
 }
 
-/** The first redis-server or valkey-server on the PATH (and where Homebrew puts them), or undefined. */
+/**
+ * The program that SHOP_REDIS_SERVER names, else the first redis-server or valkey-server on the PATH (and where Homebrew puts them),
+ * or undefined.
+ */
 export function findRedisServer(): string | undefined {
+  const { SHOP_REDIS_SERVER: chosen } = process.env
+  if (chosen) return isExecutable(chosen) ? chosen : undefined
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/opt/homebrew/bin', '/usr/local/bin', '/usr/bin']
   const candidates = ['redis-server', 'valkey-server'].flatMap((name) => folders.map((folder) => join(folder, name)))
   return candidates.find(isExecutable)
@@ -59,8 +64,11 @@ export function findRedisServer(): string | undefined {
 export async function startRedis(options: RedisOptions = {}): Promise<RedisServer> {
   const binary = findRedisServer()
   if (!binary) {
+    const { SHOP_REDIS_SERVER: chosen } = process.env
     throw new Error(
-      'no redis-server or valkey-server on the PATH: install one (apt or brew install redis), or set REDIS_URL',
+      chosen
+        ? `SHOP_REDIS_SERVER is no program that can be started: ${chosen}`
+        : 'no redis-server or valkey-server on the PATH: install one (apt or brew install redis), or set REDIS_URL',
     )
   }
   const { dir = await mkdtemp(join(tmpdir(), 'shop-redis-')) } = options

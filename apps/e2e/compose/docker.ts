@@ -13,7 +13,7 @@ export const project = process.env.SHOP_COMPOSE_PROJECT ?? 'redis-shop'
 export interface Container {
   Id: string
   Name: string
-  Config: { User: string; Env: string[]; Labels: Record<string, string> }
+  Config: { Image: string; User: string; Env: string[]; Labels: Record<string, string> }
   HostConfig: {
     Privileged: boolean
     ReadonlyRootfs: boolean

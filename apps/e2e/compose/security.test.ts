@@ -7,6 +7,8 @@ import { hardeningBreaches, networkBreaches, portBreaches } from './protections.
 
 const dataNetwork = `${project}_data`
 const redisServers = ['redis-cache', 'redis-state'] as const
+/** A server without protection is to be of the kind that the shop has. */
+let redisImage: string
 
 let shop: Container[]
 /** Everything that must not be done, in one container. */
@@ -14,9 +16,10 @@ let careless: Awaited<ReturnType<typeof throwAway>>
 
 beforeAll(async () => {
   shop = await containers()
+  redisImage = shop.find((one) => serviceOf(one) === 'redis-state')?.Config.Image ?? ''
   careless = await throwAway(
     ...['--network', dataNetwork, '--network-alias', 'careless', '-e', 'ADMIN_PASSWORD=x', '-v', '/tmp:/host'],
-    ...['redis:8.0', 'redis-server', '--protected-mode', 'no'],
+    ...[redisImage, 'redis-server', '--protected-mode', 'no'],
   )
 })
 afterAll(() => careless?.stop())
@@ -55,7 +58,7 @@ describe('the containers', () => {
 
   it('publish no port but the one of the gateway', async () => {
     expect(portBreaches(shop)).toEqual([])
-    const open = await throwAway('-p', '127.0.0.1::6379', 'redis:8.0')
+    const open = await throwAway('-p', '127.0.0.1::6379', redisImage)
     const breaches = portBreaches([open.container])
     await open.stop()
     expect(breaches).toEqual([expect.stringContaining('publishes 6379/tcp')])
@@ -84,7 +87,7 @@ describe('the containers', () => {
       return lines.map((line) => line.trim().split(/\s+/)[1])
     }
     for (const { Id } of shop) expect(await users(Id)).not.toContain('0')
-    const rootly = await throwAway('--entrypoint', 'sleep', 'redis:8.0', '60')
+    const rootly = await throwAway('--entrypoint', 'sleep', redisImage, '60')
     const found = await users(rootly.container.Id)
     await rootly.stop()
     expect(found).toContain('0')

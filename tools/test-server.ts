@@ -1,0 +1,38 @@
+/** `npm run test:server`: the tests that use Redis most, on another server than the one of this machine. */
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { root, runTool } from './run.ts'
+import { serverFromImage } from './server-from-image.ts'
+
+const projects = ['redis-kit', 'service-kit', 'infra']
+const help = `Run the tests of ${projects.join(', ')} on the Redis or Valkey server of a container image. Needs Docker, on Linux.
+
+  npm run test:server -- valkey/valkey:9
+
+A test that is skipped is a failure here: choose a server that has all that the tests ask for.
+What follows the image is passed on to vitest: npm run test:server -- redis:8.8 stream/durability
+`
+
+const [image, ...args] = process.argv.slice(2)
+if (image === undefined || image === '--help') process.stdout.write(help)
+else process.exitCode = await testOn(image, args)
+
+/** Resolves to the exit code. */
+async function testOn(image: string, args: readonly string[]): Promise<number> {
+  const folder = mkdtempSync(join(tmpdir(), 'redis-shop-server-'))
+  const report = join(root, 'reports/@shop/server.json')
+  try {
+    const server = serverFromImage(image, folder)
+    process.stdout.write(execFileSync(server, ['--version'], { encoding: 'utf8' }))
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
+    const chosen = projects.flatMap((project) => ['--project', project])
+    const exitCode = await runTool('vitest', ['run', ...chosen, ...reporters, ...args], { SHOP_REDIS_SERVER: server })
+    const { numPendingTests: skippedCount } = JSON.parse(readFileSync(report, 'utf8'))
+    if (exitCode === 0 && skippedCount > 0) process.stderr.write(`${skippedCount} tests were skipped on ${image}.\n`)
+    return exitCode || (skippedCount > 0 ? 1 : 0)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
