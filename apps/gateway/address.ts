@@ -1,12 +1,60 @@
-/** Who is counted together by the rate limit. */
-import { isIPv6 } from 'node:net'
+/** From which address a request comes, and which addresses the rate limit counts together. */
+import { BlockList, isIP, isIPv6 } from 'node:net'
+import type { FastifyRequest } from 'fastify'
 
-/** An IPv4 address is one; of an IPv6 address the first 64 bits are, because whoever has one has the whole /64. */
+/** Answers whether the proxy at `address`, the `hop`-th from here, is believed about the address before it. */
+export type TrustProxy = (address: string | undefined, hop: number) => boolean
+
+const namedNetworks: Record<string, readonly string[]> = {
+  loopback: ['127.0.0.0/8', '::1/128'],
+  private: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10'],
+}
+
+/**
+ * TRUST_PROXY as a function. A number is how many proxies stand in front of the gateway, whatever their addresses: everything that can
+ * reach the port is believed. A list names their addresses and networks, and a request from elsewhere is taken as it comes.
+ * Throws for text that is neither.
+ */
+export function trustedProxies(text = ''): TrustProxy {
+  if (text === '') return () => false
+  if (/^\d{1,2}$/.test(text)) return (_address, hop) => hop < Number(text)
+  const networks = new BlockList()
+  for (const name of text.split(',').map((part) => part.trim())) {
+    for (const network of namedNetworks[name] ?? [name]) addNetwork(networks, network)
+  }
+  return (address) => {
+    const known = bareAddress(address)
+    return known !== undefined && networks.check(known, isIPv6(known) ? 'ipv6' : 'ipv4')
+  }
+}
+
+function addNetwork(networks: BlockList, network: string) {
+  const [address = '', prefix, ...rest] = network.split('/')
+  const family = isIP(address)
+  const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix)
+  const isValid =
+    family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(prefix ?? '0') && bits <= (family === 6 ? 128 : 32)
+  if (!isValid) throw new TypeError(`TRUST_PROXY: ${network} is not an address, a network, "loopback" or "private"`)
+  networks.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4')
+}
+
+/** The client's address; that of the connection when a proxy has written something else in its place. */
+export function clientAddress({ ip, raw }: Pick<FastifyRequest, 'ip' | 'raw'>): string {
+  return bareAddress(ip) ?? bareAddress(raw.socket.remoteAddress) ?? ''
+}
+
+/** Without a port (`203.0.113.7:4711`, `[2001:db8::1]:4711`), a zone, or the form of IPv4 in IPv6; undefined for anything else. */
+function bareAddress(text = ''): string | undefined {
+  const [, bracketed, dotted] = /^(?:\[([^\]]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/.exec(text) ?? []
+  const address = (bracketed ?? dotted ?? text).split('%')[0] as string
+  if (isIP(address) === 0) return undefined
+  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
+}
+
+/** An IPv4 address is counted alone, an IPv6 address by its first 64 bits: whoever has one has the whole /64. */
 export function addressGroup(address: string): string {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1]
-  if (mapped !== undefined) return mapped
   if (!isIPv6(address)) return address
-  const [head = '', tail] = (address.split('%')[0] ?? '').split('::')
+  const [head = '', tail] = address.split('::')
   const left = head.split(':').filter(Boolean)
   const right = tail?.split(':').filter(Boolean) ?? []
   const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0')

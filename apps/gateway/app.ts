@@ -1,9 +1,11 @@
 /** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
+import { sessionCookieName } from '@shop/contracts/cookies'
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessions } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/client'
+import { createCrossOriginCheck } from '@shop/service-kit/cross-origin'
 import { createDeferrals } from '@shop/service-kit/deferral'
 import { redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
@@ -13,12 +15,12 @@ import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
+import { trustedProxies } from './address.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
 import { limitRequests } from './limits.ts'
-import { createOriginCheck } from './origin.ts'
 import { createForwarding, forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
 import { createStreaming } from './streaming.ts'
@@ -48,7 +50,7 @@ export async function buildApp(
     idleMs: config.SESSION_IDLE_MS,
     absoluteMs: config.SESSION_ABSOLUTE_MS,
   })
-  const cookie = createSessionCookie({ publicUrl: config.PUBLIC_URL, maxAgeMs: config.SESSION_ABSOLUTE_MS })
+  const cookie = createSessionCookie({ name: sessionCookieName, maxAgeMs: config.SESSION_ABSOLUTE_MS })
   const addresses = createRateLimit(cache, {
     keys: keys.addresses,
     limit: { count: config.RATE_LIMIT_COUNT, periodMs: 1_000 },
@@ -63,6 +65,7 @@ export async function buildApp(
     metrics,
     deferrals,
     identity: 'none',
+    trustProxy: trustedProxies(config.TRUST_PROXY),
     probes: [
       redisProbe('redis-state', state, { required: false }),
       redisProbe('redis-cache', cache, { required: false }),
@@ -74,8 +77,7 @@ export async function buildApp(
     forwardStream: createStreaming({ client, metrics, stopping, ...streamLimits(config) }),
     identify: createIdentify({ sessions, cookie }),
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
-    checkOrigin: createOriginCheck(config.PUBLIC_URL),
-    sessionCookieName: cookie.name,
+    isCrossOrigin: createCrossOriginCheck(config.TRUSTED_ORIGINS?.split(',').map((origin) => origin.trim())),
     timeoutMs: config.REQUEST_TIMEOUT_MS,
   })
   forwardRoutes(server, forwarding)

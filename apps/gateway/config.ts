@@ -1,5 +1,5 @@
 /** What the gateway is told through its environment. */
-import { cacheConfig, commonConfig, Integer, mintIdentityConfig, stateConfig, Url } from '@shop/service-kit/config'
+import { cacheConfig, commonConfig, Integer, mintIdentityConfig, stateConfig, Text } from '@shop/service-kit/config'
 import { type Static, Type } from 'typebox'
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -9,10 +9,14 @@ export const configSchema = Type.Object({
   ...cacheConfig,
   ...stateConfig,
   ...mintIdentityConfig,
-  PUBLIC_URL: Url({
-    doc: 'Where browsers find the shop: the one origin that may change things',
-    default: 'http://localhost:8080',
-  }),
+  TRUSTED_ORIGINS: Type.Optional(
+    Text({ doc: 'Other origins whose pages may change things here, separated by commas: https://partner.example' }),
+  ),
+  TRUST_PROXY: Type.Optional(
+    Text({
+      doc: 'Proxies that are believed about a client: how many, or their networks (10.0.0.0/8,loopback,private)',
+    }),
+  ),
   RATE_LIMIT_COUNT: Integer({ doc: 'Requests per second that one address may make', default: 200, minimum: 1 }),
   RATE_LIMIT_BURST: Integer({
     doc: 'Requests that one address may make at once after a pause',

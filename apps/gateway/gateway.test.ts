@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { afterAll, describe, expect, it } from 'vitest'
 import { startGateway } from './gateway.fixture.ts'
 
@@ -68,12 +70,111 @@ describe('the gateway passes on', () => {
   })
 })
 
+describe('a cookie', () => {
+  it.each(['', 'abc', '%00', '%0d%0ax-shop-identity:%20admin', '%41', '%', '%zz', '"quoted"', '__proto__', 'a=b'])(
+    'with the value %j is passed on as it came',
+    async (value) => {
+      const { asked } = await ask('/api/cart', { headers: { cookie: `a=1; shop_cart=${value}; b=2` } })
+      expect(asked.headers.cookie).toBe(`shop_cart=${value}`)
+    },
+  )
+
+  it.each(['a b', 'a"b', 'a\\b', 'a,b', 'caf\u00e9', '\u0080'])(
+    'with the value %j, which no cookie has, is dropped',
+    async (value) => {
+      const { status, asked } = await ask('/api/cart', { headers: { cookie: `shop_cart=${value}` } })
+      expect(status).toBe(200)
+      expect(asked.headers.cookie).toBeUndefined()
+    },
+  )
+
+  it('opens no session when its value is another spelling of an id', async () => {
+    const { session } = await signedIn()
+    const escaped = `%${session.id.charCodeAt(0).toString(16)}${session.id.slice(1)}`
+    const { asked } = await ask('/api/cart', { headers: { cookie: `shop_session=${escaped}` } })
+    expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({ role: 'guest' })
+  })
+})
+
+describe('a header of the client', () => {
+  it.each([
+    'user-agent',
+    'idempotency-key',
+    'traceparent',
+    'tracestate',
+    'if-none-match',
+    'last-event-id',
+    'accept-language',
+  ])('%s is passed on byte for byte', async (name) => {
+    const value = '%00%0d%0a\t\u00e9\u00ff"\\{}'
+    const { status, asked } = await ask('/api/orders', { headers: { [name]: value } })
+    expect(status).toBe(200)
+    expect(asked.headers[name]).toBe(value)
+  })
+
+  it('does not make a line break in the path one of the request', async () => {
+    const path = '/api/cart/items/a%0d%0ax-shop-identity:%20admin?q=%0d%0a'
+    const { asked } = await ask(path, { method: 'DELETE' })
+    expect(asked.url).toBe(path)
+  })
+
+  it('may name the whole URL, of which the service sees the path', async () => {
+    const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+    socket.write(
+      'GET http://elsewhere.example/api/cart?a=1 HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n',
+    )
+    expect(await text(socket)).toContain('"url":"/api/cart?a=1"')
+  })
+})
+
+describe('behind a proxy', () => {
+  const limits = { RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '3' }
+  const statusesOf = async (url: string, addresses: string[]) => {
+    const statuses = []
+    for (const address of addresses) {
+      statuses.push((await ask('/api/cart', { headers: { 'x-forwarded-for': address } }, url)).status)
+    }
+    return statuses
+  }
+
+  it.each([['loopback'], ['1']])('that is trusted (%s) each client has a limit of its own', async (TRUST_PROXY) => {
+    const behind = await startGateway({ ...limits, TRUST_PROXY })
+    const [ada, ben] = ['203.0.113.1', '2001:db8::1']
+    expect(await statusesOf(behind.url, [ada, ada, ada, ada])).toEqual([200, 200, 200, 429])
+    expect(await statusesOf(behind.url, [ben, ben])).toEqual([200, 200])
+    // What a client itself wrote stands in front of what the proxy adds. Another port is the same client.
+    expect(await statusesOf(behind.url, [`198.51.100.9, ${ada}`, `unknown, ${ada}:1234`])).toEqual([429, 429])
+    await behind.stop()
+  })
+
+  it.each([[''], ['203.0.113.0/24']])('that is not trusted (%j) what it says changes nothing', async (TRUST_PROXY) => {
+    const open = await startGateway({ ...limits, TRUST_PROXY })
+    const addresses = ['203.0.113.1', '203.0.113.2', '203.0.113.3', '203.0.113.4']
+    expect(await statusesOf(open.url, addresses)).toEqual([200, 200, 200, 429])
+    await open.stop()
+  })
+
+  it('the scheme and the cookies are those of https only when a trusted proxy says so', async () => {
+    const behind = await startGateway({ TRUST_PROXY: 'loopback' })
+    const headers = { 'x-forwarded-proto': 'https', cookie: 'shop_cart=http; __Host-shop_cart=https' }
+    const trusted = (await ask('/api/cart', { headers }, behind.url)).asked.headers
+    await behind.stop()
+    const untrusted = (await ask('/api/cart', { headers })).asked.headers
+    expect([trusted['x-forwarded-proto'], trusted.cookie]).toEqual(['https', '__Host-shop_cart=https'])
+    expect([untrusted['x-forwarded-proto'], untrusted.cookie]).toEqual(['http', 'shop_cart=http'])
+  })
+})
+
 describe('the gateway refuses', () => {
   it('changes from pages of other sites, and lets its own and programs pass', async () => {
     const post = (headers: Record<string, string>) => ask('/api/sessions', { method: 'POST', body: '{}', headers })
     expect((await post({ origin: 'https://evil.example' })).status).toBe(403)
     expect((await post({ origin: 'null' })).status).toBe(403)
-    expect((await post({ origin: 'http://localhost:8080' })).status).toBe(200)
+    expect((await post({ 'sec-fetch-site': 'cross-site' })).status).toBe(403)
+    expect((await post({ origin: gateway.url })).status).toBe(200)
+    const underAnotherName = gateway.url.replace('127.0.0.1', 'localhost')
+    const headers = { origin: underAnotherName }
+    expect((await ask('/api/sessions', { method: 'POST', body: '{}', headers }, underAnotherName)).status).toBe(200)
     expect((await post({})).status).toBe(200)
   })
 

@@ -1,6 +1,5 @@
 /** Which headers pass the door. */
-import type { IncomingHttpHeaders } from 'node:http'
-import { parseCookie } from 'cookie'
+import { type CookieRequest, cookiesIn, wireName } from '@shop/service-kit/session-cookie'
 
 /** What a service may learn of the request from the client itself. Everything else stays outside: a list, so that nothing is forgotten. */
 const requestNames = [
@@ -31,15 +30,21 @@ const hopByHop = new Set([
   'x-request-id',
 ])
 
-export function requestHeaders(headers: IncomingHttpHeaders, cookieNames: readonly string[]): Record<string, string> {
+/** @param cookieName the only cookie that the service sees */
+export function requestHeaders(request: CookieRequest, cookieName: string | undefined): Record<string, string> {
   const passed: Record<string, string> = {}
   for (const name of requestNames) {
-    const value = headers[name]
+    const value = request.headers[name]
     if (typeof value === 'string') passed[name] = value
   }
-  const cookie = someCookies(headers.cookie, cookieNames)
-  if (cookie !== '') passed.cookie = cookie
+  const cookie = cookieName && cookiePair(request, wireName(cookieName, request))
+  if (cookie) passed.cookie = cookie
   return passed
+}
+
+/** The path with its query, also of a request that names the whole URL (RFC 9112, 3.2.2). */
+export function originForm(target: string): string {
+  return target.replace(/^https?:\/\/[^/?#]*/i, '')
 }
 
 export function responseHeaders(
@@ -52,8 +57,11 @@ export function responseHeaders(
   return passed
 }
 
-function someCookies(header: string | undefined, names: readonly string[]): string {
-  if (header === undefined || names.length === 0) return ''
-  const all = parseCookie(header)
-  return names.flatMap((name) => (all[name] === undefined ? [] : [`${name}=${all[name]}`])).join('; ')
+/** What a cookie may consist of (RFC 6265, 4.1.1), quotes around it included. */
+const cookieValue = /^(?:[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*|"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*")$/
+
+/** The cookie as it came, or nothing: a value is never decoded on its way, and one that is no cookie's is dropped. */
+function cookiePair({ headers }: CookieRequest, name: string): string | undefined {
+  const value = headers.cookie === undefined ? undefined : cookiesIn(headers.cookie)[name]
+  return value !== undefined && cookieValue.test(value) ? `${name}=${value}` : undefined
 }

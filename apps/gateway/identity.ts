@@ -2,7 +2,7 @@
 import type { Identity, Role } from '@shop/contracts/identity'
 import { isRedisOutage } from '@shop/redis-kit/errors'
 import type { Sessions } from '@shop/redis-kit/session'
-import type { SessionCookie } from '@shop/service-kit/session-cookie'
+import type { CookieRequest, SessionCookie } from '@shop/service-kit/session-cookie'
 import { errors } from './errors.ts'
 import type { Route } from './routes.ts'
 
@@ -18,11 +18,8 @@ interface Dependencies {
  * Sessions out of reach: as the route says, and never "signed out", so the cookie stays as it is.
  */
 export function createIdentify({ sessions, cookie }: Dependencies) {
-  return async function identify(
-    cookieHeader: string | undefined,
-    withoutSessions: Route['withoutSessions'],
-  ): Promise<Identity> {
-    const id = cookie.read(cookieHeader)
+  return async function identify(request: CookieRequest, withoutSessions: Route['withoutSessions']): Promise<Identity> {
+    const id = cookie.read(request)
     if (id === undefined) return guest
     try {
       const session = await sessions.load(id)

@@ -2,14 +2,16 @@
  * Passing a request on: to an instance that the registry knows, with the identity the gateway vouches for, and with nothing
  * that a client could claim about itself. Bodies pass through as bytes; what is in them is the service's business.
  */
+import { cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 import { type Identity, identityHeader } from '@shop/contracts/identity'
 import type { ServiceClient, ServiceResponse } from '@shop/service-kit/client'
+import type { CrossOriginCheck } from '@shop/service-kit/cross-origin'
 import type { createIdentityMinter } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { addressGroup } from './address.ts'
+import { addressGroup, clientAddress } from './address.ts'
 import { errors } from './errors.ts'
-import { requestHeaders, responseHeaders } from './headers.ts'
+import { originForm, requestHeaders, responseHeaders } from './headers.ts'
 import type { Identify } from './identity.ts'
 import { internalPaths, type Route, routes } from './routes.ts'
 import type { ForwardStream } from './streaming.ts'
@@ -19,10 +21,12 @@ interface Dependencies {
   forwardStream: ForwardStream
   identify: Identify
   mint: ReturnType<typeof createIdentityMinter>
-  checkOrigin: (method: string, origin: string | undefined) => void
-  sessionCookieName: string
+  isCrossOrigin: CrossOriginCheck
   timeoutMs: number
 }
+
+/** The client's cookie that each service gets to see. */
+const cookieOf: Partial<Record<Route['service'], string>> = { user: sessionCookieName, order: cartCookieName }
 
 const clientGone = new Error('the client went away')
 
@@ -32,13 +36,7 @@ const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE'])
 export type Forwarding = ReturnType<typeof createForwarding>
 
 export function createForwarding(dependencies: Dependencies) {
-  const { client, forwardStream, identify, mint, checkOrigin, sessionCookieName, timeoutMs } = dependencies
-  /** Which of the client's cookies each service gets to see. */
-  const cookiesOf: Record<Route['service'], readonly string[]> = {
-    catalog: [],
-    user: [sessionCookieName],
-    order: [sessionCookieName.replace('session', 'cart')],
-  }
+  const { client, forwardStream, identify, mint, isCrossOrigin, timeoutMs } = dependencies
   return { forward, identityOf, toService, whileAwaited }
 
   function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
@@ -46,7 +44,7 @@ export function createForwarding(dependencies: Dependencies) {
       const identity = await identityOf(request, route.withoutSessions)
       const outgoing = toService(route.service, request, identity)
       if (route.body === 'stream' || route.answer === 'stream') {
-        const caller = identity.userId ?? addressGroup(request.ip)
+        const caller = identity.userId ?? addressGroup(clientAddress(request))
         return forwardStream({ route, outgoing, caller, request, reply, ending })
       }
       const body = request.body as Buffer | undefined
@@ -55,21 +53,22 @@ export function createForwarding(dependencies: Dependencies) {
     })
   }
 
-  function identityOf({ method, headers }: FastifyRequest, withoutSessions: Route['withoutSessions']) {
-    checkOrigin(method, headers.origin)
-    return identify(headers.cookie, withoutSessions)
+  function identityOf(request: FastifyRequest, withoutSessions: Route['withoutSessions']) {
+    if (isCrossOrigin(request.method, request.headers)) throw errors.originNotAllowed()
+    return identify(request, withoutSessions)
   }
 
   function toService(service: Route['service'], request: FastifyRequest, identity: Identity) {
-    const { method, url: path } = request
+    const { method } = request
     return {
       service,
       method,
-      path,
+      path: originForm(request.url),
       headers: {
-        ...requestHeaders(request.headers, cookiesOf[service]),
+        ...requestHeaders(request, cookieOf[service]),
         [identityHeader]: mint(identity),
         'x-request-id': request.id,
+        'x-forwarded-proto': request.protocol === 'https' ? 'https' : 'http',
       },
       idempotent: idempotentMethods.has(method) || request.headers['idempotency-key'] !== undefined,
     }

@@ -73,7 +73,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
     probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true })],
   })
   const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
-  const owner = createCartOwner(carts, { publicUrl: config.PUBLIC_URL, ttlMs: config.CART_TTL_MS })
+  const owner = createCartOwner(carts, { ttlMs: config.CART_TTL_MS })
   const { placeOrder } = createCheckout({
     carts,
     claims: createIdempotency(redis, { keys: keys.checkout, leaseMs: claimMs }),

@@ -1,5 +1,5 @@
 /** What the order service is told through its environment. */
-import { commonConfig, databaseConfig, Integer, stateConfig, Url, verifyIdentityConfig } from '@shop/service-kit/config'
+import { commonConfig, databaseConfig, Integer, stateConfig, verifyIdentityConfig } from '@shop/service-kit/config'
 import { type Static, Type } from 'typebox'
 
 const minuteMs = 60_000
@@ -10,10 +10,6 @@ export const configSchema = Type.Object({
   ...databaseConfig,
   ...stateConfig,
   ...verifyIdentityConfig,
-  PUBLIC_URL: Url({
-    doc: 'Where browsers find the shop; https makes cookies Secure',
-    default: 'http://localhost:8080',
-  }),
   CART_TTL_MS: Integer({
     doc: 'A cart is forgotten this long after its last change',
     default: 30 * dayMs,

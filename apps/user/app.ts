@@ -1,4 +1,5 @@
 /** The user service, wired: accounts in Postgres, sessions in Redis. */
+import { sessionCookieName } from '@shop/contracts/cookies'
 import { closeRedis, connectRedis } from '@shop/redis-kit/client'
 import { createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
@@ -39,7 +40,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     onUnavailable: 'closed',
     deadlineMs: 500,
   })
-  const cookie = createSessionCookie({ publicUrl: config.PUBLIC_URL, maxAgeMs: config.SESSION_ABSOLUTE_MS })
+  const cookie = createSessionCookie({ name: sessionCookieName, maxAgeMs: config.SESSION_ABSOLUTE_MS })
 
   const server = createServer({
     log,

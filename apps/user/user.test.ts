@@ -60,12 +60,11 @@ describe('signing in', () => {
     ).toEqual([])
   })
 
-  it('makes the cookie Secure behind https', async () => {
-    const secure = await startUser({ PUBLIC_URL: 'https://shop.example' })
+  it('makes the cookie Secure when the gateway was asked over https', async () => {
     const email = newEmail()
-    await secure.ask('/api/users', { method: 'POST', body: { email, name: 'Ada', password } })
-    const response = await secure.ask('/api/sessions', { method: 'POST', body: { email, password } })
-    await secure.stop()
+    await register(email)
+    const headers = { 'x-forwarded-proto': 'https' }
+    const response = await user.ask('/api/sessions', { method: 'POST', body: { email, password }, headers })
     expect(String(response.headers['set-cookie'])).toMatch(/^__Host-shop_session=.*Secure/i)
   })
 

@@ -48,6 +48,11 @@ export interface ServerOptions {
   bodyLimitBytes?: number
   /** Longest that a whole body may take, except on routes whose `config.streamsBody` says that they watch over theirs. @default 120_000 */
   bodyTimeoutMs?: number
+  /**
+   * Whether X-Forwarded-For and X-Forwarded-Proto are believed.
+   * @default true behind the gateway, which writes them itself and whose token every request needs; false at the gateway
+   */
+  trustProxy?: boolean | ((address: string, hop: number) => boolean)
   /** Whether x-request-id of the request is kept, when it looks like one. @default true behind the gateway, false at the gateway */
   acceptRequestId?: boolean
 }
@@ -85,7 +90,7 @@ export function createServer(options: ServerOptions) {
     schemaController: schemaCompilers(deferrals),
     genReqId: (request) => requestIdOf(request.headers['x-request-id'], acceptRequestId),
     bodyLimit: options.bodyLimitBytes ?? 1_048_576,
-    trustProxy: false,
+    trustProxy: options.trustProxy ?? identity === 'required',
     // Idle time inside a request, idle time between two (longer than the gateway's, which so closes first); see also limitBodyTime.
     requestTimeout: 0,
     connectionTimeout: 120_000,

@@ -1,41 +1,64 @@
 /**
  * The cookie that carries a session's id: HttpOnly (no script reads it), SameSite=Lax (no other site posts with it),
- * and on https Secure with the __Host- prefix, which keeps subdomains and plain http from planting one.
+ * and for a request that came over https Secure with the __Host- prefix, which keeps subdomains and plain http from planting one.
  *
- * Its Max-Age is a courtesy to the browser. When a session ends is decided by Redis alone.
+ * The scheme is the request's own, so one shop can be reached over http and https at once; see `trustProxy` in server.ts.
+ * Max-Age is a courtesy to the browser. Redis alone decides when a session ends.
  */
 import { parseCookie, stringifySetCookie } from 'cookie'
+import type { FastifyRequest } from 'fastify'
 
 export interface SessionCookieOptions {
-  /** Where browsers find the shop; https makes the cookie Secure. */
-  publicUrl: string
   /** How long browsers keep it: the sessions' absolute lifetime. */
   maxAgeMs: number
-  /** Without prefix. @default shop_session */
-  name?: string
+  /** Without prefix; see contracts/cookies.ts. */
+  name: string
 }
+
+/** What is asked of a request: its scheme and its Cookie header. */
+export type CookieRequest = Pick<FastifyRequest, 'protocol' | 'headers'>
 
 export interface SessionCookie {
-  /** As it is on the wire, prefix included. */
-  readonly name: string
-  /** The value in a Cookie header, undefined without one. Not checked: whatever a client likes to send. */
-  read(cookieHeader: string | undefined): string | undefined
+  /** The value that the client sent, undefined without one. Neither decoded nor checked. */
+  read(request: CookieRequest): string | undefined
   /** The Set-Cookie header that signs in. */
-  write(id: string): string
+  write(id: string, request: CookieRequest): string
   /** The Set-Cookie header that signs out. */
-  clear(): string
+  clear(request: CookieRequest): string
 }
 
-export function createSessionCookie(options: SessionCookieOptions): SessionCookie {
-  const { publicUrl, maxAgeMs, name: plainName = 'shop_session' } = options
-  const secure = new URL(publicUrl).protocol === 'https:'
-  const name = secure ? `__Host-${plainName}` : plainName
-  const attributes = { name, path: '/', httpOnly: true, sameSite: 'lax', secure } as const
+export function createSessionCookie({ maxAgeMs, name }: SessionCookieOptions): SessionCookie {
+  return { read, write, clear }
 
-  return {
-    name,
-    read: (cookieHeader) => (cookieHeader?.includes(name) ? parseCookie(cookieHeader)[name] : undefined),
-    write: (id) => stringifySetCookie({ ...attributes, value: id, maxAge: Math.floor(maxAgeMs / 1000) }),
-    clear: () => stringifySetCookie({ ...attributes, value: '', maxAge: 0, expires: new Date(0) }),
+  function read(request: CookieRequest) {
+    const { cookie } = request.headers
+    return cookie?.includes(name) ? cookiesIn(cookie)[wireName(name, request)] : undefined
   }
+
+  function write(value: string, request: CookieRequest) {
+    return stringifySetCookie({ ...attributes(request), value, maxAge: Math.floor(maxAgeMs / 1000) })
+  }
+
+  function clear(request: CookieRequest) {
+    return stringifySetCookie({ ...attributes(request), value: '', maxAge: 0, expires: new Date(0) })
+  }
+
+  function attributes(request: CookieRequest) {
+    const secure = isSecure(request)
+    return { name: wireName(name, request), path: '/', httpOnly: true, sameSite: 'lax', secure } as const
+  }
+}
+
+/** The name as the browser sends it: with the __Host- prefix over https. */
+export function wireName(name: string, request: CookieRequest): string {
+  return isSecure(request) ? `__Host-${name}` : name
+}
+
+/** Names and values as they were sent. Percent escapes are not decoded: a decoded value may not fit into a header again. */
+export function cookiesIn(header: string): Record<string, string | undefined> {
+  return parseCookie(header, { decode: (value) => value })
+}
+
+function isSecure({ protocol }: CookieRequest): boolean {
+  return protocol === 'https'
 }

@@ -6,15 +6,13 @@ export function environments(port: number, secrets: Secrets, { urls, redisUrl }:
   const state = (name: string) => ({ REDIS_STATE_URL: redisUrl('state', name) })
   const cache = (name: string) => ({ REDIS_CACHE_URL: redisUrl('cache', name) })
   const verify = { IDENTITY_PUBLIC_KEY: secrets.identityPublicKey }
-  const publicUrl = { PUBLIC_URL: `http://localhost:${port}` }
   return {
     catalog: { ...state('catalog'), ...cache('catalog'), ...verify, DATABASE_URL: urls.catalog },
-    user: { ...state('user'), ...verify, ...publicUrl, DATABASE_URL: urls.user },
-    order: { ...state('order'), ...verify, ...publicUrl, DATABASE_URL: urls.order },
+    user: { ...state('user'), ...verify, DATABASE_URL: urls.user },
+    order: { ...state('order'), ...verify, DATABASE_URL: urls.order },
     gateway: {
       ...state('gateway'),
       ...cache('gateway'),
-      ...publicUrl,
       IDENTITY_PRIVATE_KEY: secrets.identityPrivateKey,
       PORT: String(port),
     },

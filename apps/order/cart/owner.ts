@@ -1,6 +1,7 @@
 /** Whose cart a request means: the signed-in customer's, or that of whoever holds the guest's cookie. */
 import { createHash, randomBytes } from 'node:crypto'
 import type { CartLine } from '@shop/contracts/cart'
+import { cartCookieName } from '@shop/contracts/cookies'
 import { createSessionCookie, type SessionCookie } from '@shop/service-kit/session-cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Carts } from './cart.ts'
@@ -15,8 +16,8 @@ export interface FoundCart {
   waiting?: { owner: string; lines: CartLine[] }
 }
 
-export function createCartOwner(carts: Carts, options: { publicUrl: string; ttlMs: number }) {
-  const cookie = createSessionCookie({ publicUrl: options.publicUrl, maxAgeMs: options.ttlMs, name: 'shop_cart' })
+export function createCartOwner(carts: Carts, { ttlMs }: { ttlMs: number }) {
+  const cookie = createSessionCookie({ name: cartCookieName, maxAgeMs: ttlMs })
   return { find, findOrCreate }
 
   /** A guest's cart becomes the customer's when she has signed in, as far as there is room in hers; the rest comes when there is. */
@@ -28,7 +29,7 @@ export function createCartOwner(carts: Carts, options: { publicUrl: string; ttlM
     if (guest === undefined) return { owner }
     const lines = await carts.merge(guest, owner)
     if (lines.length > 0) return { owner, waiting: { owner: guest, lines } }
-    reply.header('set-cookie', cookie.clear())
+    reply.header('set-cookie', cookie.clear(request))
     return { owner }
   }
 
@@ -37,7 +38,7 @@ export function createCartOwner(carts: Carts, options: { publicUrl: string; ttlM
     const { owner, waiting } = await find(request, reply)
     if (owner !== undefined) return { owner, waiting }
     const id = randomBytes(idBytes).toString('base64url')
-    reply.header('set-cookie', cookie.write(id))
+    reply.header('set-cookie', cookie.write(id, request))
     return { owner: ownerOf(id) }
   }
 }
@@ -45,7 +46,7 @@ export function createCartOwner(carts: Carts, options: { publicUrl: string; ttlM
 export type CartOwner = ReturnType<typeof createCartOwner>
 
 function guestOwner(cookie: SessionCookie, request: FastifyRequest): string | undefined {
-  const id = cookie.read(request.headers.cookie)
+  const id = cookie.read(request)
   return id !== undefined && idPattern.test(id) ? ownerOf(id) : undefined
 }
 

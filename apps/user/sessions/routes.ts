@@ -24,10 +24,10 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
     { schema: { body: Credentials, response: { 201: SignedIn } } },
     async (request, reply) => {
       const device = deviceOf(request.headers['user-agent'])
-      const { account, session } = await signIn.signIn(request.body, device, cookie.read(request.headers.cookie))
+      const { account, session } = await signIn.signIn(request.body, device, cookie.read(request))
       return reply
         .code(201)
-        .header('set-cookie', cookie.write(session.id))
+        .header('set-cookie', cookie.write(session.id, request))
         .send({ user: publicUser(account), session: sessionInfo(session, session.handle) })
     },
   )
@@ -40,7 +40,7 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
   server.delete('/api/sessions/current', async (request, reply) => {
     const { userId, session } = requireUser(request)
     if (session !== undefined) await sessions.destroyByHandle(userId, session)
-    return reply.code(204).header('set-cookie', cookie.clear()).send()
+    return reply.code(204).header('set-cookie', cookie.clear(request)).send()
   })
 
   server.delete('/api/sessions/:id', { schema: { params: SessionParams } }, async (request, reply) => {
@@ -51,6 +51,6 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
 
   server.delete('/api/sessions', async (request, reply) => {
     await sessions.revokeAll(requireUser(request).userId)
-    return reply.code(204).header('set-cookie', cookie.clear()).send()
+    return reply.code(204).header('set-cookie', cookie.clear(request)).send()
   })
 }
