@@ -51,6 +51,15 @@ it('the list has the topics of all owners, who hear who is asking', async () => 
   }
 })
 
+it('HEAD of the list is answered as GET is, without the body', async () => {
+  const session = await gateway.sessions.create({ userId: randomUUID(), fields: { role: 'admin' } })
+  const headers = { cookie: `shop_session=${session.id}` }
+  const url = `${gateway.url}/api/console/streams`
+  const [head, get] = [await fetch(url, { method: 'HEAD', headers }), await fetch(url, { headers })]
+  expect(head.status).toBe(200)
+  expect(head.headers.get('content-length')).toBe(String((await get.arrayBuffer()).byteLength))
+})
+
 it.each([
   ['is gone', (request: IncomingMessage) => request.socket.destroy()],
   ['has no Redis', failing(503, { code: 'dependency-unavailable' })],

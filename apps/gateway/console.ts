@@ -8,7 +8,8 @@ import { type ServiceClient, type ServiceResponse, ServiceUnavailable } from '@s
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyRequest } from 'fastify'
 import { errors } from './errors.ts'
-import { type Forwarding, send } from './proxy.ts'
+import { send } from './headers.ts'
+import { type Forwarding, withHead } from './proxy.ts'
 import { type Route, topicListPath, topicRoutes } from './routes.ts'
 
 type Owner = Route['service']
@@ -28,7 +29,7 @@ export function consoleRoutes(server: Server, client: ServiceClient, forwarding:
     whileAwaited(request, reply, async ({ signal }) => {
       const identity = await identityOf(request, 'refuse')
       const ask = (service: Owner) =>
-        client.request({ ...toService(service, request, identity), deadlineMs: patienceMs, signal })
+        client.request({ ...toService(service, request, identity), method: 'GET', deadlineMs: patienceMs, signal })
       const answers = await Promise.all(owners.map((service) => answerOf(service, ask, request)))
       const refusal = answers.find(({ response }) => response && response.status >= 400 && response.status < 500)
       if (refusal?.response) return send(reply, refusal.response)
@@ -38,7 +39,7 @@ export function consoleRoutes(server: Server, client: ServiceClient, forwarding:
 
   for (const { methods, path } of topicRoutes) {
     server.route<{ Params: { topic: string } }>({
-      method: [...methods],
+      method: withHead(methods),
       url: path,
       handler: (request, reply) => {
         const service = ownerOf.get(request.params.topic)

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { afterAll, describe, expect, it } from 'vitest'
-import { startGateway } from './gateway.fixture.ts'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Answer, startGateway } from './gateway.fixture.ts'
+import { routes } from './routes.ts'
 
 const gateway = await startGateway()
 afterAll(gateway.stop)
@@ -67,6 +68,72 @@ describe('the gateway passes on', () => {
     await gateway.sessions.destroy(session.id)
     const { asked } = await ask('/api/orders', { headers: { cookie } })
     expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({ role: 'guest' })
+  })
+})
+
+describe('HEAD', () => {
+  const stored = { 'content-type': 'application/json', etag: '"1"', 'x-cache': 'hit', 'cache-control': 'no-cache' }
+  const wanted = [...Object.keys(stored), 'content-length']
+  const ask = async (method: string, path: string, headers: Record<string, string> = {}) => {
+    const response = await fetch(withStored.url + path, { method, headers })
+    const byName = Object.fromEntries(wanted.map((name) => [name, response.headers.get(name)]))
+    return { status: response.status, headers: byName, body: await response.text() }
+  }
+  const answer: Answer = (request, response) => {
+    if (request.headers['if-none-match'] === '"1"') return response.writeHead(304, { etag: '"1"' }).end()
+    const body = JSON.stringify({ path: request.url })
+    response.writeHead(200, { ...stored, 'content-length': body.length }).end(body)
+  }
+  let withStored: Awaited<ReturnType<typeof startGateway>>
+  beforeAll(async () => {
+    withStored = await startGateway({}, { catalog: answer, user: answer, order: answer })
+  })
+  afterAll(() => withStored.stop())
+
+  it.each(routes.filter(({ methods }) => methods.includes('GET')).map(({ path }) => path))(
+    'of %s has the headers of GET and no body',
+    async (pattern) => {
+      const path = pattern.replaceAll(/:\w+/g, 'x')
+      const get = await ask('GET', path)
+      expect(get.body).not.toBe('')
+      expect(await ask('HEAD', path)).toEqual({
+        ...get,
+        headers: { ...get.headers, 'content-length': `${get.body.length}` },
+        body: '',
+      })
+    },
+  )
+
+  it('is 304 when GET is', async () => {
+    expect(await ask('HEAD', '/api/products/x', { 'if-none-match': '"1"' })).toMatchObject({ status: 304 })
+  })
+})
+
+describe('a body of 16 MiB', () => {
+  const body = Buffer.alloc(16_777_216, ' ')
+  const send = (url: string, path: string, headers: Record<string, string> = {}) =>
+    Promise.all(
+      Array.from({ length: 5 }, async () => {
+        const response = await fetch(url + path, { method: 'POST', body, headers })
+        return `${response.status} ${((await response.json()) as { code?: string }).code}`
+      }),
+    )
+
+  it.each([
+    ['/api/sessions', {}, '413 body-too-large'],
+    ['/api/products/import', { origin: 'https://evil.example' }, '403 origin-not-allowed'],
+    ['/api/nowhere', {}, '404 route-not-found'],
+  ])('to %s with %j is refused with %s, and the client reads why', async (path, headers, answer) => {
+    expect(await send(gateway.url, path, headers)).toEqual(Array.from({ length: 5 }, () => answer))
+  })
+
+  it('over the limit of requests, or of an upload, is refused likewise', async () => {
+    const strict = await startGateway({ RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '5', UPLOAD_MAX_BYTES: '1000' })
+    const uploads = await send(strict.url, '/api/products/import', { 'content-type': 'text/csv' })
+    const refused = await send(strict.url, '/api/sessions')
+    await strict.stop()
+    expect([...new Set(uploads)]).toEqual(['413 body-too-large'])
+    expect([...new Set(refused)]).toContain('429 too-many-requests')
   })
 })
 

@@ -1,5 +1,8 @@
 /** Which headers pass the door. */
+import type { Readable } from 'node:stream'
+import type { ServiceResponse } from '@shop/service-kit/client'
 import { type CookieRequest, cookiesIn, wireName } from '@shop/service-kit/session-cookie'
+import type { FastifyReply } from 'fastify'
 
 /** What a service may learn of the request from the client itself. Everything else stays outside: a list, so that nothing is forgotten. */
 const requestNames = [
@@ -55,6 +58,15 @@ export function responseHeaders(
     if (value !== undefined && !hopByHop.has(name)) passed[name] = value
   }
   return passed
+}
+
+/** An answer as the service gave it. That to HEAD has no body, and the length that GET's would have. */
+export function send(reply: FastifyReply, { status, headers, body }: ServiceResponse<Buffer | Readable>) {
+  reply.code(status).headers(responseHeaders(headers))
+  if (reply.request.method !== 'HEAD') return reply.send(body)
+  if (!Buffer.isBuffer(body)) body.destroy()
+  if (headers['content-length'] !== undefined) reply.header('content-length', headers['content-length'])
+  return reply.send()
 }
 
 /** What a cookie may consist of (RFC 6265, 4.1.1), quotes around it included. */

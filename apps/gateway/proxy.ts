@@ -4,14 +4,14 @@
  */
 import { cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 import { type Identity, identityHeader } from '@shop/contracts/identity'
-import type { ServiceClient, ServiceResponse } from '@shop/service-kit/client'
+import type { ServiceClient } from '@shop/service-kit/client'
 import type { CrossOriginCheck } from '@shop/service-kit/cross-origin'
 import type { createIdentityMinter } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { addressGroup, clientAddress } from './address.ts'
 import { errors } from './errors.ts'
-import { originForm, requestHeaders, responseHeaders } from './headers.ts'
+import { originForm, requestHeaders, send } from './headers.ts'
 import type { Identify } from './identity.ts'
 import { internalPaths, type Route, routes } from './routes.ts'
 import type { ForwardStream } from './streaming.ts'
@@ -114,12 +114,13 @@ export function forwardRoutes(server: Server, { forward }: Forwarding) {
 
   function options(route: Route) {
     const handler = (request: FastifyRequest, reply: FastifyReply) => forward(route, request, reply)
-    return { method: [...route.methods], url: route.path, handler }
+    return { method: withHead(route.methods), url: route.path, handler }
   }
 }
 
-export function send(reply: FastifyReply, response: ServiceResponse) {
-  return reply.code(response.status).headers(responseHeaders(response.headers)).send(response.body)
+/** A service answers HEAD wherever it answers GET, and alone knows with which headers. */
+export function withHead(methods: Route['methods']): string[] {
+  return methods.includes('GET') ? [...methods, 'HEAD'] : [...methods]
 }
 
 /** Any body of up to the limit, as it came; none is none. */

@@ -7,10 +7,10 @@ import type { Readable } from 'node:stream'
 import type { ServiceClient, ServiceRequest, ServiceResponse } from '@shop/service-kit/client'
 import type { Metrics } from '@shop/service-kit/metrics'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { responseHeaders } from './headers.ts'
+import { responseHeaders, send } from './headers.ts'
 import type { Route } from './routes.ts'
 import { createSlots, type SlotLimits } from './slots.ts'
-import { discardRest, receive } from './upload.ts'
+import { receive } from './upload.ts'
 
 /** How long a client has to take what was sent to it before a stream was ended. */
 const lastWordsMs = 2_000
@@ -60,20 +60,16 @@ export function createStreaming(options: StreamingOptions) {
     const hasBody = route.body === 'stream' && request.body !== undefined
     const limits = { maxBytes: uploadMaxBytes, idleMs }
     const body = hasBody ? receive(request.raw, limits, (error) => ending.abort(error)) : outgoing.body
-    try {
-      const response = await client.request({
-        ...outgoing,
-        headers: { ...outgoing.headers, ...(hasBody && lengthOf(request)) },
-        body,
-        stream: 'large',
-        deadlineMs: hasBody ? idleMs + timeoutMs : timeoutMs,
-        idleTimeoutMs: idleMs,
-        signal: ending.signal,
-      })
-      return answer(route, reply, response, options)
-    } finally {
-      if (hasBody) discardRest(request.raw)
-    }
+    const response = await client.request({
+      ...outgoing,
+      headers: { ...outgoing.headers, ...(hasBody && lengthOf(request)) },
+      body,
+      stream: 'large',
+      deadlineMs: hasBody ? idleMs + timeoutMs : timeoutMs,
+      idleTimeoutMs: idleMs,
+      signal: ending.signal,
+    })
+    return answer(route, reply, response, options)
   }
 }
 
@@ -85,9 +81,10 @@ function answer(
   response: ServiceResponse<Buffer | Readable>,
   options: StreamingOptions,
 ) {
-  const { status, headers, body } = response
-  if (route.answer === 'stream' && !Buffer.isBuffer(body)) return passOn(reply, { ...response, body }, options)
-  return reply.code(status).headers(responseHeaders(headers)).send(body)
+  const { body } = response
+  const isEndless = route.answer === 'stream' && reply.request.method !== 'HEAD'
+  if (isEndless && !Buffer.isBuffer(body)) return passOn(reply, { ...response, body }, options)
+  return send(reply, response)
 }
 
 /**

@@ -44,16 +44,3 @@ export function receive(raw: IncomingMessage, limits: UploadLimits, refuse: (err
     else refuse(errors.uploadStalled())
   }
 }
-
-/**
- * The answer is there before the body is: a refusal, mostly. Whoever is still sending has `patienceMs` to hear it, while the rest is
- * thrown away; closing at once would reset the connection and could take the answer with it.
- */
-export function discardRest(raw: IncomingMessage, patienceMs = 2_000): void {
-  if (raw.complete || raw.destroyed) return
-  raw.unpipe()
-  raw.resume()
-  const timer = setTimeout(() => raw.destroy(), patienceMs)
-  raw.once('end', () => clearTimeout(timer))
-  raw.once('close', () => clearTimeout(timer))
-}

@@ -67,15 +67,21 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   return { send, count: () => count }
 
   function send(reply: FastifyReply, { caller, events }: EventSourceOptions): FastifyReply {
-    const release = take(caller)
-    const stream = openStream(options)
-    stream.body.once('close', release)
-    stream.run(events).catch((error) => stream.body.destroy(error))
+    // HEAD has no body, so a stream would keep its place until maxMs.
+    const body = reply.request.method === 'HEAD' ? Readable.from([]) : open(caller, events)
     return reply
       .header('content-type', 'text/event-stream; charset=utf-8')
       .header('cache-control', 'no-store')
       .header('x-accel-buffering', 'no')
-      .send(stream.body)
+      .send(body)
+  }
+
+  function open(caller: string, events: EventSourceOptions['events']): Readable {
+    const release = take(caller)
+    const stream = openStream(options)
+    stream.body.once('close', release)
+    stream.run(events).catch((error) => stream.body.destroy(error))
+    return stream.body
   }
 
   function take(caller: string): () => void {

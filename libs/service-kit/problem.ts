@@ -114,6 +114,7 @@ export function rawProblem(error: { code?: string }): string {
 
 const clientErrors: Record<string, readonly [status: number, code: string, detail: string]> = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'request-timeout', 'The request was not sent in time'],
+  EXPECTATION_FAILED: [417, 'expectation-failed', 'The only expectation that can be met is 100-continue'],
   HPE_HEADER_OVERFLOW: [431, 'headers-too-large', 'The URL and the headers together are too large'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'body-too-large', 'The chunk extensions are too large'],
 }

@@ -7,7 +7,6 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
-import type { Duplex } from 'node:stream'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import {
   type FastifyBaseLogger,
@@ -19,6 +18,7 @@ import {
   LogController,
 } from 'fastify'
 import { createDeferrals, type Deferrals } from './deferral.ts'
+import { answerEarly, hasBody, refuseConnection } from './early-answer.ts'
 import { defineErrors } from './errors.ts'
 import { createHealth, type Health, type Probe } from './health.ts'
 import { createIdentityVerifier, requireIdentity } from './identity.ts'
@@ -26,7 +26,7 @@ import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { serveOpenApi } from './openapi.ts'
 import { isRequestId } from './origin.ts'
-import { rawProblem, sendProblem } from './problem.ts'
+import { sendProblem } from './problem.ts'
 import { createSerializerCompiler } from './serialization.ts'
 import { createValidatorCompiler } from './validation.ts'
 
@@ -48,6 +48,8 @@ export interface ServerOptions {
   bodyLimitBytes?: number
   /** Longest that a whole body may take, except on routes whose `config.streamsBody` says that they watch over theirs. @default 120_000 */
   bodyTimeoutMs?: number
+  /** How long a client that gets its answer before it has sent its body may go on sending. @default 5_000 */
+  lingerMs?: number
   /**
    * Whether X-Forwarded-For and X-Forwarded-Proto are believed.
    * @default true behind the gateway, which writes them itself and whose token every request needs; false at the gateway
@@ -80,7 +82,7 @@ const errors = defineErrors({
 export type Server = ReturnType<typeof createServer>
 
 export function createServer(options: ServerOptions) {
-  const { log, name = 'service', identity = 'required', identityPublicKey, probes = [] } = options
+  const { log, name = 'service', identity = 'required', identityPublicKey, probes = [], lingerMs = 5_000 } = options
   const metrics = options.metrics ?? createMetrics({ service: name, instanceId: '' })
   const acceptRequestId = options.acceptRequestId ?? identity === 'required'
   const deferrals = options.deferrals ?? createDeferrals()
@@ -100,24 +102,25 @@ export function createServer(options: ServerOptions) {
     // While stopping, what still comes in on open connections is served, and told to close the connection.
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => refuseUnrouted(error, request as never, reply as never, metrics),
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, lingerMs),
   })
 
   server.decorate('health', createHealth(probes))
   server.decorate('metrics', metrics)
   server.decorateRequest('identity', null as never)
   server.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
-  limitBodyTime(server, options.bodyTimeoutMs ?? 120_000)
+  answerUnknownRoutes(server)
+  answerEarly(server, lingerMs)
+  limitBodyTime(server, options.bodyTimeoutMs ?? 120_000, lingerMs)
   readJsonOnly(server)
   server.addHook('onRequest', (request, reply, done) => {
-    reply.header('x-request-id', request.id)
+    reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
     done(request.raw.url?.includes('%00') ? errors.nulCharacter() : undefined)
   })
   if (identity === 'required') {
     if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
     requireIdentity(server, createIdentityVerifier(identityPublicKey, { deferrals }))
   }
-  answerUnknownRoutes(server)
   serveOpenApi(server, { title: name })
   serveHealth(server)
   server.decorate('makeDeferred', deferrals.makeAll)
@@ -153,22 +156,14 @@ function refuseUnrouted(error: unknown, request: FastifyRequest, reply: FastifyR
   request.log.info({ method: request.method, route: 'none', status: reply.statusCode }, 'request')
 }
 
-/** On a connection on which no request can be understood any more. */
-function refuseConnection(error: Error & { code?: string }, socket: Duplex) {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return
-  if (socket.writable) socket.write(rawProblem(error))
-  socket.destroy(error)
-}
-
 /** Node's own limit (requestTimeout) is one for all requests, and so too short for a body that streams. Read or not, a body has to come in time. */
-function limitBodyTime(server: FastifyInstance, timeoutMs: number) {
-  server.addHook('onRequest', ({ headers, raw, routeOptions }, _reply, done) => {
-    const hasBody = headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined
-    if (hasBody && !routeOptions.config.streamsBody) {
+function limitBodyTime(server: FastifyInstance, timeoutMs: number, lingerMs: number) {
+  server.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
+    if (hasBody(raw) && !routeOptions.config.streamsBody) {
       const late = Object.assign(new Error(`the body took longer than ${timeoutMs} ms`), {
         code: 'ERR_HTTP_REQUEST_TIMEOUT',
       })
-      const timer = setTimeout(() => refuseConnection(late, raw.socket), timeoutMs).unref()
+      const timer = setTimeout(() => refuseConnection(late, raw.socket, lingerMs), timeoutMs).unref()
       raw.once('close', () => clearTimeout(timer))
     }
     done()
@@ -198,7 +193,7 @@ function readJsonOnly(server: FastifyInstance) {
   })
 }
 
-/** 405 with Allow when only the method is wrong, else 404. */
+/** 405 with Allow when only the method is wrong, else 404; whatever the body is, which is not read. */
 function answerUnknownRoutes(server: FastifyInstance) {
   const routes: { method: string; pattern: () => URLPattern }[] = []
   server.addHook('onRoute', ({ method, url }) => {
@@ -209,13 +204,18 @@ function answerUnknownRoutes(server: FastifyInstance) {
     }
     for (const one of [method].flat()) routes.push({ method: one, pattern })
   })
+  server.addHook('preParsing', (request, _reply, _payload, done) => done(request.is404 ? refusalOf(request) : null))
   server.setNotFoundHandler((request) => {
-    const path = request.url.split('?', 1)[0] as string
-    const allowed = routes.filter(({ pattern }) => pattern().test({ pathname: path })).map(({ method }) => method)
-    if (allowed.length === 0) throw errors.routeNotFound()
-    const allow = [...new Set(allowed)].sort().join(', ')
-    throw errors.methodNotAllowed(allow, { headers: { allow } })
+    throw refusalOf(request)
   })
+
+  function refusalOf({ url }: FastifyRequest) {
+    const path = url.split('?', 1)[0] as string
+    const allowed = routes.filter(({ pattern }) => pattern().test({ pathname: path })).map(({ method }) => method)
+    if (allowed.length === 0) return errors.routeNotFound()
+    const allow = [...new Set(allowed)].sort().join(', ')
+    return errors.methodNotAllowed(allow, { headers: { allow } })
+  }
 }
 
 function serveHealth(server: FastifyInstance) {

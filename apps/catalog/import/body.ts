@@ -29,17 +29,6 @@ export async function* readBody(raw: Readable, { maxBytes, idleMs }: BodyLimits)
   }
 }
 
-/**
- * For an answer that is there before the end of the body: whoever is still sending has `patienceMs` to read it while the rest is thrown
- * away. Closing at once would reset the connection, and could take the answer with it.
- */
-export function discardRest(raw: Readable, patienceMs = 2_000): void {
-  if (raw.readableEnded || raw.destroyed) return
-  raw.on('error', () => {}).resume()
-  const timer = setTimeout(() => raw.destroy(), patienceMs)
-  raw.once('end', () => clearTimeout(timer)).once('close', () => clearTimeout(timer))
-}
-
 function within<Piece>(idleMs: number, next: Promise<Piece>): Promise<Piece> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(errors.importStalled()), idleMs)

@@ -5,7 +5,7 @@ import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
-import { type BodyLimits, discardRest, readBody } from './body.ts'
+import { type BodyLimits, readBody } from './body.ts'
 import { readCsv } from './csv.ts'
 import type { Imports } from './import.ts'
 import { readNdjson } from './ndjson.ts'
@@ -24,7 +24,7 @@ export function importRoutes(server: Server, imports: Imports, limits: BodyLimit
         config: { streamsBody: true },
         schema: { consumes: Object.keys(formats), response: { 200: ImportReport } },
       },
-      (request) => receive(request, imports, limits).finally(() => discardRest(request.raw)),
+      (request) => receive(request, imports, limits),
     )
   })
 }
