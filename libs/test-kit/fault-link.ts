@@ -4,6 +4,7 @@ import type { FaultCounters } from './fault-proxy.ts'
 
 /** Shared by all connections of a proxy and read for each packet, so that a fault hits open connections too. */
 export interface Faults {
+  /** Infinite while answers are held. */
   delayMs: number
   isBlackHole: boolean
   /** Waits for the next request; the connection that sends it loses the answer. */
@@ -13,6 +14,8 @@ export interface Faults {
 export interface Link {
   /** Closes both sides by RST. */
   reset(): void
+  /** Lets answers through that were held. */
+  release(): void
   /** Did bytes of it get lost? Then it cannot go on. */
   isBroken(): boolean
 }
@@ -77,7 +80,7 @@ export function createLink(
     server.resetAndDestroy()
     onClose()
   }
-  return { reset, isBroken: () => isBroken }
+  return { reset, release: toClient.release, isBroken: () => isBroken }
 }
 
 /** Passes packets on after a delay. In order: a packet never overtakes one that was sent under a longer delay. */
@@ -97,10 +100,14 @@ function createDelayLine(from: Socket, to: Socket) {
   }
   function schedule() {
     const next = queue[0]
-    if (timer || !next) return
-    timer = setTimeout(release, Math.max(0, next.dueMs - performance.now()))
+    if (timer || !next || next.dueMs === Number.POSITIVE_INFINITY) return
+    timer = setTimeout(deliverDue, Math.max(0, next.dueMs - performance.now()))
   }
   function release() {
+    for (const packet of queue) if (packet.dueMs === Number.POSITIVE_INFINITY) packet.dueMs = performance.now()
+    schedule()
+  }
+  function deliverDue() {
     timer = undefined
     // A timer may fire a fraction early: what is due within this millisecond goes now.
     while (queue[0] && queue[0].dueMs <= performance.now() + 1) deliver(queue.shift()?.chunk)
@@ -110,7 +117,7 @@ function createDelayLine(from: Socket, to: Socket) {
     clearTimeout(timer)
     queue.length = 0
   }
-  return { push, clear }
+  return { push, release, clear }
 }
 
 /** Writes, and stops reading while the other side is slower: a proxy must not hide back pressure. */

@@ -55,6 +55,18 @@ test('a cut resets every open connection, and the next one works', async () => {
   expect(await (await connect()).say('PING')).toBe('+PONG\r\n')
 })
 
+test('answers that are held wait until they are let through, in order', async () => {
+  const { heard, say, socket } = await connect()
+  await say('PING')
+  const release = proxy.hold()
+  socket.write('ECHO a\r\nECHO b\r\n')
+  await expect.poll(() => proxy.counters().packetsToClient).toBeGreaterThanOrEqual(2)
+  expect(heard.text).toBe('+PONG\r\n')
+  release()
+  await expect.poll(() => heard.text).toBe('+PONG\r\n$1\r\na\r\n$1\r\nb\r\n')
+  expect(await say('PING')).toMatch(/b\r\n\+PONG\r\n$/)
+})
+
 test('a delay holds answers back and keeps their order when it ends early', async () => {
   const { heard, say, socket } = await connect()
   await say('PING')

@@ -35,6 +35,8 @@ export interface FaultProxy {
   cut(): number
   /** From now on each answer of the server arrives this much later. Order is kept. */
   delay(ms: number): void
+  /** From now on answers of the server wait; the result lets them through, in order. */
+  hold(): () => void
   /**
    * From now on nothing arrives on either side, on open connections and on new ones, which are accepted. At `heal`
    * the connections that lost something are reset: TCP never continues after a hole.
@@ -80,8 +82,16 @@ export async function startFaultProxy(target: FaultProxyTarget): Promise<FaultPr
     cut()
     await closed
   }
+  function hold() {
+    faults.delayMs = Number.POSITIVE_INFINITY
+    return () => {
+      faults.delayMs = 0
+      for (const link of links) link.release()
+    }
+  }
   async function heal() {
     Object.assign(faults, { delayMs: 0, isBlackHole: false, trap: undefined })
+    for (const link of links) link.release()
     for (const link of links) if (link.isBroken()) link.reset()
     server ??= await listen(accept, port)
   }
@@ -92,6 +102,7 @@ export async function startFaultProxy(target: FaultProxyTarget): Promise<FaultPr
     via: (url) => redirect(url, port),
     cut,
     delay: (ms) => void Object.assign(faults, { delayMs: ms }),
+    hold,
     blackHole: () => void Object.assign(faults, { isBlackHole: true }),
     refuse,
     heal,

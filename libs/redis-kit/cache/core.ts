@@ -26,6 +26,7 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
   const coherence = createCoherence({ subscriber: local?.subscriber, channel, coarseClock, onEvent })
   const breaker = options.breaker ?? (ownBreaker as NonNullable<typeof ownBreaker>)
   const guard = createGuard({ breaker, deadlineMs })
+  const order = { count: 0 }
   const core: Core = {
     keys,
     coarseClock,
@@ -34,7 +35,8 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
     leases: createLeases(redis, { keys, leaseMs, onServerTime: clock.observe }),
     tags: createTags(redis, keys),
     guard,
-    look: createLookup(redis, guard),
+    look: createLookup(redis, { guard, order }),
+    order,
     leaseMs,
     waitMs,
     localTtlMs: local?.ttlMs ?? 30_000,

@@ -15,7 +15,7 @@ const NO_TAGS: readonly string[] = []
 
 export interface UnderLease<Value> {
   lease: Lease
-  flight: Pick<Flight<Value>, 'isVoid'>
+  flight: Pick<Flight<Value>, 'asOf'>
   /** The coherence counter before Redis was asked. */
   captured: number
   /** When the load fails, nobody else may try for so long. @default 0 */
@@ -31,29 +31,36 @@ export async function loadUnder<Value>(
   request: ReadRequest<Value>,
   { lease, flight, captured, pauseMs }: UnderLease<Value>,
 ): Promise<CacheResult<Value> | undefined> {
-  const { guard, leases, onEvent } = reader
+  const { guard, leases, order, onEvent } = reader
   const onRedisError = (error: unknown) => onEvent?.('redis-error', { error })
   const stamps = await stampsFor(reader, request).catch(onRedisError)
   if (!stamps) return void behind(reader, leases.release(lease))
+  flight.asOf = ++order.count
   const record = await compose(reader, request, lease, stamps).catch((error) => {
     behind(reader, leases.release(lease, pauseMs))
     throw error
   })
+  const endedAt = ++order.count
   // Without an answer it is stored or not, and both are right: whether it may be is decided by the lease, in Redis.
   const [isStored, present] = await guard(() =>
     Promise.all([leases.fill(lease, record.bytes, record.keepMs), readTags(reader, request.tags)]),
   ).catch((error) => [void onRedisError(error)])
-  flight.isVoid = isStored === false || (present !== undefined && !areCurrent(stamps, NO_TAGS, present))
-  if (flight.isVoid) onEvent?.('void')
-  else if (isStored) keepCopy(reader, request.id, record, captured)
+  const isVoid = isStored === false || (present !== undefined && !areCurrent(stamps, NO_TAGS, present))
+  if (isVoid) onEvent?.('void')
+  else if (isStored) {
+    flight.asOf = endedAt // not invalidated since the load began: also for reads that joined in between
+    keepCopy(reader, request.id, record, captured)
+  }
   return { value: record.value, source: 'miss' }
 }
 
-/** Around the cache: nothing is stored. */
+/** Around the cache: nothing is stored, and Redis does not tell what was invalidated meanwhile. */
 export async function bypass<Value>(
-  { records, onEvent }: Reader<Value>,
+  { records, order, onEvent }: Reader<Value>,
   request: ReadRequest<Value>,
+  flight: Pick<Flight<Value>, 'asOf'>,
 ): Promise<CacheResult<Value>> {
+  flight.asOf = ++order.count
   const value = await request.load()
   onEvent?.('bypass')
   return { value: records.copy(value), source: 'bypass' }
@@ -71,7 +78,7 @@ export async function refresh<Value>(reader: Reader<Value>, request: ReadRequest
     if (answer.status === 'leased') {
       // A source that fails is left alone for a moment, or every reader of the stale value would try it again.
       const pauseMs = Math.min(leaseMs, MAX_PAUSE_MS)
-      await loadUnder(reader, request, { lease: answer.lease, flight: { isVoid: false }, captured, pauseMs })
+      await loadUnder(reader, request, { lease: answer.lease, flight: { asOf: 0 }, captured, pauseMs })
     } else {
       request.onWait?.()
       if (answer.status === 'held') await sleep(Math.min(answer.leftMs, MAX_REFRESH_WAIT_MS), undefined, { ref: false })
@@ -88,7 +95,7 @@ async function stampsFor<Value>({ guard, tags }: Reader<Value>, request: ReadReq
   return request.tags.length > 0 ? guard(() => tags.stamp(request.tags)) : NO_STAMPS
 }
 
-/** After the load: whoever joined it after an invalidation of a tag must not have its value. */
+/** After the load: a read that joined it after an invalidation of a tag must not get its value. */
 async function readTags<Value>({ tags }: Reader<Value>, names: readonly string[]): Promise<Stamps | undefined> {
   return names.length > 0 ? tags.read(names) : undefined
 }

@@ -6,7 +6,9 @@ import { createLookup } from './lookup.ts'
 const server = await startRedis()
 const redis = connectRedis(server.url, { name: 'lookup' })
 await whenReady(redis, 5_000)
-const look = createLookup(redis, (ask) => ask())
+const order = { count: 0 }
+const lookup = createLookup(redis, { guard: (ask) => ask(), order })
+const look = (key: string) => lookup(key, { isAsked: false, asOf: 0 })
 const ids = Array.from({ length: 20 }, (_, n) => `id-${n}`)
 const values = ids.map((id) => Buffer.from(id.toUpperCase()))
 await Promise.all(ids.map((id, n) => redis.set(id, values[n] as Buffer)))
@@ -44,4 +46,18 @@ test('a question is for a hundred keys at most', async () => {
   const answers = await Promise.all(Array.from({ length: 250 }, (_, n) => look(ids[n] ?? 'none')))
   expect(answers.filter((answer) => answer !== null)).toEqual(values)
   expect(await questionCount()).toBe(3)
+})
+
+test('a question is marked when it is sent, with all that leave at that moment', async () => {
+  const questions = [0, 1].map(() => ({ isAsked: false, asOf: 0 }))
+  const answers = questions.map((question, n) => lookup(ids[n] ?? '', question))
+  expect(questions).toEqual([
+    { isAsked: false, asOf: 0 },
+    { isAsked: false, asOf: 0 },
+  ])
+  await Promise.all(answers)
+  expect(questions).toEqual([
+    { isAsked: true, asOf: order.count },
+    { isAsked: true, asOf: order.count },
+  ])
 })

@@ -1,33 +1,47 @@
 /**
- * The plain reads of values: all of one turn of the event loop in one MGET. A busy server hears of many requests per turn, each in a
- * tick of its own, and a command for each would be a system call for each, here and in Redis: a third of what such a request costs.
- * An idle one waits for nobody, because its turn is over. On a Cluster keys live in different slots, so there each is a GET.
+ * The plain reads of values: all of one turn of the event loop in one MGET. A busy server receives many requests per turn, each in
+ * a tick of its own, and a command for each would be a system call for each, here and in Redis: a third of the cost of such a
+ * request. An idle server does not wait, because its turn is over. On a Cluster keys live in different slots, so there each is a GET.
  */
 import type { Redis } from '../client.ts'
 import type { Guard } from './guard.ts'
+import type { Order } from './reader.ts'
 
 /** A longer answer would hold up the others on the connection. */
 const MAX_KEYS = 100
 
-/** The bytes under a key. Fails as the guard does. */
-export type Lookup = (key: string) => Promise<Buffer | null>
+/** Until it is asked, others may join: its answer will be newer than they are. */
+export interface Question {
+  isAsked: boolean
+  /** The count of `order` at which it was asked: the answer shows all invalidations that had resolved by then. */
+  asOf: number
+}
+
+/** The bytes under a key. Marks the question as asked when it is sent. Fails as the guard does. */
+export type Lookup = (key: string, question: Question) => Promise<Buffer | null>
 
 interface Waiting {
+  question: Question
   resolve(bytes: Buffer | null): void
   reject(error: unknown): void
 }
 
-export function createLookup(redis: Redis, guard: Guard): Lookup {
-  if (redis.isCluster) return (key) => guard(() => redis.getBuffer(key))
+export interface LookupOptions {
+  guard: Guard
+  order: Order
+}
+
+export function createLookup(redis: Redis, { guard, order }: LookupOptions): Lookup {
+  const get = redis.isCluster ? getEach : getAll
   let keys: string[] = []
   let waiting: Waiting[] = []
 
-  return function look(key) {
+  return function look(key, question) {
     return new Promise((resolve, reject) => {
-      // After what the sockets have brought in this turn, which is when all callers that it woke have asked.
+      // After the sockets of this turn were read, when all callers that they woke have asked.
       if (keys.length === 0) setImmediate(ask)
       keys.push(key)
-      waiting.push({ resolve, reject })
+      waiting.push({ question, resolve, reject })
       if (keys.length === MAX_KEYS) ask()
     })
   }
@@ -38,6 +52,15 @@ export function createLookup(redis: Redis, guard: Guard): Lookup {
     const askers = waiting
     keys = []
     waiting = []
+    order.count++
+    for (const { question } of askers) {
+      question.isAsked = true
+      question.asOf = order.count
+    }
+    get(asked, askers)
+  }
+
+  function getAll(asked: string[], askers: readonly Waiting[]) {
     guard(() => redis.mgetBuffer(asked)).then(
       (replies) => {
         for (let i = 0; i < askers.length; i++) askers[i]?.resolve(replies[i] ?? null)
@@ -46,5 +69,12 @@ export function createLookup(redis: Redis, guard: Guard): Lookup {
         for (const { reject } of askers) reject(error)
       },
     )
+  }
+
+  function getEach(asked: string[], askers: readonly Waiting[]) {
+    for (let i = 0; i < askers.length; i++) {
+      const { resolve, reject } = askers[i] as Waiting
+      guard(() => redis.getBuffer(asked[i] as string)).then(resolve, reject)
+    }
   }
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { OutcomeUnknown } from '../errors.ts'
 import { newToken, tokenOf } from './envelope.ts'
 import type { Answer } from './lease.ts'
+import type { Question } from './lookup.ts'
 import { behind, type Core } from './reader.ts'
 
 /** The value, the lease, or who has it. Throws when Redis gives no answer in time. */
@@ -25,14 +26,17 @@ export interface Wait {
   leftMs: number
   /** When patience ends, by `performance.now()`. */
   untilMs: number
+  /** Marked each time that Redis is asked. */
+  question: Pick<Question, 'asOf'>
 }
 
 /** The bytes that another filled in; undefined when its lease has ended without, or patience has. */
-export async function untilFilled(core: Core, id: string, { seen, leftMs, untilMs }: Wait) {
+export async function untilFilled(core: Core, id: string, { seen, leftMs, untilMs, question }: Wait) {
   const startedAtMs = performance.now()
   try {
     for (let nowMs = startedAtMs; nowMs < untilMs; nowMs = performance.now()) {
       await sleep(pollDelayMs(nowMs - startedAtMs, startedAtMs + leftMs - nowMs))
+      question.asOf = ++core.order.count
       const { bytes, isHeld } = await core.guard(() => core.leases.peek(id))
       if (bytes && !(seen && tokenOf(bytes).equals(seen))) return bytes
       if (!isHeld) return undefined

@@ -1,6 +1,6 @@
 /** What a cache does when Redis, or the line on which it hears invalidations, is slow, silent or gone. */
 import { randomBytes } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
@@ -108,6 +108,22 @@ describe('without Redis', () => {
     await proxy.refuse()
     await Promise.all(Array.from({ length: 100 }, () => cache.get('a', source.loader('a'))))
     expect(source.counts.loads).toBe(1)
+  })
+
+  test.each([
+    ['is gone', () => proxy.refuse()],
+    ['says nothing', () => proxy.blackHole()],
+  ])('when it %s, reads of one id that come one after another load one at a time', async (_, fault) => {
+    const { cache, source } = await setUp()
+    await cache.get('warm', source.loader('warm'))
+    await fault()
+    const reads = []
+    for (let n = 0; n < 300; n++) {
+      reads.push(cache.get('a', source.loader('a')))
+      await turn()
+    }
+    await Promise.all(reads)
+    expect(source.counts.maxRunning).toBe(1)
   })
 
   test('after some failures nobody asks it any more, and when it is back it is used again by itself', async () => {

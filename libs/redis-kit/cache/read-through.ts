@@ -19,10 +19,8 @@ import type { LocalStore } from './local.ts'
 import { askForLease, untilFilled } from './obtain.ts'
 import { behind, type Core, type Flight, type Reader, type ReadRequest } from './reader.ts'
 import type { CachedRecord, Records } from './records.ts'
+import { createSingleFlight, end, enterLoading, follow } from './single-flight.ts'
 import { areCurrent, type Stamps } from './tags.ts'
-
-/** How often a read joins loads that turn out to be void before it loads for itself. */
-const MAX_JOIN_COUNT = 3
 
 export interface ReadThrough<Value> {
   local(id: string): Promise<CacheResult<Value>> | undefined
@@ -36,7 +34,8 @@ export function createReadThrough<Value>(
   store?: LocalStore<CacheResult<Value>>,
 ): ReadThrough<Value> {
   const reader: Reader<Value> = { ...core, records, store, flights: new Map(), refreshing: new Set() }
-  // Whoever asks after an invalidation must not join a read that began before it.
+  const share = createSingleFlight<Value>(reader, (request, flight) => perform(reader, request, flight))
+  // A read after an invalidation does not wait for one that began before it.
   core.coherence.add({
     drop(id) {
       store?.drop(id)
@@ -53,42 +52,12 @@ export function createReadThrough<Value>(
   })
   return {
     local: (id) => localCopy(reader, id),
-    read: (request) => read(reader, request, 0),
+    read: share,
   }
 }
 
-/** Single-flight: the reads of one id in this process that come while one is under way share its answer. */
-function read<Value>(
-  reader: Reader<Value>,
-  request: ReadRequest<Value>,
-  joinCount: number,
-): Promise<CacheResult<Value>> {
-  const running = reader.flights.get(request.id)
-  if (running) {
-    request.onWait?.()
-    return join(reader, request, running, joinCount)
-  }
-  const flight: Flight<Value> = { promise: undefined, isVoid: false }
-  reader.flights.set(request.id, flight)
-  const promise = fly(reader, request, flight)
-  flight.promise = promise
-  return promise
-}
-
-async function join<Value>(
-  reader: Reader<Value>,
-  request: ReadRequest<Value>,
-  flight: Flight<Value>,
-  joinCount: number,
-) {
-  const result = await (flight.promise as Promise<CacheResult<Value>>)
-  if (flight.isVoid) return joinCount < MAX_JOIN_COUNT ? read(reader, request, joinCount + 1) : bypass(reader, request)
-  reader.onEvent?.(result.source)
-  return result
-}
-
-/** The common case, an untagged value that is there, in as few steps as it can be done; all else in `goOn`. */
-function fly<Value>(
+/** The common case, an untagged value that is there, in as few steps as it can be done; all else in `readOrLoad`. */
+function perform<Value>(
   reader: Reader<Value>,
   request: ReadRequest<Value>,
   flight: Flight<Value>,
@@ -97,19 +66,19 @@ function fly<Value>(
   const captured = coherence.capture()
   const key = keyOf(reader, request)
   if (key instanceof Error) {
-    land(reader, request.id, flight)
+    end(reader, request.id, flight)
     return Promise.reject(key)
   }
   // Without the server's clock nobody can say what is fresh: the script says it along with the value.
-  if (clock.isDue() || request.tags.length > 0) return goOn(reader, request, { flight, captured })
-  return look(key).then(
+  if (clock.isDue() || request.tags.length > 0) return readOrLoad(reader, request, { flight, captured })
+  return look(key, flight).then(
     (bytes) => {
       const record = bytes ? reader.records.read(bytes) : undefined
-      if (!record || record.stamps.length > 0) return goOn(reader, request, { flight, captured, bytes })
-      land(reader, request.id, flight)
+      if (!record || record.stamps.length > 0) return readOrLoad(reader, request, { flight, captured, bytes })
+      end(reader, request.id, flight)
       return answer(reader, request, record, captured)
     },
-    (error) => goOn(reader, request, { flight, captured, error }),
+    (error) => readOrLoad(reader, request, { flight, captured, error }),
   )
 }
 
@@ -132,7 +101,7 @@ interface Progress<Value> {
   error?: unknown
 }
 
-async function goOn<Value>(reader: Reader<Value>, request: ReadRequest<Value>, progress: Progress<Value>) {
+async function readOrLoad<Value>(reader: Reader<Value>, request: ReadRequest<Value>, progress: Progress<Value>) {
   const { flight, captured, error } = progress
   const { onEvent } = reader
   try {
@@ -140,55 +109,68 @@ async function goOn<Value>(reader: Reader<Value>, request: ReadRequest<Value>, p
       onEvent?.('redis-error', { error: cause }),
     )
     if (found && 'source' in found) return found
+    if (found && 'promise' in found) return await follow(reader, flight, found)
     const loaded = found && (await loadUnder(reader, request, { lease: found, flight, captured }))
-    if (!loaded) return await bypass(reader, request)
+    if (!loaded) return await goAround(reader, request, flight)
     onEvent?.('miss')
     return loaded
   } finally {
-    land(reader, request.id, flight)
+    end(reader, request.id, flight)
   }
 }
 
-/**
- * Nobody joins any more. The promise is let go of: a Map that is filled and emptied all the time leaves its outgrown tables
- * behind, each points to the next, and one of them in the old generation kept what every later one had held alive. (Measured:
- * half of all values survived a minor collection, which then took 15 ms instead of 1.)
- */
-function land<Value>({ flights }: Reader<Value>, id: string, flight: Flight<Value>): void {
-  flight.promise = undefined
-  if (flights.get(id) === flight) flights.delete(id)
+async function goAround<Value>(reader: Reader<Value>, request: ReadRequest<Value>, flight: Flight<Value>) {
+  const other = enterLoading(reader, request, flight)
+  return other ? follow(reader, flight, other) : bypass(reader, request, flight)
 }
 
-/** The answer, or the lease to load it; undefined when the wait for another's load took too long. */
+/** The answer, the lease to load it, or the flight that loads it; undefined when the wait for another process took too long. */
+type Found<Value> = CacheResult<Value> | Lease | Flight<Value> | undefined
+
 async function find<Value>(
   reader: Reader<Value>,
   request: ReadRequest<Value>,
-  { bytes, captured }: Progress<Value>,
-): Promise<CacheResult<Value> | Lease | undefined> {
-  const { clock, guard, keys, look, tags } = reader
-  if (bytes === null || clock.isDue()) return obtain(reader, request, captured)
-  const read = () => Promise.all([look(keys.value.key(request.id)), guard(() => tags.read(request.tags))])
-  const [present, stamps] = bytes ? [bytes] : await read()
-  if (!present) return obtain(reader, request, captured)
+  progress: Progress<Value>,
+): Promise<Found<Value>> {
+  const { bytes, captured } = progress
+  if (bytes === null || reader.clock.isDue()) return obtain(reader, request, progress)
+  const [present, stamps] = bytes ? [bytes] : await readTagged(reader, request, progress.flight)
+  if (!present) return obtain(reader, request, progress)
   const result = await serve(reader, request, { bytes: present, captured, stamps })
-  return result ?? obtain(reader, request, captured, tokenOf(present))
+  return result ?? obtain(reader, request, progress, tokenOf(present))
+}
+
+/** The value and the stamps of its tags in one round trip. The stamps are asked for first, so the answer is as old as they are. */
+async function readTagged<Value>(
+  { guard, keys, look, order, tags }: Reader<Value>,
+  request: ReadRequest<Value>,
+  flight: Flight<Value>,
+) {
+  flight.asOf = ++order.count
+  flight.isAsked = true
+  const stamps = guard(() => tags.read(request.tags))
+  return Promise.all([look(keys.value.key(request.id), { isAsked: false, asOf: 0 }), stamps])
 }
 
 /** Until there is a usable value, or the lease, or patience ends. */
 async function obtain<Value>(
   reader: Reader<Value>,
   request: ReadRequest<Value>,
-  captured: number,
+  { flight, captured }: Progress<Value>,
   unusable: Buffer | '' = '',
-): Promise<CacheResult<Value> | Lease | undefined> {
+): Promise<Found<Value>> {
   const { id } = request
+  const other = enterLoading(reader, request, flight)
+  if (other) return other
   const untilMs = performance.now() + reader.waitMs
   for (let seen = unusable; performance.now() < untilMs; ) {
+    flight.asOf = ++reader.order.count
     const answer = await askForLease(reader, id, seen)
     if (answer.status === 'leased') return answer.lease
     if (answer.status === 'held') request.onWait?.()
+    const wait = { seen, untilMs, question: flight }
     const bytes =
-      answer.status === 'value' ? answer.bytes : await untilFilled(reader, id, { seen, leftMs: answer.leftMs, untilMs })
+      answer.status === 'value' ? answer.bytes : await untilFilled(reader, id, { ...wait, leftMs: answer.leftMs })
     const result = bytes && (await serve(reader, request, { bytes, captured }))
     if (result) return result
     if (bytes) seen = tokenOf(bytes)

@@ -7,7 +7,7 @@ import type { CacheResult, OnEvent } from './events.ts'
 import type { Guard } from './guard.ts'
 import type { Leases } from './lease.ts'
 import type { LocalStore } from './local.ts'
-import type { Lookup } from './lookup.ts'
+import type { Lookup, Question } from './lookup.ts'
 import type { Records } from './records.ts'
 import type { Tags } from './tags.ts'
 
@@ -20,6 +20,7 @@ export interface Core {
   clock: ServerClock
   guard: Guard
   look: Lookup
+  order: Order
   coherence: Coherence
   leaseMs: number
   waitMs: number
@@ -34,17 +35,23 @@ export interface Core {
 export interface Reader<Value> extends Core {
   records: Records<Value>
   store: LocalStore<CacheResult<Value>> | undefined
-  /** Reads under way, for others of the same id to join. */
+  /** Reads under way that others of the same id may join; at most one for each id. */
   flights: Map<string, Flight<Value>>
   /** Ids that this process refreshes behind a stale answer. */
   refreshing: Set<string>
 }
 
-export interface Flight<Value> {
-  /** Undefined once it has landed. */
+/** Counts the questions to Redis and to the source of this process: what happened before what, without a clock. */
+export interface Order {
+  count: number
+}
+
+/** A read that others may join. Its answer is as new as its last question; a read that joined after that asks again. */
+export interface Flight<Value> extends Question {
+  /** Undefined once it has ended. */
   promise: Promise<CacheResult<Value>> | undefined
-  /** Invalidated while it was loaded: right for who came first, perhaps too old for who joined later. */
-  isVoid: boolean
+  /** It waits for another process's load, or loads: a read of the same id joins it rather than do the same. */
+  isLoading: boolean
 }
 
 export interface ReadRequest<Value> {
