@@ -14,6 +14,7 @@ import {
   type SqlDriverAdapter,
   type SqlQuery,
 } from '@prisma/driver-adapter-utils'
+import { createClient, createPool, unlimited } from '@shop/service-kit/database'
 import pg from 'pg'
 
 const CHAR_OID = 18
@@ -29,7 +30,7 @@ export function createMigrationAdapter(url: string) {
 
   async function connect(databaseUrl: string) {
     // One connection: the engine takes its locks and makes its settings per session.
-    const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 })
+    const pool = createPool(databaseUrl, { name: 'migrate', poolMax: 1, ...unlimited })
     cleanups.push(() => pool.end())
     return adapterOn(pool)
   }
@@ -92,7 +93,7 @@ function markCharColumns(pool: pg.Pool): WeakMap<unknown[], number[]> {
 }
 
 async function execute(url: string, statement: string): Promise<void> {
-  const client = new pg.Client(url)
+  const client = createClient(url, { name: 'migrate', ...unlimited })
   await client.connect()
   await client.query(statement).finally(() => client.end())
 }

@@ -5,8 +5,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
+import { createClient, unlimited } from '@shop/service-kit/database'
 import { startPostgres } from '@shop/test-kit/postgres-server'
-import pg from 'pg'
 import { ensureDatabases } from './migrate-databases.ts'
 import { applyMigrations, draftMigration, LOCK_FILE, markRolledBack } from './migrate-engine.ts'
 import { findPrismaFolder, listPrismaFolders, type PrismaFolder, readMigrations } from './migrate-files.ts'
@@ -44,7 +44,7 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
   const { service, databaseUrl, onProgress = () => {}, appsFolder } = options
   const folder = findPrismaFolder(service, appsFolder)
   const migrations = readMigrations(folder)
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'migrate' })
+  const client = createClient(databaseUrl, { name: 'migrate', ...unlimited })
   await client.connect()
   try {
     if (await isUpToDate(client, migrations, onProgress)) return []

@@ -1,6 +1,7 @@
 /** `npm run seed`: products for the catalog and a few accounts. Safe to run again: it adds what is missing. */
 import { parseArgs } from 'node:util'
-import pg from 'pg'
+import { createClient, unlimited } from '@shop/service-kit/database'
+import type pg from 'pg'
 import { type Account, generateAccounts, seedAccounts } from './seed/accounts.ts'
 import { seedCatalog } from './seed/catalog.ts'
 import { maxProducts } from './seed/catalogue.ts'
@@ -33,7 +34,7 @@ export async function seed(options: SeedOptions): Promise<{ newProductCount: num
 }
 
 async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
-  const client = new pg.Client({ connectionString: url, application_name: 'seed', connectionTimeoutMillis: 5_000 })
+  const client = createClient(url, { name: 'seed', connectTimeoutMs: 5_000, ...unlimited })
   await client.connect()
   try {
     return await work(client)

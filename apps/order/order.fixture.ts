@@ -36,9 +36,10 @@ interface SaidStock {
   reason?: 'reservation-expired'
 }
 
-export async function startOrder(env: Record<string, string> = {}) {
+/** @param databaseUrl with the order service's tables. @default a fresh one on the server that all tests share */
+export async function startOrder(env: Record<string, string> = {}, databaseUrl?: string) {
   const [database, redisServer, catalog] = await Promise.all([
-    testDatabase('order'),
+    databaseUrl === undefined ? testDatabase('order') : { url: databaseUrl },
     startRedisWithUsers('state'),
     startPriceList(),
   ])

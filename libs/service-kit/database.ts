@@ -1,25 +1,40 @@
 /**
  * Postgres, with limits on everything: connections, the wait for one, each statement, each lock. Prisma for most of the work;
- * a plain pool for what Prisma cannot say (LISTEN, FOR UPDATE SKIP LOCKED).
+ * a plain pool for what Prisma cannot say (LISTEN, FOR UPDATE SKIP LOCKED); a single connection for tools.
  */
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 
-export interface DatabaseOptions {
+export interface ClientOptions {
   /** Seen in pg_stat_activity. */
   name: string
-  /** @default 10 */
-  poolMax?: number
   /** Longest wait for a connection, new or from the pool. @default 2_000 */
   connectTimeoutMs?: number
-  /** Longest that one statement may run, enforced by the server. @default 5_000 */
+  /** Longest that one statement may run, enforced by the server; 0: the server's own limit. @default 5_000 */
   statementTimeoutMs?: number
-  /** Longest wait for a row lock, enforced by the server. @default 3_000 */
+  /** Longest wait for a row lock, enforced by the server; 0: the server's own limit. @default 3_000 */
   lockTimeoutMs?: number
-  /** A transaction that its owner forgot is ended by the server after this. @default 10_000 */
+  /** The server ends a transaction that is idle for this long; 0: the server's own limit. @default 10_000 */
   idleInTransactionTimeoutMs?: number
-  /** Hears of idle connections that broke; without a listener such an error would end the process. */
+}
+
+export interface DatabaseOptions extends ClientOptions {
+  /** @default 10 */
+  poolMax?: number
+  /** Called with the error of an idle connection that broke. @default ignores it: the next query has another connection */
   onError?: (error: Error) => void
+}
+
+/**
+ * A connection whose loss ends no process. A pool listens to its idle clients only; between two callers, and in the hands of a caller
+ * who awaits something else, a client has no listener, and Node ends a process for an `error` event without one. Nothing is
+ * lost here: the query in flight and every later one reject.
+ */
+class ListeningClient extends pg.Client {
+  constructor(config?: string | pg.ClientConfig) {
+    super(config)
+    this.on('error', () => {})
+  }
 }
 
 /** For `new PrismaClient({ adapter })`. Connects on first use and again after an outage. */
@@ -35,23 +50,33 @@ export function createPool(url: string, options: DatabaseOptions): pg.Pool {
   return pool
 }
 
-function poolConfig(
+/** For work that may take as long as it needs: migrations, a seed. */
+export const unlimited = { statementTimeoutMs: 0, lockTimeoutMs: 0, idleInTransactionTimeoutMs: 0 } as const
+
+/** One connection, not yet connected. Close it with `client.end()`. */
+export function createClient(url: string, options: ClientOptions): pg.Client {
+  return new ListeningClient(clientConfig(url, options))
+}
+
+function poolConfig(url: string, options: DatabaseOptions): pg.PoolConfig {
+  const { poolMax: max = 10 } = options
+  return { ...clientConfig(url, options), Client: ListeningClient, max, idleTimeoutMillis: 30_000 }
+}
+
+function clientConfig(
   url: string,
   {
     name,
-    poolMax = 10,
     connectTimeoutMs = 2_000,
     statementTimeoutMs = 5_000,
     lockTimeoutMs = 3_000,
     idleInTransactionTimeoutMs = 10_000,
-  }: DatabaseOptions,
-): pg.PoolConfig {
+  }: ClientOptions,
+): pg.ClientConfig {
   return {
     connectionString: url,
     application_name: name,
-    max: poolMax,
     connectionTimeoutMillis: connectTimeoutMs,
-    idleTimeoutMillis: 30_000,
     statement_timeout: statementTimeoutMs,
     lock_timeout: lockTimeoutMs,
     idle_in_transaction_session_timeout: idleInTransactionTimeoutMs,

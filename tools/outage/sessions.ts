@@ -1,6 +1,6 @@
 /** How many connections an instance has in Postgres, looked at from there. */
 import { setTimeout as elapse } from 'node:timers/promises'
-import pg from 'pg'
+import { createClient } from '@shop/service-kit/database'
 
 const everyMs = 50
 
@@ -12,7 +12,7 @@ export interface Sessions {
 
 /** By a connection of its own, which does not count: it has another name. */
 export async function watchSessions(databaseUrl: string, applicationName: string): Promise<Sessions> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'watcher' })
+  const client = createClient(databaseUrl, { name: 'watcher' })
   await client.connect()
   const most = { connectedCount: 0, activeCount: 0, lookCount: 0 }
   let isStopped = false
