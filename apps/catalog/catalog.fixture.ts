@@ -27,9 +27,9 @@ interface Ask {
 }
 
 /** One instance and its servers. Between it and each of them is a link that a test may break. */
-export async function startCatalog(env: Record<string, string> = {}) {
+export async function startCatalog(env: Record<string, string> = {}, databaseSettings: Record<string, string> = {}) {
   const [database, cache, state] = await Promise.all([
-    startDatabase(),
+    startDatabase(databaseSettings),
     startRedisWithUsers('cache'),
     startRedisWithUsers('state'),
   ])
@@ -116,8 +116,8 @@ async function startCatalogInstance(
 const linkTo = (url: string) => startFaultProxy({ port: Number(new URL(url).port) })
 
 /** A fresh database with the catalog's tables, and two ways into it. */
-export async function startDatabase() {
-  const { url } = await testDatabase('catalog')
+export async function startDatabase(settings: Record<string, string> = {}) {
+  const { url } = await testDatabase('catalog', settings)
   const prisma = new PrismaClient({ adapter: createPrismaAdapter(url, { name: 'test', poolMax: 20, ...patience }) })
   const pool = createPool(url, { name: 'test' })
   await prisma.category.createMany({

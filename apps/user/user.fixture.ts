@@ -18,8 +18,8 @@ interface Ask {
   body?: object
 }
 
-export async function startUser(env: Record<string, string> = {}) {
-  const [database, redis] = await Promise.all([testDatabase('user'), startRedisWithUsers('state')])
+export async function startUser(env: Record<string, string> = {}, databaseSettings: Record<string, string> = {}) {
+  const [database, redis] = await Promise.all([testDatabase('user', databaseSettings), startRedisWithUsers('state')])
   const identity = generateIdentityKeys()
   const mint = createIdentityMinter(identity.IDENTITY_PRIVATE_KEY)
   const config = loadConfig(configSchema, {

@@ -6,6 +6,27 @@ import { isDependencyOutage } from './outage.ts'
 import { problemOf } from './problem.ts'
 
 const { url } = await testDatabase()
+/** As a server may be set up elsewhere. */
+const unusual = await testDatabase(undefined, {
+  timezone: 'America/New_York',
+  datestyle: 'German, DMY',
+  intervalstyle: 'sql_standard',
+  extra_float_digits: '-5',
+  bytea_output: 'escape',
+  standard_conforming_strings: 'off',
+  default_transaction_isolation: 'serializable',
+  search_path: 'elsewhere',
+})
+const expected = {
+  timezone: 'UTC',
+  datestyle: 'ISO, MDY',
+  intervalstyle: 'postgres',
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  standard_conforming_strings: 'on',
+  default_transaction_isolation: 'read committed',
+  search_path: 'public',
+}
 const admin = createPool(url, { name: 'admin' })
 const onError = vi.fn()
 
@@ -24,6 +45,9 @@ async function adapter(options: Partial<DatabaseOptions> = {}, target = url) {
   onTestFinished(() => made.dispose())
   return (sql: string) => made.queryRaw({ sql, args: [], argTypes: [] })
 }
+
+/** Of the first row: the pool has objects, Prisma arrays. */
+const valuesOf = ({ rows }: { rows: unknown[] }): unknown[] => Object.values(rows[0] as object)
 
 const failureOf = (work: Promise<unknown>) =>
   work.then(
@@ -95,6 +119,35 @@ describe.each(['pool', 'Prisma'])('through the %s', (way) => {
     await admin.query(endAll)
     await expect.poll(() => onError.mock.calls.length).toBeGreaterThan(0)
     await query('SELECT 1')
+  })
+
+  test('a session has the settings that the code relies on, whatever the database has', async () => {
+    const query = await connect({}, unusual.url)
+    for (const [name, value] of Object.entries(expected)) {
+      expect([name, valuesOf(await query(`SHOW ${name}`))]).toEqual([name, [value]])
+    }
+  })
+
+  test('what the URL says of a session wins', async () => {
+    const target = new URL(unusual.url)
+    target.searchParams.set('options', '-c search_path=theirs -c work_mem=5MB')
+    const query = await connect({}, target.href)
+    expect(valuesOf(await query('SHOW search_path'))).toEqual(['theirs'])
+    expect(valuesOf(await query('SHOW work_mem'))).toEqual(['5MB'])
+    expect(valuesOf(await query('SHOW TimeZone'))).toEqual(['UTC'])
+  })
+
+  test('a time is the same instant for Postgres and for us', async () => {
+    const query = await connect({}, unusual.url)
+    const text = "to_char(now()::timestamptz(3) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS')"
+    const [time, sameTime] = valuesOf(await query(`SELECT now()::timestamptz(3), ${text}`))
+    expect(new Date(time as string).toISOString()).toBe(`${sameTime}Z`)
+  })
+
+  test('a database that is closed for writes is an outage', async () => {
+    const query = await connect({}, (await testDatabase(undefined, { default_transaction_read_only: 'on' })).url)
+    const error = await failureOf(query('CREATE TABLE new ()'))
+    expect(problemOf(error)).toMatchObject({ status: 503, body: { code: 'dependency-unavailable' } })
   })
 
   test('a mistake in the question is no outage', async () => {

@@ -5,6 +5,25 @@
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
 
+/**
+ * What the code relies on, set for each session: servers, databases and roles have defaults of their own. The same in the URL's `options`
+ * wins. Read-only defaults are left alone: they are how an administrator closes a database, and the answer to a write is then 503.
+ */
+const sessionSettings = {
+  // Prisma writes times without their zone, and drops the zone of those that it reads.
+  TimeZone: 'UTC',
+  DateStyle: 'ISO,MDY',
+  IntervalStyle: 'postgres',
+  // Digits enough for a float to come back as it was.
+  extra_float_digits: '1',
+  bytea_output: 'hex',
+  standard_conforming_strings: 'on',
+  // The relay and the stock look again in a later statement of their transaction, and expect to see what was committed meanwhile.
+  default_transaction_isolation: String.raw`read\ committed`,
+  // Prisma names the schema, migrations and plain SQL do not.
+  search_path: 'public',
+}
+
 export interface ClientOptions {
   /** Seen in pg_stat_activity. */
   name: string
@@ -74,7 +93,7 @@ function clientConfig(
   }: ClientOptions,
 ): pg.ClientConfig {
   return {
-    connectionString: url,
+    connectionString: withSessionSettings(url),
     application_name: name,
     connectionTimeoutMillis: connectTimeoutMs,
     statement_timeout: statementTimeoutMs,
@@ -82,4 +101,12 @@ function clientConfig(
     idle_in_transaction_session_timeout: idleInTransactionTimeoutMs,
     keepAlive: true,
   }
+}
+
+function withSessionSettings(url: string): string {
+  const target = new URL(url)
+  const settings = Object.entries(sessionSettings).map(([name, value]) => `-c ${name}=${value}`)
+  const given = target.searchParams.get('options') ?? ''
+  target.searchParams.set('options', [...settings, given].join(' ').trim())
+  return target.href
 }

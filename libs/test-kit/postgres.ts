@@ -19,12 +19,14 @@ export interface TestDatabase {
 /**
  * A new database with this service's migrations applied, or an empty one without a service. Dropped after the test, or
  * after the file's last one when called at its top; open connections do not keep it. Not to be called in `beforeAll`.
+ * `settings` are the defaults of its sessions, as an administrator may have changed them: `{ timezone: 'Asia/Kolkata' }`.
  */
-export async function testDatabase(service?: string): Promise<TestDatabase> {
+export async function testDatabase(service?: string, settings: Record<string, string> = {}): Promise<TestDatabase> {
   const server = await serverUrl('postgres')
   const template = service === undefined ? 'template0' : await templateName(service)
   const name = `t${randomBytes(4).toString('hex')}_${(service ?? 'empty').replaceAll(/\W/g, '_')}`
-  await run(server, [`CREATE DATABASE ${name} TEMPLATE ${template}`])
+  const defaults = Object.entries(settings).map(([key, value]) => `ALTER DATABASE ${name} SET ${key} = '${value}'`)
+  await run(server, [`CREATE DATABASE ${name} TEMPLATE ${template}`, ...defaults])
   afterwards(() => run(server, [`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`]))
   return { url: databaseUrl(server, name), name }
 }
