@@ -44,7 +44,8 @@ export function createSubscriptions({ commandTimeoutMs, onError }: Subscriptions
     const leave = () => unsubscribe(carrier, channel, listener)
     try {
       const isInTime = channel.isConfirmed || (await settlesWithin(channel.firstAnswer.promise, commandTimeoutMs))
-      if (!isInTime && channels.get(name) === channel) missing.add(channel)
+      // Looked at after the wait: a channel that was confirmed meanwhile is not missing, and nothing would find it.
+      if (!isInTime && !channel.isConfirmed && channels.get(name) === channel) missing.add(channel)
     } catch (refusal) {
       await leave()
       throw refusal

@@ -16,7 +16,7 @@ export interface Message {
   readonly type: string
   readonly body: string
   readonly partition: number
-  /** 1 the first time. Counts deliveries, so a handler that kills its process is counted too. */
+  /** 1 the first time. Counts hand-outs, before the handler runs: one that kills its process counts, an outage does not. */
   readonly deliveryCount: number
   readonly publishedAtMs: number
   /**
@@ -35,8 +35,8 @@ export interface Message {
 
 export type Failed = 'retry' | 'dead-letter' | 'not-owner'
 
-/** What the scripts hand out. */
-export type Entry = [id: string, fields: string[], deliveryCount: number]
+/** What the scripts fetch, with how often it was handed out before. */
+export type Entry = [id: string, fields: string[], handOutCount: number]
 
 const putAside = script<1 | 0>(new URL('./retry.lua', import.meta.url), { effect: 'idempotent' })
 const giveUp = script<[letterId: string, droppedCount: number]>(new URL('./dead-letter.lua', import.meta.url))
@@ -51,31 +51,37 @@ export function fieldsOf([, fields]: Entry): Record<string, string | undefined> 
   return byName
 }
 
-/** The message of an entry, in hand from now on; undefined if it is not an event. */
-export function toMessage(partition: Partition, entry: Entry): Message | undefined {
-  const [id, , deliveryCount] = entry
+/** A message and its delivery, before the handler has it. */
+export interface Arrival {
+  held: Held
+  message: Message
+}
+
+/** The message of an entry, held from now on; undefined if it is not an event. */
+export function toArrival(partition: Partition, entry: Entry): Arrival | undefined {
+  const [id, , handOutCount] = entry
   const { id: eventId, key, type, body } = fieldsOf(entry)
   if (eventId === undefined || key === undefined || type === undefined || body === undefined) return undefined
-  return inHand(partition, { id, eventId, key, type, body, deliveryCount })
+  return arrive(partition, { id, eventId, key, type, body, deliveryCount: handOutCount + 1 })
 }
 
 type EventTexts = [id: string, eventId: string, key: string, type: string, body: string]
 
-/** The messages of events that are delivered for the first time, in hand: five texts each, as next-any.lua has them. */
-export function toMessages(partition: Partition, events: readonly string[]): Message[] {
-  const messages: Message[] = []
+/** Events that were never handed out: five texts each, as next-any.lua has them. */
+export function toArrivals(partition: Partition, events: readonly string[]): Arrival[] {
+  const arrivals: Arrival[] = []
   for (let at = 0; at < events.length; at += 5) {
     const [id, eventId, key, type, body] = events.slice(at, at + 5) as EventTexts
-    messages.push(inHand(partition, { id, eventId, key, type, body, deliveryCount: 1 }))
+    arrivals.push(arrive(partition, { id, eventId, key, type, body, deliveryCount: 1 }))
   }
-  return messages
+  return arrivals
 }
 
 type Delivered = Pick<Message, 'id' | 'eventId' | 'key' | 'type' | 'body' | 'deliveryCount'>
 
-function inHand(partition: Partition, { id, eventId, key, type, body, deliveryCount }: Delivered): Message {
+function arrive(partition: Partition, { id, eventId, key, type, body, deliveryCount }: Delivered): Arrival {
   const held = hold(partition, id, deliveryCount)
-  return {
+  const message: Message = {
     id,
     eventId,
     key,
@@ -88,23 +94,35 @@ function inHand(partition: Partition, { id, eventId, key, type, body, deliveryCo
     fail: (error) => failHeld(partition, held, error),
     reject: (error) => settle(partition, held, 'not-owner', () => bury(partition, id, deliveryCount, error)),
   }
+  return { held, message }
 }
 
 export function failHeld(partition: Partition, held: Held, error: unknown): Promise<Failed> {
   return settle(partition, held, 'not-owner', () => failEntry(partition, held, error))
 }
 
-/** Owner-checked ack. Repeated until Redis answers, or until the message is about to be taken over anyway. */
+/** Owner-checked ack. */
 export async function finishEntry(partition: Partition, id: string): Promise<boolean> {
-  const deadlineMs = performance.now() + partition.settings.minIdleMs
   let wasSent = false
-  for (let attempt = 1; ; attempt++) {
+  const reply = await insist(partition, async () => {
     try {
-      const reply = await partition.finish(id)
-      partition.outageCount = 0
-      return reply === 1 || (reply === -1 && wasSent) // finished before: by our attempt that got no answer
+      return await partition.finish(id)
     } catch (error) {
       wasSent ||= error instanceof OutcomeUnknown
+      throw error
+    }
+  })
+  partition.outageCount = 0
+  return reply === 1 || (reply === -1 && wasSent) // finished before: by our attempt that got no answer
+}
+
+/** Tries again while Redis is away, until the message is about to be taken over anyway. */
+async function insist<Reply>({ settings }: Partition, ask: () => Promise<Reply>): Promise<Reply> {
+  const deadlineMs = performance.now() + settings.minIdleMs
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await ask()
+    } catch (error) {
       if (!isRedisOutage(error) || performance.now() > deadlineMs) throw error
       await pause(fullJitterMs(attempt, { baseMs: 50, capMs: 1000 }))
     }
@@ -120,7 +138,7 @@ async function failEntry(partition: Partition, { id, deliveryCount }: Held, erro
   const attempt = isOutage ? ++partition.outageCount : deliveryCount
   const delayMs = Math.ceil(fullJitterMs(attempt, { baseMs: settings.retryBaseMs, capMs: settings.retryCapMs }))
   const args = [settings.group, settings.consumer, id, delayMs, RETRY_SET_MS, isOutage ? deliveryCount - 1 : -1]
-  const isOurs = await putAside(redis, [keys.stream, keys.retry], args)
+  const isOurs = await insist(partition, () => putAside(redis, [keys.stream, keys.retry], args))
   if (isOurs === 0) return 'not-owner'
   partition.report({ fact: 'retry', id, deliveryCount, delayMs, reason: reasonOf(error) })
   return 'retry'

@@ -2,7 +2,8 @@
      Only the holder of the lease gets any, so a consumer that was paused past its lease cannot mix in.
      KEYS[1] stream   KEYS[2] retry set   KEYS[3] lease
      ARGV[1] group    ARGV[2] consumer
-     Returns {state, afterId, waitMs, lostCount, {{id, fields, deliveryCount}}}; state is 'not-owner' · 'wait' (the oldest
+     Counts nothing as handed out: that is count.lua's, once this answer has arrived.
+     Returns {state, afterId, waitMs, lostCount, {{id, fields, handOutCount}}}; state is 'not-owner' · 'wait' (the oldest
      is to be retried in waitMs) · 'empty' (listen after afterId) · 'entries'. Clock: the server's. ]]
 local stream, retry, lease = KEYS[1], KEYS[2], KEYS[3]
 local group, consumer = ARGV[1], ARGV[2]
@@ -14,19 +15,20 @@ local lost = 0
 while lost < 1000 do
   local oldest = redis.call('XPENDING', stream, group, '-', '+', 1)[1]
   if not oldest then break end
-  local id, deliveries = oldest[1], oldest[4]
+  local id, handOuts = oldest[1], oldest[4]
   local due = tonumber(redis.call('ZSCORE', retry, id) or 0)
   if due > now then return {'wait', '', due - now, lost, {}} end
   redis.call('ZREM', retry, id)
-  local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
-  if entry then return {'entries', '', 0, lost, {{entry[1], entry[2], deliveries + 1}}} end
+  local entry = redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', handOuts)[1]
+  if entry then return {'entries', '', 0, lost, {{entry[1], entry[2], handOuts}}} end
   lost = lost + 1 -- its entry is trimmed or deleted: XCLAIM has just taken it off the list of the pending
 end
 
 local fresh = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', 1, 'STREAMS', stream, '>')
 if fresh then
   local entry = fresh[1][2][1]
-  return {'entries', '', 0, lost, {{entry[1], entry[2], 1}}}
+  redis.call('XCLAIM', stream, group, consumer, 0, entry[1], 'RETRYCOUNT', 0, 'JUSTID')
+  return {'entries', '', 0, lost, {{entry[1], entry[2], 0}}}
 end
 local info = redis.call('XINFO', 'STREAM', stream)
 for i = 1, #info, 2 do

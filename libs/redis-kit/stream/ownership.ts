@@ -14,7 +14,6 @@ import { pause } from './pause.ts'
 import type { Settings } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
 
-const takeLease = script<1 | 0>(new URL('./lease.lua', import.meta.url), { effect: 'idempotent' })
 const announce = script<string[]>(new URL('./members.lua', import.meta.url), { effect: 'idempotent' })
 const keepHold = script<string[]>(new URL('./hold.lua', import.meta.url), { effect: 'idempotent' })
 
@@ -58,31 +57,22 @@ export function createOwnership(
     hasLeft = true
     if (!isOrdered) return
     const idle = partitions.filter(({ inFlight, lease }) => lease.isHeld && inFlight.size === 0)
-    await Promise.allSettled([...idle.map(giveBackLease), announce(redis, [membersKey], [consumer, 0])])
+    await Promise.allSettled([
+      ...idle.map(({ lease }) => lease.giveBack()),
+      announce(redis, [membersKey], [consumer, 0]),
+    ])
   }
 
   function onSettled(partition: Partition): void {
     if (!hasLeft || !partition.lease.isHeld || partition.inFlight.size > 0) return
-    giveBackLease(partition).catch(() => undefined) // it expires
+    partition.lease.giveBack().catch(() => undefined) // it expires
   }
 }
 
 async function beat(partition: Partition): Promise<void> {
   const { lease, settings } = partition
-  if (settings.isOrdered && (lease.isHeld || lease.isWanted)) await renewLease(partition)
+  if (settings.isOrdered && (lease.isHeld || lease.isWanted)) await lease.renew()
   await holdMessages(partition)
-}
-
-async function renewLease(partition: Partition): Promise<void> {
-  const { redis, keys, settings, lease } = partition
-  const wasHeld = lease.isHeld
-  lease.isHeld = (await takeLease(redis, [keys.lease], [settings.consumer, settings.minIdleMs])) === 1
-  if (lease.isHeld !== wasHeld || !lease.isWanted) partition.wake()
-}
-
-export async function giveBackLease({ redis, keys, settings, lease }: Partition): Promise<void> {
-  lease.isHeld = false
-  await takeLease(redis, [keys.lease], [settings.consumer, 0])
 }
 
 /** Renews the hold on what is being worked on, and gives up on what has been for too long. */

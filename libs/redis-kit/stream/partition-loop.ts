@@ -1,12 +1,20 @@
 /** The loop over one partition: wait until there is a hand free, fetch, hand out, and listen when there is nothing. */
 import { closeRedis, type Redis } from '../client.ts'
-import { isRedisOutage } from '../errors.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
+import { countHandOuts } from './counting.ts'
 import type { HandOut } from './hand-out.ts'
-import { bury, type Entry, fieldsOf, finishEntry, type Message, toMessage, toMessages } from './message.ts'
-import { giveBackLease } from './ownership.ts'
-import { changed, isGroupGone, type Partition } from './partition.ts'
+import {
+  type Arrival,
+  bury,
+  type Entry,
+  fieldsOf,
+  finishEntry,
+  type Message,
+  toArrival,
+  toArrivals,
+} from './message.ts'
+import { isGroupGone, isPassing, type Partition } from './partition.ts'
 import { pause } from './pause.ts'
 
 /** Where somebody asks for messages, and how they are handed over. */
@@ -19,7 +27,7 @@ type Next = [
   waitMs: number,
   lostCount: number,
   entries: Entry[],
-  /** First deliveries, see next-any.lua. */
+  /** Never handed out, see next-any.lua. */
   events?: string[],
 ]
 
@@ -59,30 +67,30 @@ export async function runPartition(partition: Partition, room: Room, give: Give)
 }
 
 async function turn(partition: Partition, room: Room, give: Give, doorbell: Redis): Promise<void> {
-  const { settings, inFlight } = partition
+  const { settings, inFlight, signal, lease } = partition
   if (!partition.isGroupKnown) await ensureGroup(partition)
-  while (inFlight.size >= settings.concurrency && !partition.signal.aborted) await changed(partition)
-  if (settings.isOrdered && !(await holdsLease(partition))) return
+  while (inFlight.size >= settings.concurrency && !signal.aborted) await partition.bell.next()
+  if (settings.isOrdered && !(await lease.untilOurs(signal))) return
 
   const freeCount = settings.concurrency - inFlight.size
   // A hand takes one message, or one batch.
   const handCount = await room.reserve(settings.isBatched ? 1 : freeCount)
   if (handCount === 0) return
-  const messages: Message[] = []
+  let givenCount = 0
   let next: Next
   try {
     next = await (settings.isOrdered
       ? fetchInOrder(partition)
       : fetchAny(partition, settings.isBatched ? freeCount : handCount))
-    for (const entry of next[4]) {
-      const message = await acceptable(partition, entry)
-      if (message) messages.push(message)
-    }
-    messages.push(...toMessages(partition, next[5] ?? []))
-  } finally {
-    // Also when this failed in between: what was accepted is in our name, and somebody has to finish it.
+    const messages = await countHandOuts(partition, await arrivalsOf(partition, next))
     if (messages.length > 0) give(messages)
-    room.release(handCount - (settings.isBatched ? Math.min(1, messages.length) : messages.length))
+    givenCount = settings.isBatched ? Math.min(1, messages.length) : messages.length
+  } catch (error) {
+    // What it may have fetched is in our name, and in nobody's hand.
+    Object.assign(partition.sweep, { scope: 'own', cursor: '0-0', dueMs: 0 })
+    throw error
+  } finally {
+    room.release(handCount - givenCount)
   }
   await rest(partition, next, doorbell)
 }
@@ -97,30 +105,27 @@ async function ensureGroup(partition: Partition): Promise<void> {
   partition.isGroupKnown = true
 }
 
-async function holdsLease(partition: Partition): Promise<boolean> {
-  const { lease, signal } = partition
-  while (!signal.aborted) {
-    if (lease.isHeld && lease.isWanted) return true
-    if (lease.isHeld) await giveBackLease(partition)
-    else await changed(partition)
-  }
-  return false
-}
-
 async function fetchInOrder(partition: Partition): Promise<Next> {
   const { redis, keys, settings } = partition
   const next = await nextInOrder(redis, [keys.stream, keys.retry, keys.lease], [settings.group, settings.consumer])
-  if (next[0] === 'not-owner') partition.lease.isHeld = false
+  if (next[0] === 'not-owner') partition.lease.refused()
   reportLoss(partition, next[3])
   return next
 }
 
 /** What silent consumers left, when it is time to look; else what is due for a retry, and new messages. */
 async function fetchAny(partition: Partition, count: number): Promise<Next> {
-  const { redis, keys, settings, sweep } = partition
+  const { redis, keys, settings, sweep, inFlight } = partition
   const names = [settings.group, settings.consumer]
   if (performance.now() >= sweep.dueMs) {
-    const args = [...names, settings.minIdleMs, sweep.cursor, count, sweep.scope]
+    const args = [
+      ...names,
+      settings.minIdleMs,
+      sweep.cursor,
+      count,
+      sweep.scope,
+      ...Array.from(inFlight, ({ id }) => id),
+    ]
     const [cursor, lostCount, entries] = await takeOver(redis, [keys.stream, keys.retry], args)
     sweep.cursor = cursor
     if (cursor === '0-0' && sweep.scope === 'idle') sweep.dueMs = performance.now() + settings.minIdleMs / 2
@@ -134,22 +139,39 @@ async function fetchAny(partition: Partition, count: number): Promise<Next> {
   return next
 }
 
-/** The message, unless it is not for us to hand out: meant for another group, not an event, or a killer of its handlers. */
-async function acceptable(partition: Partition, entry: Entry): Promise<Message | undefined> {
+/** What is to be handed out of a fetch, held. If this fails half-way, nothing is. */
+async function arrivalsOf(partition: Partition, next: Next): Promise<Arrival[]> {
+  const [, , , , entries, events = []] = next
+  const arrivals: Arrival[] = []
+  try {
+    for (const entry of entries) {
+      const arrival = await acceptable(partition, entry)
+      if (arrival) arrivals.push(arrival)
+    }
+  } catch (error) {
+    for (const { held } of arrivals) partition.inFlight.delete(held)
+    throw error
+  }
+  arrivals.push(...toArrivals(partition, events))
+  return arrivals
+}
+
+/** Undefined for what is not to be handed out: meant for another group, not an event, or a killer of its handlers. */
+async function acceptable(partition: Partition, entry: Entry): Promise<Arrival | undefined> {
   const { group, maxDeliveries } = partition.settings
-  const [id, , deliveryCount] = entry
+  const [id, , handOutCount] = entry
   const { only, ...fields } = fieldsOf(entry)
   if (only !== undefined && only !== group) {
     await finishEntry(partition, id)
     return undefined
   }
-  if (deliveryCount > maxDeliveries) {
-    await bury(partition, id, maxDeliveries, `delivered ${maxDeliveries} times and never answered for`)
+  if (handOutCount >= maxDeliveries) {
+    await bury(partition, id, handOutCount, `delivered ${handOutCount} times and never answered for`)
     return undefined
   }
-  const message = toMessage(partition, entry)
-  if (!message) await bury(partition, id, deliveryCount, `not an event: it has ${Object.keys(fields).join(', ')}`)
-  return message
+  const arrival = toArrival(partition, entry)
+  if (!arrival) await bury(partition, id, handOutCount + 1, `not an event: it has ${Object.keys(fields).join(', ')}`)
+  return arrival
 }
 
 /** Nothing to hand out: listen until something comes, or until a retry or the next search is due. */
@@ -172,11 +194,4 @@ function openDoorbell({ settings, signal }: Partition) {
   const close = () => closeRedis(connection)
   signal.addEventListener('abort', close, { once: true })
   return { connection, close }
-}
-
-/** What time cures: no connection, a server that is loading or demoted, a read that was interrupted. */
-function isPassing(error: unknown): boolean {
-  if (isRedisOutage(error)) return true
-  if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return false
-  return error.name !== 'ReplyError' || /UNBLOCKED|MOVED|BUSY/.test(error.message)
 }

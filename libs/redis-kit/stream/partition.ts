@@ -1,7 +1,10 @@
 /** One partition as one reader sees it: its keys, what is being worked on, and how the loop over it is woken. */
 import type { Redis } from '../client.ts'
+import { isRedisOutage } from '../errors.ts'
 import { script } from '../script.ts'
+import { type Bell, createBell } from './bell.ts'
 import { coalesce } from './coalesce.ts'
+import { createLease, type Lease } from './lease.ts'
 import type { Settings, StreamFact } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
 import { millisecondsOf } from './stream-id.ts'
@@ -12,15 +15,16 @@ export interface Partition {
   readonly keys: { stream: string; retry: string; dead: string; lease: string }
   readonly settings: Settings
   readonly signal: AbortSignal
-  /** Deliveries that are neither acked nor failed. */
+  /** Deliveries that are neither acked nor failed, and those that are about to be handed out. */
   readonly inFlight: Set<Held>
-  /** Ordered mode: is it ours, and should it be? */
-  readonly lease: { isHeld: boolean; isWanted: boolean }
+  /** Ordered mode only. */
+  readonly lease: Lease
+  /** Rung when a delivery is settled, at each beat, and when the reader stops. */
+  readonly bell: Bell
   readonly sweep: Sweep
   isGroupKnown: boolean
   /** Failures in a row that were an outage of something the handler needs. */
   outageCount: number
-  wake: () => void
   /** Owner-checked ack: 1 done, 0 another's, -1 nobody's. */
   finish: (id: string) => Promise<1 | 0 | -1>
   report: (fact: StreamFact) => void
@@ -30,6 +34,7 @@ export interface Partition {
 export interface Held {
   id: string
   deliveryCount: number
+  /** When its handler got it; Infinity before. */
   sinceMs: number
   isSettling: boolean
 }
@@ -41,6 +46,7 @@ interface Sweep {
   dueMs: number
 }
 
+const takeLease = script<1 | 0>(new URL('./lease.lua', import.meta.url), { effect: 'idempotent' })
 const finishAll = script<(1 | 0 | -1)[]>(new URL('./ack.lua', import.meta.url))
 const MAX_BATCH_COUNT = 100
 
@@ -51,8 +57,9 @@ export function createPartition(
   settings: Settings,
   signal: AbortSignal,
 ): Partition {
-  const { group, consumer, observe } = settings
-  const stream = keys.stream.key(index)
+  const { group, consumer, minIdleMs, observe } = settings
+  const [stream, leaseKey] = [keys.stream.key(index), keys.lease.key(index, group)]
+  const bell = createBell(signal)
   return {
     index,
     redis,
@@ -60,16 +67,16 @@ export function createPartition(
       stream,
       retry: keys.retry.key(index, group),
       dead: keys.dead.key(index),
-      lease: keys.lease.key(index, group),
+      lease: leaseKey,
     },
     settings,
     signal,
     inFlight: new Set(),
-    lease: { isHeld: false, isWanted: false },
+    lease: createLease({ take: (ttlMs) => takeLease(redis, [leaseKey], [consumer, ttlMs]), ttlMs: minIdleMs, bell }),
+    bell,
     sweep: { scope: 'own', cursor: '0-0', dueMs: 0 },
     isGroupKnown: false,
     outageCount: 0,
-    wake: () => undefined,
     finish: coalesce(MAX_BATCH_COUNT, (ids) => {
       const from = Math.min(...ids.map(millisecondsOf))
       return finishAll(redis, [stream], [group, consumer, from, ...ids])
@@ -78,16 +85,8 @@ export function createPartition(
   }
 }
 
-/** Resolves when something changed: a message was settled, the lease came or went, or the reader stops. */
-export function changed(partition: Partition): Promise<void> {
-  if (partition.signal.aborted) return Promise.resolve()
-  return new Promise((resolve) => {
-    partition.wake = resolve
-  })
-}
-
 export function hold(partition: Partition, id: string, deliveryCount: number): Held {
-  const held = { id, deliveryCount, sinceMs: performance.now(), isSettling: false }
+  const held = { id, deliveryCount, sinceMs: Infinity, isSettling: false }
   partition.inFlight.add(held)
   return held
 }
@@ -111,11 +110,18 @@ export async function settle<Result>(
     throw error
   } finally {
     partition.inFlight.delete(held)
-    partition.wake()
+    partition.bell.ring()
     partition.settings.onSettled(partition)
   }
 }
 
 export function isGroupGone(error: unknown): boolean {
   return error instanceof Error && error.message.includes('NOGROUP')
+}
+
+/** What time cures: no connection, a server that is loading or demoted, a read that was interrupted. */
+export function isPassing(error: unknown): boolean {
+  if (isRedisOutage(error)) return true
+  if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return false
+  return error.name !== 'ReplyError' || /UNBLOCKED|MOVED|BUSY/.test(error.message)
 }

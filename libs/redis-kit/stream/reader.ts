@@ -145,7 +145,6 @@ function read<Item>(
   function stop(error?: unknown): void {
     stopping.abort()
     handOut.close(running, error)
-    for (const partition of partitions) partition.wake()
   }
 }
 

@@ -1,13 +1,15 @@
 --[[ Take over messages whose consumer fell silent, or (scope 'own') those that an earlier life of this consumer left.
-     What waits for its retry stays where it is. The delivery count rises only for what is handed out.
+     What waits for its retry stays where it is, and what is in hand is not handed out again.
+     Counts nothing as handed out: that is count.lua's, once this answer has arrived.
      KEYS[1] stream   KEYS[2] retry set
      ARGV[1] group    ARGV[2] consumer   ARGV[3] silence that counts, ms   ARGV[4] cursor, from 0-0
-     ARGV[5] count    ARGV[6] scope: own · idle
-     Returns {next cursor (0-0 at the end), lostCount, {{id, fields, deliveryCount}}}. Clock: the server's. ]]
+     ARGV[5] count    ARGV[6] scope: own · idle    ARGV[7...] ids in hand
+     Returns {next cursor (0-0 at the end), lostCount, {{id, fields, handOutCount}}}. Clock: the server's. ]]
 local stream, retry = KEYS[1], KEYS[2]
 local group, consumer, minIdleMs, cursor = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local count, scope = tonumber(ARGV[5]), ARGV[6]
-local ids, lost, entries = {}, 0, {}
+local ids, lost, entries, inHand = {}, 0, {}, {}
+for i = 7, #ARGV do inHand[ARGV[i]] = true end
 
 if scope == 'own' then
   local after = cursor == '0-0' and '-' or '(' .. cursor
@@ -22,11 +24,11 @@ else
 end
 
 for _, id in ipairs(ids) do
-  if not redis.call('ZSCORE', retry, id) then
+  if not inHand[id] and not redis.call('ZSCORE', retry, id) then
     local pending = redis.call('XPENDING', stream, group, id, id, 1)[1]
-    local entry = redis.call('XCLAIM', stream, group, consumer, 0, id)[1]
+    local entry = redis.call('XCLAIM', stream, group, consumer, 0, id, 'RETRYCOUNT', pending[4])[1]
     if entry then
-      entries[#entries + 1] = {entry[1], entry[2], pending[4] + 1}
+      entries[#entries + 1] = {entry[1], entry[2], pending[4]}
     else
       lost = lost + 1
     end
