@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { CACHE_FOLDER, exists, type PostgresBinaries } from './postgres-binaries.ts'
 import { giveTo, makeTemporaryFolder, placeLastingData } from './postgres-folders.ts'
+import { identify } from './process-identity.ts'
 
 const run = promisify(execFile)
 
@@ -48,7 +49,11 @@ export async function temporaryData(binaries: PostgresBinaries): Promise<Postgre
  * The data kept for `dir`, copied from the template on first use. `dir` holds the password and, where the server's user
  * can enter it, the data; else the data is where `dir/moved-to` says. Removing `dir` means starting anew.
  */
-export async function lastingData(dir: string, binaries: PostgresBinaries): Promise<PostgresData> {
+export async function lastingData(
+  dir: string,
+  binaries: PostgresBinaries,
+  signal?: AbortSignal,
+): Promise<PostgresData> {
   const home = resolve(dir)
   await mkdir(home, { recursive: true })
   const parent = await placeLastingData(home, binaries.user)
@@ -57,7 +62,7 @@ export async function lastingData(dir: string, binaries: PostgresBinaries): Prom
   const keepPassword = (password: string) => writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
   const templatePassword = (await exists(folder))
     ? await readTemplatePassword(binaries)
-    : await copyWhole(binaries, parent, folder)
+    : await copyWhole(binaries, parent, folder, signal)
   if (!(await exists(passwordFile))) await keepPassword(makePassword())
   const password = (await readFile(passwordFile, 'utf8')).trim()
   return {
@@ -77,24 +82,27 @@ export function makePassword(): string {
 }
 
 /**
- * A crash leaves postmaster.pid behind. Postgres believes it as long as some process has that number, which after a
- * restart of the machine (or in a container, always) may be anything. So: remove it unless that process is a Postgres.
+ * A crash leaves postmaster.pid behind. Postgres trusts it as long as any process has that pid, which after a restart of
+ * the machine (or in a container, always) may be any program. So the file is removed unless that process is a Postgres
+ * that was started on this folder. Throws PostgresRuns if it is.
  */
 export async function clearStalePid(folder: string): Promise<void> {
   const file = join(folder, 'postmaster.pid')
   const [pid, , , port] = (await readFile(file, 'utf8').catch(() => '')).split('\n')
   if (!pid) return
-  const name = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => nameByPs(pid))
-  if (name === undefined) return // gone, or we cannot tell: Postgres itself decides
-  if (name.includes('postgres')) throw new Error(`a Postgres runs on this data already: process ${pid}, port ${port}`)
+  // A server process without -D is a child of another Postgres: "postgres: checkpointer".
+  if (identify(Number(pid))?.command.includes(`-D ${folder}`)) throw new PostgresRuns(Number(pid), Number(port))
   await rm(file, { force: true })
 }
 
-async function nameByPs(pid: string): Promise<string | undefined> {
-  return run('ps', ['-o', 'comm=', '-p', pid]).then(
-    ({ stdout }) => stdout,
-    () => undefined,
-  )
+/** Another Postgres has the data folder. */
+export class PostgresRuns extends Error {
+  readonly pid: number
+  constructor(pid: number, port: number) {
+    super(`a Postgres runs on this data already: process ${pid}, port ${port}`)
+    this.name = 'PostgresRuns'
+    this.pid = pid
+  }
 }
 
 /** Resolves to the superuser's password. */
@@ -118,10 +126,15 @@ async function initialise({ initdb, user }: PostgresBinaries, folder: string): P
 }
 
 /** Under another name until it is complete: an interrupted start must not look like data. */
-async function copyWhole(binaries: PostgresBinaries, parent: string, folder: string): Promise<string> {
+async function copyWhole(
+  binaries: PostgresBinaries,
+  parent: string,
+  folder: string,
+  signal?: AbortSignal,
+): Promise<string> {
   const draft = join(parent, 'data.draft')
   await rm(draft, { recursive: true, force: true })
-  const password = await copyTemplate(binaries, draft)
+  const password = await copyTemplate(binaries, draft, signal)
   await rename(draft, folder)
   flushToDisk(folder)
   return password
@@ -139,10 +152,11 @@ function flushToDisk(folder: string): void {
 }
 
 /** Resolves to the superuser's password in it, which every copy shares until its server has given it another. */
-async function copyTemplate(binaries: PostgresBinaries, folder: string): Promise<string> {
+async function copyTemplate(binaries: PostgresBinaries, folder: string, signal?: AbortSignal): Promise<string> {
   const template = await findTemplate(binaries)
+  signal?.throwIfAborted()
   // `cp` and not `fs.cp`: as the server's user, so that it owns the copy, and four times as fast for a thousand files
-  await run('cp', ['-R', join(template, 'data'), folder], { ...binaries.user, cwd: '/' })
+  await run('cp', ['-R', join(template, 'data'), folder], { ...binaries.user, cwd: '/', signal })
   return readTemplatePassword(binaries)
 }
 
