@@ -34,6 +34,8 @@ export interface PostgresOptions {
   durable?: boolean
   /** Lines of postgresql.conf. */
   settings?: Record<string, string>
+  /** Ends a start that is under way; it then rejects with the signal's reason. */
+  signal?: AbortSignal
 }
 
 export interface PostgresServer {
@@ -63,7 +65,7 @@ export interface PostgresServer {
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   const { dir, persistent = dir !== undefined, durable = persistent } = options
   const binaries = await findPostgres()
-  const data = dir === undefined ? await temporaryData(binaries) : await lastingData(dir, binaries)
+  const data = dir === undefined ? await temporaryData(binaries) : await lastingData(dir, binaries, options.signal)
   const launchOnPort = (port: number) => launch(binaries, data, port, { ...options, durable })
   try {
     const { port, server } = await launchOnSomePort(launchOnPort, options.port)
@@ -150,6 +152,7 @@ async function launchOnce(
   port: number,
   options: PostgresOptions,
 ): Promise<ServerProcess> {
+  options.signal?.throwIfAborted()
   await clearStalePid(folder)
   const server = spawnServer({
     name: 'Postgres',
@@ -165,6 +168,7 @@ async function launchOnce(
   await untilReady(server, {
     name: `Postgres on port ${port}`,
     timeoutMs: START_TIMEOUT_MS,
+    signal: options.signal,
     isReady: async () => server.log().includes('ready to accept connections'),
   })
   return server

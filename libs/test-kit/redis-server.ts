@@ -29,6 +29,8 @@ export interface RedisOptions {
   config?: Record<string, string | readonly string[]>
   /** How long the server may take to answer; loading a large append-only file takes time. @default 10000 */
   startTimeoutMs?: number
+  /** Ends a start that is under way; it then rejects with the signal's reason. */
+  signal?: AbortSignal
 }
 
 export interface RedisServer {
@@ -153,6 +155,7 @@ async function launch(binary: string, dir: string, port: number, options: RedisO
   await untilReady(server, {
     name: `Redis on port ${port}`,
     timeoutMs: options.startTimeoutMs ?? 10_000,
+    signal: options.signal,
     // Its own process id, and not just any PONG: on this port may be somebody else's server while ours fails to bind.
     isReady: async () => (await ask(address, [['INFO', 'server']]))?.includes(`process_id:${server.pid}\r\n`) ?? false,
   })

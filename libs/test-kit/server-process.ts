@@ -92,22 +92,41 @@ export function spawnServer(options: ServerProcessOptions): ServerProcess {
   }
 }
 
-/** Polls `isReady` until it says yes. Throws with the program's own log when it exits first or the deadline passes. */
-export async function untilReady(
-  server: ServerProcess,
-  { name, timeoutMs, isReady }: { name: string; timeoutMs: number; isReady: () => Promise<boolean> },
-): Promise<void> {
+/** A program that did not come up, with what it wrote. */
+export class StartError extends Error {
+  readonly log: string
+  constructor(message: string, log: string) {
+    super(`${message}:\n${log}`)
+    this.name = 'StartError'
+    this.log = log
+  }
+}
+
+export interface Readiness {
+  name: string
+  timeoutMs: number
+  isReady: () => Promise<boolean>
+  /** Stops the program and ends the wait with the signal's reason. */
+  signal?: AbortSignal
+}
+
+/** Polls `isReady` until it says yes. Throws a StartError when the program exits first or the deadline passes. */
+export async function untilReady(server: ServerProcess, { name, timeoutMs, isReady, signal }: Readiness) {
   const deadlineMs = Date.now() + timeoutMs
   for (;;) {
     if (server.hasExited()) {
       await server.exited
-      throw new Error(`${name} stopped while starting:\n${server.log()}`)
+      throw new StartError(`${name} stopped while starting`, server.log())
+    }
+    if (signal?.aborted) {
+      await server.stop()
+      throw signal.reason
     }
     if (await isReady()) return
     if (Date.now() > deadlineMs) {
       server.signal('SIGKILL')
       await server.exited
-      throw new Error(`${name} was not ready within ${timeoutMs} ms:\n${server.log()}`)
+      throw new StartError(`${name} was not ready within ${timeoutMs} ms`, server.log())
     }
     await sleep(POLL_MS)
   }
