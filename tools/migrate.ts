@@ -5,12 +5,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
-import { createClient, unlimited } from '@shop/service-kit/database'
 import { startPostgres } from '@shop/test-kit/postgres-server'
 import { ensureDatabases } from './migrate-databases.ts'
 import { applyMigrations, draftMigration, LOCK_FILE, markRolledBack } from './migrate-engine.ts'
 import { findPrismaFolder, listPrismaFolders, type PrismaFolder, readMigrations } from './migrate-files.ts'
 import { isUpToDate, withMigrationLock } from './migrate-history.ts'
+import { connectPostgres } from './postgres-client.ts'
 
 const help = `Usage: npm run migrate -- [options]
 
@@ -44,8 +44,7 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
   const { service, databaseUrl, onProgress = () => {}, appsFolder } = options
   const folder = findPrismaFolder(service, appsFolder)
   const migrations = readMigrations(folder)
-  const client = createClient(databaseUrl, { name: 'migrate', ...unlimited })
-  await client.connect()
+  const client = await connectPostgres(databaseUrl, { source: variableOf(folder), applicationName: 'migrate' })
   try {
     if (await isUpToDate(client, migrations, onProgress)) return []
     return await withMigrationLock(client, onProgress, async () => {

@@ -1,7 +1,7 @@
 /** `npm run seed`: products for the catalog and a few accounts. Safe to run again: it adds what is missing. */
 import { parseArgs } from 'node:util'
-import { createClient, unlimited } from '@shop/service-kit/database'
 import type pg from 'pg'
+import { connectPostgres } from './postgres-client.ts'
 import { type Account, generateAccounts, seedAccounts } from './seed/accounts.ts'
 import { seedCatalog } from './seed/catalog.ts'
 import { maxProducts } from './seed/catalogue.ts'
@@ -26,16 +26,21 @@ export interface SeedOptions {
 /** The same products on every machine. Rejects, with nothing changed, when a database cannot be reached or has no tables. */
 export async function seed(options: SeedOptions): Promise<{ newProductCount: number }> {
   const { catalogUrl, userUrl, productCount = 1_000, accounts = [], isFresh = false, onProgress = () => {} } = options
-  if (userUrl && accounts.length > 0) await withClient(userUrl, (client) => seedAccounts(client, accounts))
-  const newProductCount = await withClient(catalogUrl, (client) =>
+  if (userUrl && accounts.length > 0) {
+    await withClient('USER_DATABASE_URL', userUrl, (client) => seedAccounts(client, accounts))
+  }
+  const newProductCount = await withClient('CATALOG_DATABASE_URL', catalogUrl, (client) =>
     seedCatalog(client, { productCount, isFresh, onProgress }),
   )
   return { newProductCount }
 }
 
-async function withClient<Result>(url: string, work: (client: pg.Client) => Promise<Result>): Promise<Result> {
-  const client = createClient(url, { name: 'seed', connectTimeoutMs: 5_000, ...unlimited })
-  await client.connect()
+async function withClient<Result>(
+  source: string,
+  url: string,
+  work: (client: pg.Client) => Promise<Result>,
+): Promise<Result> {
+  const client = await connectPostgres(url, { source, applicationName: 'seed' })
   try {
     return await work(client)
   } finally {
