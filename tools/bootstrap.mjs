@@ -13,10 +13,14 @@ import { fileURLToPath } from 'node:url'
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 const minimumNpm = 10
 const [command, ...args] = process.argv.slice(2)
+/** The child that runs now. */
+let current
+let isStopping = false
 
 if (!/^[a-z0-9-]+$/.test(command ?? '') || !existsSync(join(root, 'tools', `${command}.ts`))) {
-  stop('usage: node tools/bootstrap.mjs <stack|test|e2e|e2e-compose> [arguments]', 2)
+  stop('usage: node tools/bootstrap.mjs <command> [arguments], where tools/<command>.ts exists', 2)
 }
+stopWithParent()
 if (!args.includes('--help') || !isInstalled()) await install()
 await run(join(root, 'node_modules', '.bin', 'node'), [join(root, 'tools', `${command}.ts`), ...args])
 
@@ -37,6 +41,7 @@ async function install() {
   console.log(`Installing packages (npm ${command[0]}), once; about a minute …`)
   const code = await spawned('npm', [...command, '--no-audit', '--no-fund', '--loglevel=error'])
   clearInterval(progress)
+  if (isStopping) process.exit(130)
   if (code !== 0) stop(`npm ${command[0]} failed (exit code ${code}); what it printed above says why.`, 1)
   console.log(`Installed in ${seconds()} s.`)
 }
@@ -52,22 +57,44 @@ function checkNpm() {
 
 /** Run the pinned Node in our place: same terminal, same signals, same exit code. */
 async function run(file, fileArgs) {
-  process.exitCode = await spawned(file, fileArgs)
+  process.exitCode = await spawned(file, fileArgs, ['ipc'])
 }
 
-function spawned(file, fileArgs) {
+/** @param channel with 'ipc' the child notices when we are killed, and stops itself */
+function spawned(file, fileArgs, channel = []) {
   return new Promise((resolve) => {
-    const child = spawn(file, fileArgs, { cwd: root, stdio: 'inherit' })
-    // Ctrl-C reaches the whole process group, the child too: wait for it instead of leaving first.
-    const ignore = () => {}
-    const forward = (signal) => child.kill(signal)
-    process.on('SIGINT', ignore).on('SIGTERM', forward).on('SIGHUP', forward)
+    const child = spawn(file, fileArgs, { cwd: root, stdio: ['inherit', 'inherit', 'inherit', ...channel] })
+    current = child
     child.on('error', (error) => stop(`${file} cannot be started: ${error.message}`, 1))
     child.on('exit', (code, signal) => {
-      process.off('SIGINT', ignore).off('SIGTERM', forward).off('SIGHUP', forward)
+      current = undefined
       resolve(code ?? 128 + (constants.signals[signal] ?? 0))
     })
   })
+}
+
+/**
+ * Ctrl-C reaches the whole process group, the child too: wait for it instead of leaving first. Other signals are passed on.
+ * When npm has started us and is killed, its signal reaches nobody else: so its end counts as one.
+ */
+function stopWithParent() {
+  process.on('SIGINT', () => {
+    isStopping = true
+  })
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => pass(signal))
+  const parent = process.ppid
+  if (process.env.npm_lifecycle_event === undefined) return
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(watch)
+    pass('SIGTERM')
+  }, 300)
+  watch.unref()
+}
+
+function pass(signal) {
+  isStopping = true
+  current?.kill(signal)
 }
 
 function stop(message, code) {

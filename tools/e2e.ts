@@ -60,7 +60,8 @@ function startStack(dataDir: string): ChildProcess {
   const options = ['--json', '--port', '0', '--data', dataDir, '--products', String(productCount)]
   return spawn(process.execPath, [join(root, 'tools/stack.ts'), ...options], {
     cwd: root,
-    stdio: ['ignore', 'pipe', 'inherit'],
+    // The channel ties the shop to us: it stops itself when we are killed.
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
 }
 

@@ -128,7 +128,9 @@ describe('an import', () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8')
     const [, commands = ''] = /## Fill it\n.*?```sh\n(.*?)```/s.exec(readme) ?? []
     expect(commands).toContain('npm run import -- ')
-    expect(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts.import).toBe('node tools/import.ts')
+    expect(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).scripts.import).toBe(
+      'exec node tools/bootstrap.mjs import',
+    )
     const here = commands
       .replaceAll('npm run import --', `"${process.execPath}" "${join(root, 'tools/import.ts')}"`)
       .replace(/SHOP_ADMIN_PASSWORD='[^']*' /, '')

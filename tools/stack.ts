@@ -3,37 +3,40 @@ import { help, parseOptions, type StackOptions } from './stack/options.ts'
 import { type Stack, startStack } from './stack/start.ts'
 import { summary } from './stack/summary.ts'
 
-process.exitCode = await main()
+/** Longer than the longest that stopping in order takes. */
+const stopTimeoutMs = 60_000
+
+// A closed terminal ends the shop by SIGHUP; its last words have no reader then.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+process.exit(await main())
 
 async function main(): Promise<number> {
   const options = read()
   if (typeof options === 'number') return options
-  const interrupted = nextSignal()
+  const interrupted = interruption()
   const startedAtMs = performance.now()
-  const report = (line: string) => process.stderr.write(`${line}\n`)
   try {
-    const starting = startStack(options, report)
-    const stack = await Promise.race([starting, interrupted])
-    if (typeof stack === 'string') {
-      report('\nStopping …')
-      await starting.then((started) => started.stop()).catch(() => {})
-      return 130
-    }
+    const stack = await startStack(options, report, interrupted)
     process.stdout.write(`${describe(stack, options, performance.now() - startedAtMs)}\n`)
-    const reason = await Promise.race([stack.broken, interrupted])
-    report(typeof reason === 'string' ? '\nStopping …' : `\n${reason.message}\nStopping everything.`)
+    const reason = await Promise.race([stack.broken, once(interrupted)])
+    report(reason === undefined ? '\nStopping …' : `\n${reason.message}\nStopping everything.`)
     await stack.stop()
     report('Stopped; nothing is left running.')
-    return typeof reason === 'string' ? 0 : 1
+    return reason === undefined ? 0 : 1
   } catch (error) {
-    report(error instanceof Error ? error.message : String(error))
-    return 1
+    if (interrupted.aborted) report('Stopped before the shop was open; nothing is left running.')
+    else report(error instanceof Error ? error.message : String(error))
+    return interrupted.aborted ? 130 : 1
   }
 }
 
-/** A table for people, one line of JSON for programs. */
+function report(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Text for people, one line of JSON for programs. */
 function describe(stack: Stack, options: StackOptions, tookMs: number): string {
-  if (!options.json) return summary(stack, options.dataDir, tookMs)
+  if (!options.json) return summary(stack, options, tookMs)
   return JSON.stringify({ url: stack.url, accounts: stack.accounts, parts: stack.parts() })
 }
 
@@ -44,19 +47,36 @@ function read(): StackOptions | number {
     process.stdout.write(help)
     return 0
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\nSee npm run demo -- --help\n`)
+    report(`${(error as Error).message}\nSee npm run demo -- --help`)
     return 2
   }
 }
 
-/** Resolves at the first signal to stop; at the second one the process ends at once, and what it started with it. */
-function nextSignal(): Promise<NodeJS.Signals> {
-  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>()
+/**
+ * Aborted at the first signal to stop, and when the process that started this one is gone. A second Ctrl-C ends this process
+ * at once, and what it started with it; other signals may come twice, from a terminal and from npm.
+ */
+function interruption(): AbortSignal {
+  const controller = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => {
-      resolve(signal)
-      process.once(signal, () => process.exit(130))
+    process.on(signal, () => {
+      if (controller.signal.aborted && signal === 'SIGINT') process.exit(130)
+      interrupt()
     })
   }
-  return promise
+  if (process.connected) process.once('disconnect', interrupt)
+  return controller.signal
+
+  function interrupt() {
+    if (controller.signal.aborted) return
+    controller.abort()
+    setTimeout(() => process.exit(1), stopTimeoutMs).unref()
+  }
+}
+
+function once(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  })
 }

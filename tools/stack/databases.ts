@@ -1,107 +1,157 @@
-/** Postgres and the two Redis roles of the demo, with the policies and users of docs/architecture.md; data stays in the data folder. */
+/**
+ * Postgres and the two Redis roles of the demo, with the policies and users of docs/architecture.md; data stays in the data folder.
+ * A server that exists already is used instead where its URL is given.
+ */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { aclFile } from '@shop/redis-kit/acl'
 import type { KeyFamily, KeyRole } from '@shop/redis-kit/keys'
 import { readKeyFamilies } from '@shop/service-kit/key-families'
+import { PostgresRuns } from '@shop/test-kit/postgres-data'
 import { type PostgresServer, startPostgres } from '@shop/test-kit/postgres-server'
 import { type RedisOptions, type RedisServer, startRedis } from '@shop/test-kit/redis-server'
-import { keepAlive, type Supervisor } from './keep-alive.ts'
+import type { Exit } from '@shop/test-kit/server-process'
+import { explainDataFailure } from './data-failure.ts'
+import { usePostgres } from './existing-postgres.ts'
+import { useRedis } from './existing-redis.ts'
+import { keepAlive, type Running, type Supervisor } from './keep-alive.ts'
+import type { StackOptions } from './options.ts'
 import type { Secrets } from './secrets.ts'
 import type { Part, Undo } from './start.ts'
 
 /** A database and a role of the same name each; no service can read another's. */
 const services = ['catalog', 'user', 'order'] as const
+const leavingWaitMs = 500
+const maxLeavingWaits = 40
+/** Loading a large append-only file, or recovering after a crash. */
+const startTimeoutMs = 60_000
+
+export type DatabaseUrls = Record<(typeof services)[number], string>
 
 export interface Databases {
-  urls: Record<(typeof services)[number], string>
-  /** Each service logs in as itself. */
+  urls: DatabaseUrls
+  /** On a server of the demo each service logs in as itself. */
   redisUrl(role: KeyRole, service: string): string
   parts(): Part[]
 }
 
-export async function startDatabases(
-  dataDir: string,
-  secrets: Secrets,
-  undo: Undo,
-  supervisor: Supervisor,
-): Promise<Databases> {
-  const keep = <Server extends Restartable>(name: string, starting: Promise<Server>) =>
-    starting.then((server) => supervise(name, server, undo, supervisor))
+export interface Stage {
+  options: StackOptions
+  secrets: Secrets
+  undo: Undo
+  supervisor: Supervisor
+  /** Ends starts that are under way. */
+  signal: AbortSignal
+}
+
+export async function startDatabases(stage: Stage): Promise<Databases> {
+  const { redisCacheUrl, redisStateUrl, postgresUrl } = stage.options.servers ?? {}
   const families = await readKeyFamilies()
   const [postgres, cache, state] = await Promise.all([
-    keep('postgres', startPostgres({ dir: join(dataDir, 'postgres') })),
-    keep(
-      'redis-cache',
-      startRedis({ dir: join(dataDir, 'redis-cache'), ...cacheRole, ...users('cache', families, secrets) }),
-    ),
-    keep(
-      'redis-state',
-      startRedis({ dir: join(dataDir, 'redis-state'), ...stateRole, ...users('state', families, secrets) }),
-    ),
+    postgresUrl === undefined ? ownPostgres(stage) : usePostgres(postgresUrl, services, stage),
+    redisCacheUrl === undefined ? ownRedis('cache', families, stage) : useRedis('cache', redisCacheUrl, stage),
+    redisStateUrl === undefined ? ownRedis('state', families, stage) : useRedis('state', redisStateUrl, stage),
   ])
-  const entries = await Promise.all(
-    services.map(async (name) => [name, await postgres.createDatabase(name, name)] as const),
-  )
   return {
-    urls: Object.fromEntries(entries) as Databases['urls'],
-    redisUrl: (role, service) => urlAs(service, { port: { cache, state }[role].port, secrets }),
-    parts: () => describe(postgres, cache, state),
+    urls: postgres.urls,
+    redisUrl: (role, service) => ({ cache, state })[role].urlAs(service),
+    parts: () => [postgres, cache, state].flatMap(({ part }) => part?.() ?? []),
   }
 }
 
-/** May forget: under pressure what is used least goes first, and nothing is written to disk. */
-const cacheRole: RedisOptions = { config: { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lfu' } }
-
-/** Must not forget: a full server refuses writes, and a restart loses a second at most. */
-const stateRole: RedisOptions = {
-  config: { maxmemory: '256mb', 'maxmemory-policy': 'noeviction', appendonly: 'yes', appendfsync: 'everysec' },
+async function ownPostgres(stage: Stage): Promise<{ urls: DatabaseUrls; part: () => Part }> {
+  const dir = join(stage.options.dataDir, 'postgres')
+  const server = await keep('postgres', dir, startPostgresWhenFree(dir, stage.signal), stage)
+  const entries = await Promise.all(
+    services.map(async (name) => [name, await server.createDatabase(name, name)] as const),
+  )
+  const what = `databases ${services.join(', ')}`
+  return {
+    urls: Object.fromEntries(entries) as DatabaseUrls,
+    part: () => ({ name: 'postgres', port: server.port, pid: server.pid, what }),
+  }
 }
 
-/** The same users as in the containers: a key that is not declared fails here first. */
-function users(role: KeyRole, families: readonly KeyFamily[], { redis }: Secrets): RedisOptions {
-  return { acl: aclFile(role, families, redis), username: 'health', password: redis.health }
+/** The Postgres of a shop that was killed takes a moment to leave. */
+async function startPostgresWhenFree(dir: string, signal: AbortSignal): Promise<PostgresServer> {
+  for (let waits = 0; ; waits += 1) {
+    try {
+      return await startPostgres({ dir, signal })
+    } catch (error) {
+      if (!(error instanceof PostgresRuns)) throw error
+      if (waits === maxLeavingWaits) {
+        throw new Error(
+          `The Postgres of an earlier start (pid ${error.pid}) still runs on ${dir}: end it by \`kill ${error.pid}\`.`,
+        )
+      }
+      await sleep(leavingWaitMs, undefined, { signal })
+    }
+  }
 }
 
-function urlAs(service: string, { port, secrets }: { port: number; secrets: Secrets }): string {
-  const password = secrets.redis[service]
+interface RedisForServices {
+  urlAs(service: string): string
+  part?: () => Part
+}
+
+async function ownRedis(role: KeyRole, families: readonly KeyFamily[], stage: Stage): Promise<RedisForServices> {
+  const name = `redis-${role}`
+  const dir = join(stage.options.dataDir, name)
+  const { redis } = stage.secrets
+  // The same users as in the containers: a key that is not declared fails here first.
+  const users = { acl: aclFile(role, families, redis), username: 'health', password: redis.health }
+  const starting = startRedis({ dir, startTimeoutMs, signal: stage.signal, config: settings[role], ...users })
+  const server: RedisServer = await keep(name, dir, starting, stage)
+  return {
+    urlAs: (service) => urlAs(service, server.port, redis),
+    part: () => ({ name, port: server.port, pid: server.pid, what: purposes[role] }),
+  }
+}
+
+function urlAs(service: string, port: number, passwords: Secrets['redis']): string {
+  const password = passwords[service]
   if (!password) throw new Error(`no Redis password for ${service}: is it in libs/contracts/services.ts?`)
   return `redis://${service}:${password}@127.0.0.1:${port}`
 }
 
+const purposes = {
+  cache: 'cached reads, edge throttles; may be lost',
+  state: 'sessions, carts, streams, registry; append-only file',
+}
+
+const settings: Record<KeyRole, RedisOptions['config']> = {
+  /** May forget: under pressure what is used least goes first, and nothing is written to disk. */
+  cache: { maxmemory: '64mb', 'maxmemory-policy': 'allkeys-lfu' },
+  /** Must not forget: a full server refuses writes, and a restart loses a second at most. */
+  state: { maxmemory: '256mb', 'maxmemory-policy': 'noeviction', appendonly: 'yes', appendfsync: 'everysec' },
+}
+
 interface Restartable {
-  readonly exited: Promise<unknown>
+  readonly exited: Promise<Exit>
   restart(): Promise<void>
   stop(): Promise<void>
 }
 
-function supervise<Server extends Restartable>(
+/** How to stop it is noted before it has started: a start that fails beside it must not leave it running. */
+async function keep<Server extends Restartable>(
   name: string,
-  server: Server,
-  undo: Undo,
-  supervisor: Supervisor,
-): Server {
-  const kept = keepAlive(name, supervisor)
-  undo.push(() => {
-    kept.stop()
-    return server.stop()
+  dir: string,
+  starting: Promise<Server>,
+  { undo, supervisor }: Stage,
+): Promise<Server> {
+  let stopKeeping = () => {}
+  undo.push(async () => {
+    stopKeeping()
+    await starting.then(
+      (server) => server.stop(),
+      () => {},
+    )
   })
-  watch()
+  const server = await starting.catch((error) => Promise.reject(explainDataFailure(name, dir, error)))
+  const running = (): Running => ({
+    exited: server.exited.then(({ code, signal }) => signal ?? `exit code ${code}`),
+  })
+  const again = () => server.restart().then(running, (error) => Promise.reject(explainDataFailure(name, dir, error)))
+  stopKeeping = keepAlive(name, running(), again, supervisor).stop
   return server
-
-  function watch() {
-    server.exited.then(() => kept.died('', () => server.restart().then(watch)))
-  }
-}
-
-function describe(postgres: PostgresServer, cache: RedisServer, state: RedisServer): Part[] {
-  return [
-    { name: 'postgres', port: postgres.port, pid: postgres.pid, what: `databases ${services.join(', ')}` },
-    { name: 'redis-cache', port: cache.port, pid: cache.pid, what: 'cached reads, edge throttles; may be lost' },
-    {
-      name: 'redis-state',
-      port: state.port,
-      pid: state.pid,
-      what: 'sessions, carts, streams, registry; append-only file',
-    },
-  ]
 }

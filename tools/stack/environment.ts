@@ -1,10 +1,25 @@
 /** What each service is told through its environment, and nothing more than it needs. */
 import type { Databases } from './databases.ts'
+import type { App, Instance } from './instances.ts'
+import type { StackOptions } from './options.ts'
 import type { Secrets } from './secrets.ts'
 
-export function environments(port: number, secrets: Secrets, { urls, redisUrl }: Databases) {
-  const state = (name: string) => ({ REDIS_STATE_URL: redisUrl('state', name) })
-  const cache = (name: string) => ({ REDIS_CACHE_URL: redisUrl('cache', name) })
+export interface EnvironmentSource {
+  options: StackOptions
+  /** Of the gateway. */
+  port: number
+  secrets: Secrets
+  databases: Databases
+}
+
+/** Of one instance; what `--env` says comes last. */
+export function environmentOf(instance: Instance, source: EnvironmentSource): Record<string, string> {
+  return { ...passedOn(), ...environments(source)[instance.app], ...asked(instance, source.options) }
+}
+
+function environments({ port, options, secrets, databases: { urls, redisUrl } }: EnvironmentSource) {
+  const state = (name: App) => ({ REDIS_STATE_URL: redisUrl('state', name) })
+  const cache = (name: App) => ({ REDIS_CACHE_URL: redisUrl('cache', name) })
   const verify = { IDENTITY_PUBLIC_KEY: secrets.identityPublicKey }
   return {
     catalog: { ...state('catalog'), ...cache('catalog'), ...verify, DATABASE_URL: urls.catalog },
@@ -14,7 +29,27 @@ export function environments(port: number, secrets: Secrets, { urls, redisUrl }:
       ...state('gateway'),
       ...cache('gateway'),
       IDENTITY_PRIVATE_KEY: secrets.identityPrivateKey,
+      HOST: options.host ?? '127.0.0.1',
       PORT: String(port),
     },
-  }
+  } satisfies Record<App, Record<string, string>>
+}
+
+/** An inspector in NODE_OPTIONS is for the tool itself: all services would ask for its one port. */
+const inspectorFlag = /(?:^|\s)--inspect(?:-\S+)?(?:=\S*)?(?=\s|$)/g
+
+function passedOn(): Record<string, string> {
+  const { LOG_LEVEL, NODE_OPTIONS } = process.env
+  const nodeOptions = NODE_OPTIONS?.replaceAll(inspectorFlag, '').trim()
+  return { ...(LOG_LEVEL && { LOG_LEVEL }), ...(nodeOptions && { NODE_OPTIONS: nodeOptions }) }
+}
+
+/** What is said for an instance wins over what is said for its service, and that over what is said for all. */
+function asked({ name, app }: Instance, { env = [] }: StackOptions): Record<string, string> {
+  const scopes = [undefined, app, name].filter((scope, index, all) => all.indexOf(scope) === index)
+  return Object.fromEntries(
+    scopes.flatMap((scope) =>
+      env.filter(({ service }) => service === scope).map((variable) => [variable.name, variable.value]),
+    ),
+  )
 }

@@ -1,43 +1,115 @@
-/** What dies in the demo is started again after a moment, as a container would be; what dies too often ends the demo. */
+/**
+ * Keeps one process of the demo running, as a container's restart policy does.
+ *
+ * A process that dies is started again after a wait that doubles with each failure in a row; a start that fails counts like
+ * a death. A process that ran for a while has recovered: the next wait is short again. After `restartLimit` failures in a row
+ * the process is given up, and the other processes go on.
+ */
 
-const restartDelayMs = 1_000
-const maxRestartsPerMinute = 5
+const healthyAfterMs = 10_000
+const firstWaitMs = 1_000
+const longestWaitMs = 30_000
 
 export interface Supervisor {
   report: (line: string) => void
-  /** Called with the reason when something cannot be kept alive. */
-  giveUp: (error: Error) => void
+  /** Called once with the reason when a process has failed too often in a row. */
+  onGivenUp: (name: string, reason: string) => void
+  /** How many failures in a row are borne. */
+  restartLimit: number
+  /** Of the waits, shorter in tests. @default 1 */
+  waitScale?: number
 }
 
-export interface KeepAlive {
-  /** Tell it that the process is gone; `start` is called a moment later. */
-  died(how: string, start: () => Promise<unknown>): void
-  /** From now on deaths are wanted. */
+export interface Running {
+  /** Resolves to how it ended: "SIGKILL", "exit code 1". */
+  exited: Promise<string>
+}
+
+export interface KeptAlive {
+  /** From now on an end is expected, and nothing is started any more. */
   stop(): void
-  isStopped(): boolean
+  /** The next end is expected: it does not count, and the process is started again at once. */
+  expectEnd(): void
+  /** Ends a wait and forgets earlier failures; a process that was given up is started again. */
+  retry(): void
 }
 
-export function keepAlive(name: string, { report, giveUp }: Supervisor): KeepAlive {
+/** @param start resolves when the process works again, rejects when it does not come up */
+export function keepAlive(
+  name: string,
+  first: Running,
+  start: () => Promise<Running>,
+  supervisor: Supervisor,
+): KeptAlive {
+  const { report, onGivenUp, restartLimit, waitScale = 1 } = supervisor
   let isStopped = false
-  let timer: NodeJS.Timeout | undefined
-  let recentMs: number[] = []
+  let isEndExpected = false
+  let failureCount = 0
+  let wake = () => {}
+  void keep(first)
 
-  return { died, stop, isStopped: () => isStopped }
+  return { stop, expectEnd, retry }
 
-  function died(how: string, start: () => Promise<unknown>) {
-    if (isStopped) return
-    const nowMs = Date.now()
-    recentMs = [...recentMs.filter((atMs) => atMs > nowMs - 60_000), nowMs]
-    if (recentMs.length > maxRestartsPerMinute) {
-      giveUp(new Error(`${name} died ${recentMs.length} times within a minute.`))
-      return
+  async function keep(running: Running) {
+    for (;;) {
+      const startedAtMs = performance.now()
+      const how = await running.exited
+      if (performance.now() - startedAtMs > healthyAfterMs * waitScale) failureCount = 0
+      const next = await startAgain(`died (${how})`)
+      if (next === undefined) return
+      running = next
     }
-    report(`${name} died${how}; starting it again.`)
-    timer = setTimeout(() => start().catch(giveUp), restartDelayMs)
+  }
+
+  /** Undefined when it is not to run any more. */
+  async function startAgain(reason: string): Promise<Running | undefined> {
+    for (let why = reason; !isStopped; ) {
+      if (isEndExpected) isEndExpected = false
+      else await waitAfterFailure(why)
+      if (isStopped) return undefined
+      try {
+        return await start()
+      } catch (error) {
+        why = `did not start again: ${(error as Error).message}`
+      }
+    }
+    return undefined
+  }
+
+  async function waitAfterFailure(why: string) {
+    failureCount += 1
+    if (failureCount > restartLimit) {
+      report(`${name} ${why}; failed ${failureCount} times in a row, so it stays down.`)
+      onGivenUp(name, `${name} failed ${failureCount} times in a row`)
+      return pause(undefined)
+    }
+    const waitMs = Math.min(firstWaitMs * 2 ** (failureCount - 1), longestWaitMs)
+    report(`${name} ${why}; starting it again in ${waitMs / 1_000} s.`)
+    await pause(waitMs * waitScale)
+  }
+
+  /** Until the time is over, if there is one, or until `wake`. */
+  function pause(ms: number | undefined): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = ms === undefined ? undefined : setTimeout(resolve, ms)
+    wake = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+    return promise
   }
 
   function stop() {
     isStopped = true
-    clearTimeout(timer)
+    wake()
+  }
+
+  function expectEnd() {
+    isEndExpected = true
+  }
+
+  function retry() {
+    failureCount = 0
+    wake()
   }
 }

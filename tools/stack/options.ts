@@ -1,12 +1,16 @@
 /** The command line of `npm run demo`. */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { findInstances } from './instances.ts'
 
 export const maxProductCount = 100_000
+const firstInspectPort = 9229
 
 export interface StackOptions {
   /** Of the gateway, the only port that is fixed. 0 takes a free one. */
   port: number
+  /** Address that the gateway listens on. @default 127.0.0.1 */
+  host?: string
   /** Where databases, logs and generated secrets stay between starts. */
   dataDir: string
   seed: boolean
@@ -17,21 +21,66 @@ export interface StackOptions {
   watch: boolean
   /** Print one line of JSON on standard output when the shop is open, for programs. */
   json: boolean
+  /** Print also what runs where. @default false */
+  verbose?: boolean
+  /** Variables for services. @default none */
+  env?: readonly ServiceVariable[]
+  /** Services to open a debugger's port for. @default none */
+  inspect?: readonly InspectedService[]
+  /** Servers that exist, instead of those that the demo starts. @default none */
+  servers?: ExistingServers
+  /** How many failures in a row of one process are borne before it stays down. Kills at will need a high one. @default 10 */
+  restartLimit?: number
 }
 
-export const help = `Start the whole shop on this machine, without Docker: Postgres, two Redis servers, all services.
+export interface ServiceVariable {
+  /** An app or an instance. @default all services */
+  service?: string
+  name: string
+  value: string
+}
+
+export interface InspectedService {
+  /** An instance. */
+  service: string
+  port: number
+}
+
+export interface ExistingServers {
+  redisCacheUrl?: string
+  redisStateUrl?: string
+  postgresUrl?: string
+}
+
+export const help = `Start the whole shop on this machine, without Docker: Postgres, two Redis servers,
+all services.
 
   npm run demo -- [options]
 
-  --port N       port of the gateway, the only one that is fixed   (default 8080, 0: a free one)
-  --products N   size of the catalogue, up to ${maxProductCount}             (default 1000)
-  --no-seed      leave the databases as they are
-  --fresh        throw away the data of earlier starts first
-  --data DIR     where data, logs and generated passwords stay     (default .data)
-  --watch        start a service again when its files change       (npm run dev)
-  --json         one line of JSON instead of the table, for programs
-  --help         this text
+  --port N             port of the gateway, the only fixed one   (default 8080, 0: a free one)
+  --host ADDRESS       address of the gateway; 0.0.0.0 to be reached from elsewhere
+                       (default 127.0.0.1)
+  --products N         size of the catalog, up to ${maxProductCount}         (default 1000)
+  --no-seed            leave the databases as they are
+  --fresh              delete the data of earlier starts first
+  --data DIR           where data, logs and generated passwords stay (default .data)
+  --watch              restart a service when its files change   (npm run dev)
+  --verbose            print also what runs where
 
+  --env NAME=value     a variable for all services; repeatable
+  --env catalog:NAME=value   for one service, or for one instance (catalog-2)
+  --inspect SERVICE[:PORT]   open a debugger's port (default ${firstInspectPort} and up); repeatable
+
+  --redis URL          use this Redis for both roles instead of starting two
+  --redis-cache URL    or this one as the cache, which may forget
+  --redis-state URL    and this one for what must not be forgotten
+  --postgres URL       use this Postgres; the role must be able to create databases and roles
+
+  --restarts N         failures in a row of one process before it stays down (default 10)
+  --json               one line of JSON instead of the text, for programs
+  --help               this text
+
+LOG_LEVEL and NODE_OPTIONS of the environment reach the services.
 Ctrl-C stops all of it. A process that dies is started again.
 `
 
@@ -42,25 +91,70 @@ export function parseOptions(args: readonly string[]): StackOptions | 'help' {
     allowNegative: true,
     options: {
       port: { type: 'string', default: '8080' },
+      host: { type: 'string', default: '127.0.0.1' },
       products: { type: 'string', default: '1000' },
       seed: { type: 'boolean', default: true },
       fresh: { type: 'boolean', default: false },
       data: { type: 'string', default: '.data' },
       watch: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      verbose: { type: 'boolean', default: false },
+      env: { type: 'string', multiple: true, default: [] },
+      inspect: { type: 'string', multiple: true, default: [] },
+      redis: { type: 'string' },
+      'redis-cache': { type: 'string' },
+      'redis-state': { type: 'string' },
+      postgres: { type: 'string' },
+      restarts: { type: 'string', default: '10' },
       help: { type: 'boolean', default: false },
     },
   })
   if (values.help) return 'help'
+  const { seed, fresh, watch, json, verbose } = values
   return {
     port: integer('--port', values.port, 0, 65_535),
+    host: text('--host', values.host),
     productCount: integer('--products', values.products, 1, maxProductCount),
-    seed: values.seed,
-    fresh: values.fresh,
-    dataDir: resolve(values.data),
-    watch: values.watch,
-    json: values.json,
+    dataDir: resolve(text('--data', values.data)),
+    env: values.env.map(parseVariable),
+    inspect: parseInspected(values.inspect),
+    servers: {
+      redisCacheUrl: values['redis-cache'] ?? values.redis,
+      redisStateUrl: values['redis-state'] ?? values.redis,
+      postgresUrl: values.postgres,
+    },
+    restartLimit: integer('--restarts', values.restarts, 0, 1_000_000),
+    ...{ seed, fresh, watch, json, verbose },
   }
+}
+
+function parseVariable(text: string): ServiceVariable {
+  const { service, name, value } =
+    /^(?:(?<service>[^:=]*):)?(?<name>[A-Za-z_]\w*)=(?<value>.*)$/s.exec(text)?.groups ?? {}
+  if (name === undefined || value === undefined) {
+    // Not the whole text: what follows a name may be a secret.
+    throw new Error(`--env takes NAME=value or service:NAME=value, not "${text.split('=', 1)[0]}".`)
+  }
+  if (service === undefined) return { name, value }
+  findInstances(service, '--env')
+  return { service, name, value }
+}
+
+/** A service of several instances is inspected in its first one: a breakpoint in one of two is chance otherwise. */
+function parseInspected(texts: readonly string[]): InspectedService[] {
+  let nextPort = firstInspectPort
+  return texts.map((text) => {
+    const [name = '', port] = text.split(':', 2)
+    const [instance] = findInstances(name, '--inspect')
+    const chosen = port === undefined ? nextPort : integer(`--inspect ${name}:PORT`, port, 1, 65_535)
+    nextPort = chosen + 1
+    return { service: instance?.name ?? name, port: chosen }
+  })
+}
+
+function text(name: string, value: string): string {
+  if (value.trim() === '') throw new Error(`${name} is empty: give it a value, or leave it out.`)
+  return value
 }
 
 function integer(name: string, text: string, min: number, max: number): number {

@@ -1,33 +1,91 @@
 /** What must be true before anything is started; each failure is one sentence that says what to do. */
 import { spawnSync } from 'node:child_process'
+import { accessSync, constants, mkdirSync, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { findRedisServer } from '@shop/test-kit/redis-server'
 
-/** Throws unless `port` can be listened on. */
-export function requireFreePort(port: number): Promise<void> {
+const oldestRedisMajor = 7
+/** Empty databases of Postgres take 60 MB, its log files up to 100 MB more. */
+const neededDiskMb = 300
+
+/** Throws unless `port` of `host` can be listened on. `option` is what the person would change. */
+export function requireFreePort(port: number, host: string, option: string): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const probe = createServer()
-  probe.once('error', (error: NodeJS.ErrnoException) => {
-    const reason = error.code === 'EADDRINUSE' ? 'is taken' : `cannot be used (${error.code})`
-    reject(new Error(`Port ${port} ${reason}: stop what listens there, or choose another with --port N.`))
-  })
-  probe.listen({ port, host: '127.0.0.1' }, () => probe.close(() => resolve()))
+  probe.once('error', ({ code }: NodeJS.ErrnoException) => reject(new Error(portProblem(port, host, option, code))))
+  probe.listen({ port, host, exclusive: true }, () => probe.close(() => resolve()))
   return promise
 }
 
-/** Finds redis-server or valkey-server, or installs it with the system's package manager after saying so. */
+function portProblem(port: number, host: string, option: string, code = ''): string {
+  if (code === 'EADDRINUSE') return `Port ${port} is taken: stop what listens there, or choose another with ${option}.`
+  if (code === 'EACCES') return `Port ${port} may not be opened by this user: choose one from 1024 with ${option}.`
+  if (code === 'EADDRNOTAVAIL') {
+    return `--host ${host} is not an address of this machine: use 0.0.0.0 for all addresses, or one of ${addresses().join(', ')}.`
+  }
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
+    return `--host ${host} is a name that cannot be resolved: use 0.0.0.0 for all addresses, or one of ${addresses().join(', ')}.`
+  }
+  return `Port ${port} of ${host} cannot be used (${code}): choose another with ${option}.`
+}
+
+/** IPv4 addresses of this machine. */
+export function addresses(): string[] {
+  const all = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
+  return all.filter(({ family }) => family === 'IPv4').map(({ address }) => address)
+}
+
+/** Makes the folder. Throws unless it can be written to and has room. */
+export function requireDataDir(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true })
+    accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    throw new Error(`The data folder ${dataDir} ${folderProblem(code)}: choose another with --data DIR.`)
+  }
+  const { bavail, bsize } = statfsSync(dataDir)
+  const freeMb = Math.floor((bavail * bsize) / 1024 ** 2)
+  if (freeMb < neededDiskMb) {
+    throw new Error(
+      `The disk of ${dataDir} has ${freeMb} MB left, and the shop needs ${neededDiskMb}: make room, or choose another folder with --data DIR.`,
+    )
+  }
+}
+
+function folderProblem(code = ''): string {
+  if (code === 'EEXIST' || code === 'ENOTDIR') return 'is a file, or lies below one'
+  if (code === 'EACCES' || code === 'EPERM') return 'may not be written to by this user'
+  if (code === 'EROFS') return 'is on a read-only file system'
+  return `cannot be made (${code})`
+}
+
+/** Finds redis-server or valkey-server, or installs it with the system's package manager after saying so. Throws unless it is new enough. */
 export function requireRedisServer(report: (line: string) => void): void {
-  if (findRedisServer()) return
+  const file = findRedisServer() ?? installRedisServer(report)
+  const { stdout } = spawnSync(file, ['--version'], { encoding: 'utf8' })
+  const version = /\bv=(\d[\d.]*)/.exec(stdout ?? '')?.[1]
+  if (version !== undefined && Number.parseInt(version, 10) >= oldestRedisMajor) return
+  const what = version === undefined ? 'does not tell its version' : `is version ${version}`
+  throw new Error(
+    `${file} ${what}: the shop needs Redis ${oldestRedisMajor} or newer; install it, or name one that runs with --redis URL.`,
+  )
+}
+
+function installRedisServer(report: (line: string) => void): string {
   const install = installCommand()
   if (install) {
     report(`redis-server is not installed. Installing it now: ${install.join(' ')}`)
     const [command = '', ...args] = install
     spawnSync(command, args, { stdio: 'inherit' })
-    if (findRedisServer()) return
   }
+  const installed = findRedisServer()
+  if (installed) return installed
   throw new Error(
     'No redis-server or valkey-server found and none could be installed: install Redis 7 or newer ' +
-      '(https://redis.io/docs/latest/operate/oss_and_stack/install/), or start the shop with `docker compose up`.',
+      '(https://redis.io/docs/latest/operate/oss_and_stack/install/), name one that runs with --redis URL, ' +
+      'or start the shop with `docker compose up`.',
   )
 }
 

@@ -2,7 +2,7 @@
  * The demo's passwords and keys: made at the first start, kept in the data folder (readable by its owner only), so that
  * data of earlier starts can be opened again. Nothing in the repository is a secret and no secret has a default.
  */
-import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { serviceNames } from '@shop/contracts/services'
@@ -17,6 +17,8 @@ export interface Account {
 export interface Secrets {
   /** By Redis user: one per service, and `health`. */
   redis: Record<string, string>
+  /** Of the services' roles on a Postgres that exists already. */
+  databasePassword: string
   /** Ed25519, PKCS#8 PEM in base64: the gateway signs identities with it. */
   identityPrivateKey: string
   /** SPKI PEM in base64: every service checks them with it. */
@@ -24,22 +26,53 @@ export interface Secrets {
   accounts: Account[]
 }
 
-/** Keeps what an earlier start has made, and makes what is new since then. */
+/** Keeps what an earlier start has made, and makes what is new since then. Throws with the file's name when it is damaged. */
 export function loadSecrets(dataDir: string): Secrets {
   mkdirSync(dataDir, { recursive: true })
   const file = join(dataDir, 'secrets.json')
   const [kept, fresh] = [readSecrets(file), generateSecrets()]
-  const secrets = { ...fresh, ...kept, redis: { ...fresh.redis, ...kept.redis } }
+  const secrets: Secrets = { ...fresh, ...kept, redis: { ...fresh.redis, ...kept.redis } }
+  const damage = damageOf(secrets)
+  if (damage !== undefined) throw damaged(file, damage)
   writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
   return secrets
 }
 
 function readSecrets(file: string): Partial<Secrets> {
   try {
-    return JSON.parse(readFileSync(file, 'utf8'))
+    const secrets = JSON.parse(readFileSync(file, 'utf8'))
+    if (typeof secrets === 'object' && secrets !== null && !Array.isArray(secrets)) return secrets
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
-    throw new Error(`${file} cannot be read: ${error}`)
+    if (!(error instanceof SyntaxError)) throw error
+  }
+  throw damaged(file, 'it is not a JSON object')
+}
+
+/** Never quotes the file: it holds passwords. */
+function damaged(file: string, damage: string): Error {
+  return new Error(
+    `${file} is damaged: ${damage}. Put back a copy of it, or start anew with --fresh, which deletes all data of this shop.`,
+  )
+}
+
+function damageOf({ accounts, redis, ...texts }: Secrets): string | undefined {
+  if (!Array.isArray(accounts)) return 'accounts is not a list'
+  const wrong = Object.entries({ ...redis, ...texts }).find(([, value]) => typeof value !== 'string' || value === '')
+  if (wrong !== undefined) return `the value of ${wrong[0]} is not a text`
+  return isPair(texts) ? undefined : 'identityPrivateKey and identityPublicKey are not a pair'
+}
+
+/** Services would refuse every request that the gateway vouches for. */
+function isPair({
+  identityPrivateKey,
+  identityPublicKey,
+}: Pick<Secrets, 'identityPrivateKey' | 'identityPublicKey'>): boolean {
+  try {
+    const derived = createPublicKey(Buffer.from(identityPrivateKey, 'base64').toString())
+    return createPublicKey(Buffer.from(identityPublicKey, 'base64').toString()).equals(derived)
+  } catch {
+    return false
   }
 }
 
@@ -50,6 +83,7 @@ function generateSecrets(): Secrets {
   })
   return {
     redis: Object.fromEntries([...serviceNames, 'health'].map((name) => [name, password()])),
+    databasePassword: password(),
     identityPrivateKey: Buffer.from(privateKey).toString('base64'),
     identityPublicKey: Buffer.from(publicKey).toString('base64'),
     accounts: [

@@ -5,9 +5,9 @@
  * to the stack by its IPC channel: when the stack dies, however it dies, the channel closes and the service stops itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type KeepAlive, keepAlive, type Supervisor } from './keep-alive.ts'
+import { type KeptAlive, keepAlive, type Running, type Supervisor } from './keep-alive.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 /** Also for main.ts itself: a second start compiles nothing. */
@@ -16,9 +16,10 @@ const compileCache = join(root, 'node_modules', '.cache', 'redis-shop')
 const nodeFlags = ['--max-semi-space-size=2']
 /** glibc gives memory of large, short-lived blocks (password hashing) back only with a fixed threshold. */
 const allocator = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_ARENA_MAX: '2' }
-const watchFlags = ['--watch', '--watch-preserve-output']
-const startTimeoutMs = 20_000
+/** A start takes a second or two; this is for a machine that does much else. */
+const startTimeoutMs = 60_000
 const stopTimeoutMs = 15_000
+const maxReasonLines = 6
 
 export interface ServiceOptions {
   /** Unique in the stack: `catalog-2`. */
@@ -27,81 +28,118 @@ export interface ServiceOptions {
   app: string
   env: Record<string, string>
   logFile: string
-  watch: boolean
+  /** The debugger's port. @default none */
+  inspectPort?: number
   supervisor: Supervisor
 }
 
 export interface Service {
   readonly name: string
-  /** Resolves to the port once it listens. Rejects with the end of its log when it exits before. */
-  started: Promise<number>
+  readonly app: string
+  /** Resolves once it listens. Rejects with what it said when it exits before. */
+  started: Promise<void>
   port(): number
   pid(): number | undefined
+  isRunning(): boolean
+  /** In order, as for a new version; does not count as a failure. A service that is down is started. */
+  restart(): void
   stop(): Promise<void>
 }
 
 interface State {
   child?: ChildProcess
   port: number
-  keptAlive: KeepAlive
+  isStopped: boolean
+  keptAlive?: KeptAlive
 }
 
 export function startService(options: ServiceOptions): Service {
-  const state: State = { port: 0, keptAlive: keepAlive(options.name, options.supervisor) }
+  const { name, app, supervisor } = options
+  const state: State = { port: 0, isStopped: false }
   mkdirSync(dirname(options.logFile), { recursive: true })
+  const started = launch(state, options).then((running) => {
+    if (!state.isStopped) state.keptAlive = keepAlive(name, running, () => launch(state, options), supervisor)
+  })
   return {
-    name: options.name,
-    started: launch(state, options),
+    name,
+    app,
+    started,
     port: () => state.port,
     pid: () => state.child?.pid,
+    isRunning: () => isAlive(state.child),
+    restart: () => restart(state),
     stop: () => stop(state),
   }
 }
 
-function launch(state: State, options: ServiceOptions): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const log = openSync(options.logFile, 'a')
-  const child = spawn(
-    process.execPath,
-    [...nodeFlags, ...(options.watch ? watchFlags : []), join(root, 'apps', options.app, 'main.ts')],
-    {
-      cwd: root,
-      env: { ...inherited(), ...allocator, NODE_COMPILE_CACHE: compileCache, ...options.env },
-      detached: true,
-      stdio: ['ignore', log, log, 'ipc'],
-    },
-  )
-  closeSync(log)
+function launch(state: State, options: ServiceOptions): Promise<Running> {
+  const { promise, resolve, reject } = Promise.withResolvers<Running>()
+  const { child, logged } = spawnService(options)
   state.child = child
+  const exited = new Promise<string>((settle) => {
+    child.once('exit', (code, signal) => settle(signal ?? `exit code ${code}`))
+    child.once('error', (error) => settle(error.message))
+  })
   const deadline = setTimeout(() => {
-    reject(new Error(`${options.name} did not listen within ${startTimeoutMs / 1000} s; see ${options.logFile}`))
+    reject(new Error(`it did not listen within ${startTimeoutMs / 1000} s; see ${options.logFile}`))
     child.kill('SIGKILL')
   }, startTimeoutMs)
   child.on('message', (message: { type?: string; port?: number }) => {
     if (message.type !== 'listening' || message.port === undefined) return
     state.port = message.port
     clearTimeout(deadline)
-    resolve(message.port)
+    resolve({ exited })
   })
-  child.on('exit', (code, signal) => {
+  exited.then((how) => {
     clearTimeout(deadline)
-    reject(
-      new Error(`${options.name} stopped while starting (${signal ?? `exit code ${code}`}):\n${tail(options.logFile)}`),
-    )
-    if (state.port !== 0) state.keptAlive.died(` (${signal ?? `exit code ${code}`})`, () => launch(state, options))
+    reject(new Error(logged() || `${options.name} stopped while starting (${how}); see ${options.logFile}`))
   })
   return promise
 }
 
+/** `logged` tells what this process wrote for people: its lines that are not JSON, without stacks. */
+function spawnService({ app, env, logFile, inspectPort }: ServiceOptions) {
+  const log = openSync(logFile, 'a')
+  const logStart = fstatSync(log).size
+  const inspect = inspectPort === undefined ? [] : [`--inspect=127.0.0.1:${inspectPort}`]
+  const child = spawn(process.execPath, [...nodeFlags, ...inspect, join(root, 'apps', app, 'main.ts')], {
+    cwd: root,
+    env: { ...inherited(), ...allocator, NODE_COMPILE_CACHE: compileCache, ...env },
+    detached: true,
+    stdio: ['ignore', log, log, 'ipc'],
+  })
+  closeSync(log)
+  return { child, logged: () => sentencesOf(readFileSync(logFile).subarray(logStart).toString()) }
+}
+
+function sentencesOf(log: string): string {
+  const lines = log.split('\n').filter((line) => line.trim() !== '' && !/^(?:\{|\s+at |Debugger |For help)/.test(line))
+  return lines.slice(-maxReasonLines).join('\n')
+}
+
+function restart({ child, keptAlive }: State): void {
+  if (isAlive(child)) {
+    keptAlive?.expectEnd()
+    void end(child)
+  } else keptAlive?.retry()
+}
+
 async function stop(state: State): Promise<void> {
-  state.keptAlive.stop()
-  const { child } = state
-  if (!child || child.exitCode !== null || child.signalCode !== null) return
+  state.isStopped = true
+  state.keptAlive?.stop()
+  if (isAlive(state.child)) await end(state.child)
+}
+
+async function end(child: ChildProcess): Promise<void> {
   const gone = new Promise((resolve) => child.once('exit', resolve))
   child.kill('SIGTERM')
   const deadline = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
   await gone
   clearTimeout(deadline)
+}
+
+function isAlive(child: ChildProcess | undefined): child is ChildProcess {
+  return child?.pid !== undefined && child.exitCode === null && child.signalCode === null
 }
 
 /** A service sees the variables it is given, and of ours only those that any program needs. */
@@ -112,8 +150,4 @@ function inherited(): Record<string, string> {
       return value === undefined ? [] : [[name, value]]
     }),
   )
-}
-
-function tail(file: string): string {
-  return readFileSync(file, 'utf8').trimEnd().split('\n').slice(-15).join('\n')
 }

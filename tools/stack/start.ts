@@ -7,17 +7,19 @@ import { join } from 'node:path'
 import { pickPort } from '@shop/test-kit/port'
 import { migrate } from '../migrate.ts'
 import { seed } from '../seed.ts'
-import { startDatabases } from './databases.ts'
-import { environments } from './environment.ts'
+import { type Databases, type Stage, startDatabases } from './databases.ts'
+import { type EnvironmentSource, environmentOf } from './environment.ts'
+import { followSources } from './follow-sources.ts'
+import { allInstances } from './instances.ts'
 import type { Supervisor } from './keep-alive.ts'
-import { lockDataDir, lockFile } from './lock.ts'
+import { lockDataDir } from './lock.ts'
 import type { StackOptions } from './options.ts'
-import { requireFreePort, requireRedisServer } from './requirements.ts'
+import { requireDataDir, requireFreePort, requireRedisServer } from './requirements.ts'
 import { type Account, loadSecrets } from './secrets.ts'
 import { type Service, startService } from './service.ts'
 
-/** How many instances of each service: two wherever two replicas could step on each other. The gateway comes last. */
-const instances = { catalog: 2, user: 1, order: 2, gateway: 1 } as const
+const defaultRestartLimit = 10
+const openTimeoutMs = 60_000
 
 export interface Part {
   name: string
@@ -39,95 +41,149 @@ export interface Stack {
   stop(): Promise<void>
 }
 
-export async function startStack(options: StackOptions, report: (line: string) => void): Promise<Stack> {
+/** @param signal ends a start that is under way: what was started is stopped, and the start rejects with the signal's reason */
+export async function startStack(
+  options: StackOptions,
+  report: (line: string) => void,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Stack> {
   const undo: Undo = []
+  const stopping = new AbortController()
   const stop = once(async () => {
+    stopping.abort(new Error('the shop stops'))
     for (const step of undo.reverse()) await step()
   })
+  const interrupted = Promise.withResolvers<never>()
+  const interrupt = () => interrupted.reject(signal.reason)
+  signal.addEventListener('abort', interrupt, { once: true })
+  if (signal.aborted) interrupt()
   try {
-    return await startParts(options, report, undo, stop)
+    // Not after the step that is under way: one may take a minute.
+    return await Promise.race([
+      startParts(options, report, { undo, stop, signal: stopping.signal }),
+      interrupted.promise,
+    ])
   } catch (error) {
     await stop()
     throw error
+  } finally {
+    signal.removeEventListener('abort', interrupt)
   }
 }
 
 /** How to stop what was started so far, in the order it was started. */
 export type Undo = (() => Promise<void> | void)[]
 
-async function startParts(
-  options: StackOptions,
-  report: (line: string) => void,
-  undo: Undo,
-  stop: () => Promise<void>,
-) {
-  requireRedisServer(report)
-  const port = options.port === 0 ? await pickPort() : options.port
-  await requireFreePort(port)
-  undo.push(lockDataDir(options.dataDir))
-  if (options.fresh) clear(options.dataDir)
-  const secrets = loadSecrets(options.dataDir)
+interface Control {
+  undo: Undo
+  stop: () => Promise<void>
+  /** Aborted when the stack stops, also while it starts: nothing may be started after that. */
+  signal: AbortSignal
+}
+
+async function startParts(options: StackOptions, report: (line: string) => void, { undo, stop, signal }: Control) {
+  const { dataDir } = options
+  const port = await requireAll(options, report)
+  signal.throwIfAborted()
+  undo.push(lockDataDir(dataDir))
+  if (options.fresh) clear(dataDir)
+  const secrets = loadSecrets(dataDir)
 
   const broken = Promise.withResolvers<Error>()
-  const supervisor: Supervisor = { report, giveUp: broken.resolve }
-
-  report('Starting Postgres and two Redis servers …')
-  const databases = await startDatabases(options.dataDir, secrets, undo, supervisor)
-  for (const [service, databaseUrl] of Object.entries(databases.urls)) await migrate({ service, databaseUrl })
-  if (options.seed) {
-    report(`Filling the catalogue with ${options.productCount} products …`)
-    await seed({
-      catalogUrl: databases.urls.catalog,
-      userUrl: databases.urls.user,
-      productCount: options.productCount,
-      accounts: secrets.accounts,
-      onProgress: report,
-    })
+  const services: Service[] = []
+  const supervisor: Supervisor = {
+    report,
+    restartLimit: options.restartLimit ?? defaultRestartLimit,
+    onGivenUp: (name, reason) => {
+      if (!isReplaced(name, services, options))
+        broken.resolve(new Error(`${reason}, and the shop cannot do without it.`))
+    },
   }
+  const stage: Stage = { options, secrets, undo, supervisor, signal }
+  report('Starting the databases …')
+  const databases = await startDatabases(stage)
+  await fill(stage, databases)
+  signal.throwIfAborted()
 
   report('Starting the services …')
-  const services = await startServices(options, environments(port, secrets, databases), undo, supervisor)
-  const gateway = services.at(-1) as Service
-  const url = `http://localhost:${gateway.port()}`
-  await untilOpen(url)
+  services.push(...startServices({ options, port, secrets, databases }, undo, supervisor))
+  await Promise.all(services.map(({ started }) => started))
+  const url = `http://${visibleHost(options.host)}:${port}`
+  await untilOpen(url, signal)
+  const sampleSku = await productInStock(url)
+  signal.throwIfAborted()
+  if (options.watch) undo.push(followSources(services, databases.urls, report))
   return {
     url,
     accounts: secrets.accounts,
-    sampleSku: await productInStock(url),
+    sampleSku,
     parts: () => [...databases.parts(), ...describe(services, options)],
     broken: broken.promise,
     stop,
   }
 }
 
-async function startServices(
-  options: StackOptions,
-  envs: Record<keyof typeof instances, Record<string, string>>,
-  undo: Undo,
-  supervisor: Supervisor,
-): Promise<Service[]> {
-  const services = Object.entries(instances).flatMap(([app, count]) =>
-    Array.from({ length: count }, (_, index) => {
-      const name = count === 1 ? app : `${app}-${index + 1}`
-      return startService({
-        name,
-        app,
-        env: envs[app as keyof typeof instances],
-        logFile: logFileOf(options, name),
-        watch: options.watch,
-        supervisor,
-      })
+/** Everything that can be found wrong before anything is started. Resolves to the gateway's port. */
+async function requireAll(options: StackOptions, report: (line: string) => void): Promise<number> {
+  const { host = '127.0.0.1', servers = {}, inspect = [] } = options
+  const port = options.port === 0 ? await pickPort() : options.port
+  await requireFreePort(port, host, '--port N')
+  for (const { service, port } of inspect) await requireFreePort(port, '127.0.0.1', `--inspect ${service}:PORT`)
+  requireDataDir(options.dataDir)
+  if (!servers.redisCacheUrl || !servers.redisStateUrl) requireRedisServer(report)
+  return port
+}
+
+/** Tables, then products and accounts. */
+async function fill({ options, secrets, supervisor, signal }: Stage, { urls }: Databases): Promise<void> {
+  for (const [service, databaseUrl] of Object.entries(urls)) {
+    signal.throwIfAborted()
+    await migrate({ service, databaseUrl })
+  }
+  if (!options.seed) return
+  signal.throwIfAborted()
+  supervisor.report(`Filling the catalog with ${options.productCount} products …`)
+  await seed({
+    catalogUrl: urls.catalog,
+    userUrl: urls.user,
+    productCount: options.productCount,
+    accounts: secrets.accounts,
+    onProgress: supervisor.report,
+  })
+}
+
+function startServices(source: EnvironmentSource, undo: Undo, supervisor: Supervisor): Service[] {
+  const { options } = source
+  const services = allInstances.map((instance) =>
+    startService({
+      ...instance,
+      env: environmentOf(instance, source),
+      logFile: logFileOf(options, instance.name),
+      inspectPort: options.inspect?.find(({ service }) => service === instance.name)?.port,
+      supervisor,
     }),
   )
   undo.push(() => stopServices(services))
-  await Promise.all(services.map((service) => service.started))
   return services
 }
 
-/** The door first, so that nobody is sent to a service that is leaving. */
+/** The gateway first, so that no request is sent to a service that is leaving. */
 async function stopServices(services: readonly Service[]): Promise<void> {
   await services.at(-1)?.stop()
   await Promise.all(services.slice(0, -1).map((service) => service.stop()))
+}
+
+/** Another instance does the same work, or the next save of a file starts it again. */
+function isReplaced(name: string, services: readonly Service[], { watch }: StackOptions): boolean {
+  const service = services.find((one) => one.name === name)
+  if (service === undefined) return false
+  return watch || services.some((one) => one !== service && one.app === service.app && one.isRunning())
+}
+
+/** A listener on all addresses is reached as localhost. */
+function visibleHost(host = '127.0.0.1'): string {
+  if (['127.0.0.1', '0.0.0.0', '::', '::1'].includes(host)) return 'localhost'
+  return host.includes(':') ? `[${host}]` : host
 }
 
 function describe(services: readonly Service[], options: StackOptions): Part[] {
@@ -135,7 +191,7 @@ function describe(services: readonly Service[], options: StackOptions): Part[] {
     name: service.name,
     port: service.port(),
     pid: service.pid() ?? 0,
-    what: service.name === 'gateway' ? 'the only door' : 'found through the registry in Redis',
+    what: service.app === 'gateway' ? 'the only published port' : 'found through the registry in Redis',
     log: logFileOf(options, service.name),
   }))
 }
@@ -144,21 +200,31 @@ function logFileOf(options: StackOptions, name: string): string {
   return join(options.dataDir, 'logs', `${name}.log`)
 }
 
-/** Open means that a shopper gets an answer: the gateway is ready, and it has found every service it sends people to. */
-async function untilOpen(url: string): Promise<void> {
-  const deadlineMs = Date.now() + 15_000
+/** Open means that a shopper gets an answer: the gateway is ready, and it has found every service it sends requests to. */
+async function untilOpen(url: string, signal: AbortSignal): Promise<void> {
+  const deadlineMs = Date.now() + openTimeoutMs
   const paths = ['/health/ready', '/api/products?limit=1', '/api/cart']
   for (;;) {
-    const answers = await Promise.all(
-      paths.map((path) => fetch(url + path).then((response) => response.status, String)),
-    )
-    if (answers.every((status) => status === 200)) return
+    const answers = await Promise.all(paths.map((path) => answerOf(url + path)))
+    if (answers.every((answer) => answer === '200')) return
+    signal.throwIfAborted()
     if (Date.now() > deadlineMs) {
+      const seen = paths.map((path, i) => `GET ${path} answers ${answers[i]}`).join(', ')
       throw new Error(
-        `The gateway does not open: ${paths.map((path, i) => `GET ${path} answers ${answers[i]}`).join(', ')}.`,
+        `The shop does not open within ${openTimeoutMs / 1_000} s: ${seen}. The logs of the services say more.`,
       )
     }
     await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+}
+
+async function answerOf(url: string): Promise<string> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(5_000) })
+    const { code } = response.ok ? {} : ((await response.json()) as { code?: string })
+    return code === undefined ? String(response.status) : `${response.status} ${code}`
+  } catch (error) {
+    return (error as Error & { cause?: { code?: string } }).cause?.code ?? (error as Error).name
   }
 }
 
@@ -168,10 +234,12 @@ async function productInStock(url: string): Promise<string> {
   return (items.find(({ stockCount }) => stockCount >= 10) ?? items[0])?.sku ?? 'NONE'
 }
 
-/** Everything but the lock that we hold. */
+/** What the demo makes, and nothing else: a wrong --data must not cost a person's files. */
+const ours = ['postgres', 'redis-cache', 'redis-state', 'logs', 'secrets.json']
+
 function clear(dataDir: string) {
   for (const entry of readdirSync(dataDir)) {
-    if (entry !== lockFile) rmSync(join(dataDir, entry), { recursive: true, force: true })
+    if (ours.includes(entry)) rmSync(join(dataDir, entry), { recursive: true, force: true })
   }
 }
 

@@ -1,38 +1,56 @@
-/** What a person sees when the shop is open: where to look, who to be, what to try. */
+/** The first screen: what to open, who to be, what to try. At most 80 columns wide, passwords apart. */
+import { hostname } from 'node:os'
+import { relative } from 'node:path'
+import type { StackOptions } from './options.ts'
+import { addresses } from './requirements.ts'
 import type { Stack } from './start.ts'
 
-export function summary(stack: Stack, dataDir: string, tookMs: number): string {
-  const parts = stack.parts().map((part) => [part.name, `127.0.0.1:${part.port}`, `pid ${part.pid}`, part.what])
-  const accounts = stack.accounts.map(({ name, email, password, role }) => [name, email, password, role])
-  const buyer = stack.accounts[0]
-  const credentials = JSON.stringify({ email: buyer?.email, password: buyer?.password })
-  return `
-The shop is open: ${stack.url}   (started in ${(tookMs / 1000).toFixed(1)} s)
-
-What runs where
-${table(parts)}
-
-Who you can be (email, password)
-${table(accounts)}
-
-Try
-  curl -s '${stack.url}/api/products?limit=3'
-  curl -si ${stack.url}/api/products/${stack.sampleSku} | grep -i x-cache     # twice: from Postgres, from the cache
-  curl -s -c cookies.txt -H 'content-type: application/json' -d '${credentials}' ${stack.url}/api/sessions
-
-Data, logs and passwords are in ${dataDir}. Ctrl-C stops everything.
-`
+export function summary(stack: Stack, options: StackOptions, tookMs: number): string {
+  const { url, accounts, sampleSku } = stack
+  const rows = accounts.map(({ email, password, role }) => [email, password, purposes[role]])
+  const dataDir = relative(process.cwd(), options.dataDir) || '.'
+  return [
+    '',
+    `Redis Shop runs (started in ${(tookMs / 1_000).toFixed(1)} s).`,
+    '',
+    'Open',
+    `  ${url}`,
+    ...elsewhere(options, new URL(url).port),
+    ...debuggers(options),
+    '',
+    'Sign in as',
+    ...table(rows),
+    '',
+    'Try',
+    `  curl -s '${url}/api/products?limit=3'`,
+    `  curl -si ${url}/api/products/${sampleSku} | grep x-cache`,
+    '  npm run streams -- list',
+    '',
+    ...(options.verbose ? ['Processes', ...processes(stack), ''] : []),
+    `Data, logs and passwords: ${dataDir}/   Processes: --verbose   Stop: Ctrl-C`,
+    '',
+  ].join('\n')
 }
 
-function table(rows: readonly (readonly string[])[]): string {
+const purposes = { customer: 'buys', admin: 'runs the shop' }
+
+/** The other names under which this shop is reached, or how to be reached. */
+function elsewhere({ host = '127.0.0.1' }: StackOptions, port: string): string[] {
+  if (host === '127.0.0.1' || host === '::1') return ['  From another machine: npm run demo -- --host 0.0.0.0']
+  if (host !== '0.0.0.0' && host !== '::') return []
+  const others = addresses().filter((address) => address !== '127.0.0.1')
+  return [hostname(), ...others].map((name) => `  http://${name}:${port}`)
+}
+
+function debuggers({ inspect = [] }: StackOptions): string[] {
+  return inspect.map(({ service, port }) => `  Debugger of ${service}: 127.0.0.1:${port}`)
+}
+
+function processes(stack: Stack): string[] {
+  return table(stack.parts().map(({ name, port, pid, what }) => [name, `127.0.0.1:${port}`, `pid ${pid}`, what]))
+}
+
+function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows
-    .map(
-      (row) =>
-        `  ${row
-          .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-          .join('  ')
-          .trimEnd()}`,
-    )
-    .join('\n')
+  return rows.map((row) => `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd())
 }

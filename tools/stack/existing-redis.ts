@@ -1,0 +1,126 @@
+/** A Redis that exists already, checked before anything is started on it: each finding is one sentence. */
+import { readFileSync } from 'node:fs'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
+import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
+import { parseTarget, type Target } from '@shop/redis-kit/target'
+import type { Stage } from './databases.ts'
+
+const reachTimeoutMs = 5_000
+const oldestMajor = 7
+
+/** Resolves to what services are told. Throws with the option's name, what was found and what to do. */
+export async function useRedis(
+  role: 'cache' | 'state',
+  url: string,
+  stage: Stage,
+): Promise<{ urlAs: () => string; part?: undefined }> {
+  const option = `--redis-${role}`
+  const target = targetOf(option, url)
+  let reason: Error | undefined
+  const redis = connectRedis(url, {
+    name: 'demo-check',
+    tls: authorityOf(stage),
+    commandTimeoutMs: 2_000,
+    onError: (error) => {
+      reason ??= error
+    },
+  })
+  try {
+    await whenReady(redis, reachTimeoutMs)
+    const problem = await problemOf(redis, target)
+    if (problem !== undefined) throw new Error(`${option}: ${placeOf(target)} ${problem}`)
+    await warnOfPolicy(redis, role, option, stage)
+    return { urlAs: () => url }
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith(option)) throw error
+    throw new Error(`${option}: ${placeOf(target)} ${unreachable(target, reason ?? error)}`, { cause: error })
+  } finally {
+    await closeRedis(redis)
+  }
+}
+
+function targetOf(option: string, url: string): Target {
+  try {
+    return parseTarget(url)
+  } catch (error) {
+    const detail = (error as Error).message
+    throw new Error(`${option} is not the URL of a Redis: ${detail}. Write it like redis://user:password@host:6379.`)
+  }
+}
+
+function authorityOf({ options }: Stage) {
+  const file = options.env?.findLast(({ name }) => name === 'REDIS_TLS_CA_FILE')?.value
+  if (file === undefined) return undefined
+  try {
+    return { ca: readFileSync(file) }
+  } catch (error) {
+    throw new Error(
+      `REDIS_TLS_CA_FILE names ${file}, which cannot be read (${(error as NodeJS.ErrnoException).code}): correct the path.`,
+    )
+  }
+}
+
+async function problemOf(redis: Redis, { kind }: Target): Promise<string | undefined> {
+  const info = await redis.info().catch(() => '')
+  const version = /^(?:valkey_version|redis_version):(\S+)/m.exec(info)?.[1]
+  if (version !== undefined && Number.parseInt(version, 10) < oldestMajor) {
+    return `is version ${version}: the shop needs Redis ${oldestMajor} or newer, or Valkey.`
+  }
+  if (kind !== 'cluster' && /^cluster_enabled:1/m.test(info)) {
+    return 'is a node of a Cluster: write the URL with redis+cluster:// and some of its nodes.'
+  }
+  if (/^role:slave/m.test(info)) return 'is a replica, which takes no writes: name its master.'
+  return undefined
+}
+
+async function warnOfPolicy(
+  redis: Redis,
+  role: 'cache' | 'state',
+  option: string,
+  { supervisor }: Stage,
+): Promise<void> {
+  const eviction = await checkEvictionPolicy(redis, role)
+  if (eviction.status !== 'wrong') return
+  const { policy, wanted } = eviction
+  supervisor.report(`${option}: maxmemory-policy is ${policy}; the ${role} role needs ${wanted}.`)
+}
+
+function unreachable(target: Target, error: unknown): string {
+  const text = textsOf(error)
+  const scheme = target.isTls ? 'rediss' : 'redis'
+  if (/WRONGPASS|invalid username-password|invalid password/i.test(text)) {
+    return 'refuses the user or the password of the URL (WRONGPASS): correct them; % and other special characters must be percent-encoded.'
+  }
+  if (/NOAUTH/.test(text)) return 'wants a password (NOAUTH): write it into the URL, redis://user:password@host:port.'
+  if (/NOPERM/.test(text)) return 'does not allow this user a command that the shop needs (NOPERM): widen its ACL.'
+  if (/cluster support disabled/i.test(text)) return 'is not a Cluster: write redis:// instead of redis+cluster://.'
+  if (/ENOTFOUND|EAI_AGAIN/.test(text)) return 'has a name that cannot be resolved: correct the host in the URL.'
+  if (/ECONNREFUSED/.test(text)) return 'refuses the connection: start the server there, or correct host and port.'
+  if (/certificate|CERT_|SELF_SIGNED|UNABLE_TO_VERIFY/i.test(text)) {
+    return 'shows a certificate that is not trusted: name its authority by --env REDIS_TLS_CA_FILE=/path/ca.pem.'
+  }
+  if (/SSL|TLS|wrong version number|EPROTO/i.test(text))
+    return `does not speak TLS there: write redis:// instead of ${scheme}://.`
+  if (target.kind === 'sentinel')
+    return `knows no master "${target.masterName}", or does not answer: correct the name after the slash.`
+  if (/LOADING/.test(text)) return 'is still loading its data: try again in a moment.'
+  return target.isTls
+    ? `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write redis:// if the server has no TLS.`
+    : `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write rediss:// if the server wants TLS.`
+}
+
+/** All messages and codes of an error and its causes. */
+function textsOf(error: unknown): string {
+  const texts: string[] = []
+  for (let current = error; current instanceof Error && texts.length < 5; current = current.cause) {
+    const { lastNodeError, errors } = current as Error & { lastNodeError?: Error; errors?: Error[] }
+    texts.push(`${(current as NodeJS.ErrnoException).code ?? ''} ${current.message} ${lastNodeError?.message ?? ''}`)
+    for (const one of errors?.slice(0, 5) ?? [])
+      texts.push(`${(one as NodeJS.ErrnoException).code ?? ''} ${one.message}`)
+  }
+  return texts.join('\n')
+}
+
+function placeOf({ nodes }: Target): string {
+  return `the Redis at ${nodes.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`).join(', ')}`
+}

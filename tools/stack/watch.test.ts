@@ -1,0 +1,73 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { instances } from './instances.ts'
+import { appsOf, type Changes, watchSources } from './watch.ts'
+
+const all = Object.keys(instances)
+
+function repository() {
+  const folder = mkdtempSync(join(tmpdir(), 'shop-watch-'))
+  for (const path of [...all.map((app) => `apps/${app}`), 'libs/contracts', 'libs/service-kit', 'libs/redis-kit/lock'])
+    mkdirSync(join(folder, path), { recursive: true })
+  write('apps/catalog/app.ts', '1')
+  write('libs/redis-kit/lock/acquire.lua', '1')
+  const seen: Changes[] = []
+  const stop = watchSources((changes) => seen.push(changes), folder)
+  onTestFinished(() => {
+    stop()
+    rmSync(folder, { recursive: true })
+  })
+  return { write, saveByRename, next }
+
+  function write(file: string, text: string) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true })
+    writeFileSync(join(folder, file), text)
+  }
+  /** As vim, JetBrains and others do. */
+  function saveByRename(file: string, text: string) {
+    write(`${file}~new`, text)
+    renameSync(join(folder, `${file}~new`), join(folder, file))
+  }
+  /** The changes of one save; events of the same save that come late are not counted again. */
+  async function next(): Promise<Changes | undefined> {
+    await expect.poll(() => seen.length, { timeout: 5_000 }).toBeGreaterThan(0)
+    return seen.splice(0)[0]
+  }
+}
+
+test.each(['apps/catalog/app.ts', 'libs/redis-kit/lock/acquire.lua'])(
+  'a save of %s by rename is noticed each time',
+  async (file) => {
+    const { saveByRename, next } = repository()
+    for (const text of ['2', '3', '4']) {
+      saveByRename(file, text)
+      expect(await next()).toEqual({ files: [file], apps: file.startsWith('libs') ? all : ['catalog'] })
+    }
+  },
+)
+
+test('a save in place is noticed each time, also in a folder that is new', async () => {
+  const { write, next } = repository()
+  for (const text of ['2', '3']) {
+    write('apps/order/cart/limits.ts', text)
+    expect((await next())?.apps).toEqual(['order'])
+  }
+})
+
+test.each([
+  ['apps/user/prisma/schema.prisma', ['user']],
+  ['apps/user/prisma/migrations/20260101_x/migration.sql', ['user']],
+  ['libs/contracts/product.ts', all],
+  ['libs/test-kit/port.ts', []],
+  ['apps/user/prisma/client/client.ts', []],
+  ['apps/user/node_modules/x/index.js', []],
+  ['apps/user/app.test.ts', []],
+  ['apps/user/README.md', []],
+  ['apps/user/.app.ts.swp', []],
+  ['apps/user/app.ts~', []],
+  ['apps/e2e/journey.ts', []],
+])('%s belongs to %j', (file, apps) => {
+  expect(appsOf(file)).toEqual(apps)
+})

@@ -1,0 +1,60 @@
+/**
+ * Which services must be restarted because a file was saved. Folders are watched, not files: an editor that saves by renaming
+ * a new file over the old one is noticed each time, and so is a .lua file, which no module imports.
+ */
+import { watch } from 'node:fs'
+import { join } from 'node:path'
+import { type App, instances } from './instances.ts'
+
+const root = join(import.meta.dirname, '..', '..')
+/** Editors write several files per save, and version control many. */
+const settleMs = 150
+const apps = Object.keys(instances) as App[]
+/** Packages that services run. */
+const libraries = ['contracts', 'redis-kit', 'service-kit']
+
+export interface Changes {
+  /** Relative to the repository. */
+  files: readonly string[]
+  apps: readonly App[]
+}
+
+/** Returns the way to stop. @param folder the repository, or a copy of it */
+export function watchSources(onChange: (changes: Changes) => void, folder: string = root): () => void {
+  const changed = new Set<string>()
+  let timer: NodeJS.Timeout | undefined
+  const folders = [...apps.map((app) => `apps/${app}`), ...libraries.map((name) => `libs/${name}`)]
+  const watchers = folders.map((name) =>
+    watch(join(folder, name), { recursive: true }, (_event, file) => note(`${name}/${file ?? ''}`)).on(
+      'error',
+      () => {},
+    ),
+  )
+  return () => {
+    clearTimeout(timer)
+    for (const watcher of watchers) watcher.close()
+  }
+
+  function note(file: string) {
+    if (appsOf(file).length === 0) return
+    changed.add(file)
+    clearTimeout(timer)
+    timer = setTimeout(flush, settleMs)
+  }
+
+  function flush() {
+    const files = [...changed]
+    changed.clear()
+    onChange({ files, apps: apps.filter((app) => files.some((file) => appsOf(file).includes(app))) })
+  }
+}
+
+/** The services that a file is part of; none for tests, pages and what is generated. */
+export function appsOf(file: string): readonly App[] {
+  const [group, name = '', ...rest] = file.split('/')
+  const isSource = /^[^.].*\.(?:ts|js|mjs|json|lua|sql|prisma)$/.test(rest.at(-1) ?? '')
+  const isOther = /(?:^|\/)node_modules\/|\/prisma\/client\/|\.(?:test|fixture)\.ts$|\/fixtures\//.test(file)
+  if (!isSource || isOther) return []
+  if (group === 'libs') return libraries.includes(name) ? apps : []
+  return apps.filter((app) => app === name)
+}
