@@ -11,16 +11,16 @@ import { readKeyFamilies } from '@shop/service-kit/key-families'
 import { type RedisCluster, startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { type Cluster, Command, Redis } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { generateSecrets } from './secrets.ts'
+import { generateSecrets, withReplication } from './secrets.ts'
 
 const families = await readKeyFamilies()
-const passwords = generateSecrets().redis
+const passwords = withReplication(generateSecrets()).redis
 const admin = { username: 'admin', password: 'for-this-test-only' }
 const adminLine = `user ${admin.username} on >${admin.password} allkeys allchannels allcommands`
 const dir = mkdtempSync(join(tmpdir(), 'shop-acl-cluster-'))
 const aclfile = join(dir, 'users.acl')
 /** Nodes talk to each other as themselves; only a replica logs in at its master. */
-const config = { aclfile, masteruser: admin.username, masterauth: admin.password }
+const config = { aclfile, masteruser: 'replica', masterauth: passwords.replica as string }
 
 let cluster: RedisCluster
 let nodes: Redis[]
@@ -58,7 +58,7 @@ async function refusals(): Promise<string[]> {
 const users = (['cache', 'state'] as const).flatMap((role) =>
   [...aclFile(role, families, passwords).matchAll(/^user (\S+)/gm)]
     .map(([, name]) => [role, name as string] as const)
-    .filter(([, name]) => !['default', 'health', 'audit'].includes(name)),
+    .filter(([, name]) => !['default', 'health', 'audit', 'replica', 'sentinel'].includes(name)),
 )
 
 function urlAs(user: string): string {
@@ -183,5 +183,6 @@ async function addReplica(): Promise<Redis> {
   const patience = { timeout: 20_000 }
   await expect.poll(() => replica.cluster('REPLICATE', masterId).catch(String), patience).toBe('OK')
   for (const node of nodes) await expect.poll(() => node.cluster('NODES'), patience).toContain(`slave ${masterId}`)
+  await expect.poll(() => replica.info('replication'), patience).toContain('master_link_status:up')
   return replica
 }

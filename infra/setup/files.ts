@@ -54,13 +54,18 @@ export function writeSecretFiles(volume: string, files: readonly SecretFile[], k
   for (const { path, text, uid } of files) {
     const file = join(volume, path)
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-    chownSync(dirname(file), uid, uid)
+    giveAway(dirname(file), uid)
     // By renaming: a container that reads meanwhile sees the old file or the new one.
     rmSync(`${file}.new`, { force: true })
     writeFileSync(`${file}.new`, text, { mode: 0o400 })
-    chownSync(`${file}.new`, uid, uid)
+    giveAway(`${file}.new`, uid)
     renameSync(`${file}.new`, file)
   }
+}
+
+/** Only root may; whoever else runs setup, outside of its container, keeps the files. */
+function giveAway(path: string, uid: number): void {
+  if (process.getuid?.() === 0) chownSync(path, uid, uid)
 }
 
 function tlsFiles(folder: string, { certificatePem, privateKeyPem }: ServerCertificate, caPem: string, uid: number) {

@@ -16,7 +16,7 @@ export interface Secrets {
   postgres: string
   /** Of the databases' owners. */
   databases: Record<string, string>
-  /** Of the Redis users: one per service, `health` and `audit`. */
+  /** Of the Redis users: one per service, `health` and `audit`; `replica` and `sentinel` on demand. */
   redis: Record<string, string>
   identity: { privateKey: string; publicKey: string }
   accounts: Account[]
@@ -53,6 +53,11 @@ export function completeSecrets(kept: Partial<Secrets>): Secrets {
     identity,
     accounts,
   }
+}
+
+/** For servers with replicas: the users by which they, and Sentinel, log in at each other. */
+export function withReplication(secrets: Secrets): Secrets {
+  return { ...secrets, redis: { ...passwords(['replica', 'sentinel']), ...secrets.redis } }
 }
 
 /** Throws for a secret that is missing or empty, which would otherwise be printed into a file as `undefined`. */

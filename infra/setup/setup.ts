@@ -5,13 +5,17 @@
  *   setup            make what is missing
  *   setup rotate     new CA and certificates; restart the containers afterwards
  *   setup accounts   print the demo accounts
+ *   setup acl ROLE   print the ACL file of the cache or the state server, for servers that are run elsewhere
+ *   setup replication   add the users by which replicas and Sentinel log in, and print their configuration
  */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { aclFile } from '@shop/redis-kit/acl'
+import type { KeyRole } from '@shop/redis-kit/keys'
 import { readKeyFamilies } from '@shop/service-kit/key-families'
 import { createAuthority, issueCertificate, type ServerCertificate } from './certificates.ts'
 import { secretFiles, type TlsServer, tlsServers, writeSecretFiles } from './files.ts'
-import { completeSecrets, type Secrets } from './secrets.ts'
+import { completeSecrets, type Secrets, secretOf, withReplication } from './secrets.ts'
 
 interface Tls {
   caPem: string
@@ -22,12 +26,16 @@ const volume = process.env.SECRETS_DIR ?? '/secrets'
 /** Only this container mounts it. */
 const own = join(volume, 'setup')
 
-const [command = 'make'] = process.argv.slice(2)
+const [command = 'make', role] = process.argv.slice(2)
 if (command === 'make') await make()
 else if (command === 'rotate') await make({ rotate: true })
 else if (command === 'accounts') printAccounts()
+else if (command === 'acl' && (role === 'cache' || role === 'state')) await printAcl(role)
+else if (command === 'replication') await addReplication()
 else {
-  process.stderr.write(`setup: unknown command ${command}; there are: rotate, accounts\n`)
+  process.stderr.write(
+    `setup: unknown command ${process.argv.slice(2).join(' ')}; there are: rotate, accounts, acl cache, acl state, replication\n`,
+  )
   process.exitCode = 2
 }
 
@@ -69,7 +77,33 @@ function save(name: string, value: unknown) {
   renameSync(`${file}.new`, file)
 }
 
+async function printAcl(of: KeyRole) {
+  process.stdout.write(aclFile(of, await readKeyFamilies(), kept().redis))
+}
+
+async function addReplication() {
+  const secrets = withReplication(kept())
+  save('secrets.json', secrets)
+  await make()
+  process.stdout.write(`
+# redis.conf of each server, whether it is the master or a replica now
+masteruser replica
+masterauth ${secretOf(secrets.redis, 'replica')}
+
+# sentinel.conf, after "sentinel monitor main …"
+sentinel auth-user main sentinel
+sentinel auth-pass main ${secretOf(secrets.redis, 'sentinel')}
+`)
+}
+
+/** Of an earlier start. */
+function kept(): Secrets {
+  const secrets = load<Secrets>('secrets.json')
+  if (!secrets) throw new Error('setup has not run yet: there are no secrets in the volume')
+  return secrets
+}
+
 function printAccounts() {
-  const { accounts } = JSON.parse(readFileSync(join(own, 'secrets.json'), 'utf8')) as Secrets
+  const { accounts } = kept()
   for (const { role, email, password } of accounts) process.stdout.write(`${role}  ${email}  ${password}\n`)
 }

@@ -1,12 +1,8 @@
 /** One Sentinel, a master and a replica: after a failover commands and subscriptions are with the new master. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
-import { findRedisServer, type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { startSentinel } from '@shop/test-kit/redis-sentinel'
+import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
 import { closeRedis, connectRedis, connectSubscriber, whenReady } from './client.ts'
@@ -29,37 +25,13 @@ function talkTo(port: number): Server {
   return direct
 }
 
-/** A Sentinel rewrites its own configuration, so it needs a file. */
-async function startSentinel(masterPort: number): Promise<number> {
-  const folder = await mkdtemp(join(tmpdir(), 'shop-sentinel-'))
-  const spare = await startFaultProxy({ port: 1 }) // for its free port
-  await spare.stop()
-  const file = join(folder, 'sentinel.conf')
-  await writeFile(
-    file,
-    `port ${spare.port}
-bind 127.0.0.1
-dir ${folder}
-sentinel monitor main 127.0.0.1 ${masterPort} 1
-sentinel down-after-milliseconds main 800
-sentinel failover-timeout main 3000
-`,
-  )
-  const sentinel: ChildProcess = spawn(findRedisServer() as string, [file, '--sentinel'], { stdio: 'ignore' })
-  cleanups.push(async () => {
-    sentinel.kill('SIGKILL')
-    if (sentinel.exitCode === null && sentinel.signalCode === null) await once(sentinel, 'exit')
-    await rm(folder, { recursive: true })
-  })
-  return spare.port
-}
-
 test('a failover is followed, by commands and by subscribers', { timeout: 40_000 }, async () => {
   const [master, replica] = await Promise.all([start(), start()])
   const follower = talkTo(replica.port)
   await follower.replicaof('127.0.0.1', master.port)
   await until(async () => (await follower.info('replication')).includes('master_link_status:up'))
-  const port = await startSentinel(master.port)
+  const { port, stop } = await startSentinel({ masterPort: master.port })
+  cleanups.push(stop)
   const sentinel = talkTo(port)
   const replicas = () => sentinel.call('SENTINEL', 'REPLICAS', 'main').catch(() => []) as Promise<unknown[]>
   await until(async () => (await replicas()).length === 1)

@@ -20,10 +20,20 @@ const waitForDisk = '+@blocking -blpop -brpop -brpoplpush -blmove -blmpop -bzpop
  */
 const nobody = 'user default off resetpass allkeys allchannels allcommands'
 
-/** Users that are no services: `health` asks whether the server is well, `audit` reads who was refused what. Neither sees a key. */
+/**
+ * Users that are no services, each made when it has a password. `health` asks whether the server is well, `audit` reads who was refused
+ * what; neither sees a key. A set of servers needs two more: a replica logs in at its master as `replica` (`masteruser`), and Sentinel
+ * at all of them as `sentinel` (`sentinel auth-user`). A replica is sent all data.
+ */
 const operators: Readonly<Record<string, readonly string[]>> = {
-  health: ['ping', 'hello', 'auth', 'info'],
-  audit: ['ping', 'hello', 'auth', 'acl|log'],
+  health: allow(['ping', 'hello', 'auth', 'info']),
+  audit: allow(['ping', 'hello', 'auth', 'acl|log']),
+  replica: allow(['ping', 'auth', 'psync', 'replconf']),
+  sentinel: [
+    ...allow(['ping', 'auth', 'info', 'role', 'multi', 'exec', 'slaveof', 'publish', 'subscribe']),
+    ...allow(['config|rewrite', 'client|setname', 'client|kill', 'script|kill']),
+    '&__sentinel__:hello',
+  ],
 }
 
 /**
@@ -37,7 +47,7 @@ export function aclFile(
 ): string {
   const onThisServer = families.filter((family) => family.role === role)
   const users = Object.entries(passwords).flatMap(([name, password]) => {
-    const rules = operators[name] ? ['-@all', ...allow(operators[name])] : rulesFor(name, onThisServer)
+    const rules = operators[name] ? ['-@all', ...operators[name]] : rulesFor(name, onThisServer)
     return rules.length === 0 ? [] : [userLine(name, password, ['resetkeys', 'resetchannels', ...rules])]
   })
   return `${[nobody, ...users].join('\n')}\n`
