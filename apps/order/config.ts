@@ -14,6 +14,8 @@ export const configSchema = Type.Object({
     doc: 'A cart is forgotten this long after its last change',
     default: 30 * dayMs,
     minimum: 1_000,
+    // What the cart's key family declares.
+    maximum: 365 * dayMs,
   }),
   CANCEL_WINDOW_MS: Integer({
     doc: 'How long after its confirmation an order can be cancelled and the money given back; 0 for not at all',

@@ -88,6 +88,8 @@ export async function startOrder(env: Record<string, string> = {}, databaseUrl?:
     ...createBuyers(ask),
     told,
     sayStock,
+    /** Opens a port, for what goes on for longer than a request. Resolves to the URL. */
+    listen: () => server.listen({ host: '127.0.0.1', port: 0 }),
     stop,
   }
 

@@ -1,10 +1,10 @@
 import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { describe, expect, it } from 'vitest'
-import { CartItemInput } from './cart.ts'
+import { CartItemInput, maxCartLines, maxLineQuantity } from './cart.ts'
 import { OrderEvent, ProductEvent, StockEvent } from './events.ts'
 import { Checkout, IdempotencyKey } from './order.ts'
-import { ProductInput, ProductPatch } from './product.ts'
+import { maxPriceCents, maxStockCount, ProductInput, ProductPatch } from './product.ts'
 import { Credentials, ProfilePatch, Registration } from './user.ts'
 
 const product = { sku: 'TEA-1', name: 'Tea', description: '', category: 'tea', priceCents: 499, stockCount: 3 }
@@ -32,6 +32,11 @@ describe('a request body', () => {
     for (const priceCents of [-1, 0.5, 1e10]) expect(Value.Check(ProductPatch, { priceCents })).toBe(false)
   })
   it('refuses a patch that changes nothing', () => expect(Value.Check(ProductPatch, {})).toBe(false))
+})
+
+it('limits keep the dearest cart within an exact number, and a price and a stock within 32 bits', () => {
+  expect(Number.isSafeInteger(maxCartLines * maxLineQuantity * maxPriceCents)).toBe(true)
+  for (const limit of [maxPriceCents, maxStockCount]) expect(limit).toBeLessThan(2 ** 31)
 })
 
 describe('an Idempotency-Key', () => {

@@ -135,8 +135,6 @@ export const QuoteQuery = Type.Object(
 )
 export const Quote = Type.Object({
   currency: Type.String(),
-  items: Type.Array(
-    Type.Object({ sku: Sku, name: Type.String(), priceCents: Type.Integer(), stockCount: Type.Integer() }),
-  ),
+  items: Type.Array(Type.Object({ sku: Sku, name: Type.String(), priceCents: Price, stockCount: Type.Integer() })),
 })
 export type Quote = Static<typeof Quote>

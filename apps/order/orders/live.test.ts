@@ -7,7 +7,7 @@ import { startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { keys } from '../keys.ts'
 import { createLiveOrders, type Hint } from './live.ts'
-import type { StoredEntry } from './store.ts'
+import type { StoredEntry } from './row.ts'
 
 const server = await startRedis()
 const link = await startFaultProxy({ port: server.port })

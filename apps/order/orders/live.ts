@@ -9,7 +9,8 @@ import type { Log } from '@shop/service-kit/log'
 import type { Metrics } from '@shop/service-kit/metrics'
 import { isDependencyOutage } from '@shop/service-kit/outage'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
-import type { OrderStore, StoredEntry } from './store.ts'
+import type { StoredEntry } from './row.ts'
+import type { OrderStore } from './store.ts'
 
 export interface Hint {
   /** Of the newest entry in the order's timeline. */

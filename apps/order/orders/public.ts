@@ -12,7 +12,7 @@ import type {
   TimelineEntry,
 } from '@shop/contracts/order'
 import { cancellableUntilMs } from './order.ts'
-import type { StoredEntry, StoredHistory, StoredOrder } from './store.ts'
+import type { StoredEntry, StoredHistory, StoredOrder } from './row.ts'
 
 /** What its buyer sees of it. `windowMs`: how long a confirmed order can be cancelled. */
 export function publicOrder(order: Omit<StoredOrder, 'waitingSince'>, windowMs: number): Order {

@@ -11,7 +11,8 @@ import { errors } from '../errors.ts'
 import { isSettled, type LiveOrders } from './live.ts'
 import { cancelByCustomer } from './order.ts'
 import { publicOrder, publicProgress, publicTimeline } from './public.ts'
-import type { OrderStore, StoredEntry } from './store.ts'
+import type { StoredEntry } from './row.ts'
+import type { OrderStore } from './store.ts'
 
 export const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
 const defaultLimit = 20
@@ -86,7 +87,8 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
     const { userId } = requireUser(request)
     const order = await store.findOfUser(id, userId)
     if (!order) throw errors.orderNotFound()
-    const after = lastEventNumber(request)
+    // What a client has not seen yet it cannot have seen: a number of its own making stays within the column's range.
+    const after = Math.min(lastEventNumber(request), order.stepCount)
     if (isSettled(order.status) && after >= order.stepCount) return reply.code(204).send()
     return streams.send(reply, { caller: userId, events: (signal) => progress(live.follow(store, id, after, signal)) })
   }

@@ -3,7 +3,7 @@
  * the order's row is locked: changes of one order take turns in all instances.
  */
 import { randomUUIDv7 } from 'node:crypto'
-import type { CancelReason, OrderStatus, RefundStatus } from '@shop/contracts/order'
+import type { CancelReason, RefundStatus } from '@shop/contracts/order'
 import { encodeEvent } from '@shop/service-kit/events'
 import { once } from '@shop/service-kit/inbox'
 import { type Origin, originIn } from '@shop/service-kit/origin'
@@ -11,26 +11,10 @@ import { enqueue } from '@shop/service-kit/outbox'
 import { keys } from '../keys.ts'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import type { Decision, OrderState, Step } from './order.ts'
+import { createOrderReader } from './reader.ts'
+import { type LockedOrder, type StoredOrder, withCents } from './row.ts'
 
 type Transaction = Prisma.TransactionClient
-const withPublicParts = { lines: true, refund: true } as const
-export type StoredOrder = Prisma.OrderGetPayload<{ include: typeof withPublicParts }>
-export type StoredHistory = Prisma.OrderGetPayload<{
-  include: { lines: true; payment: true; refund: true; timeline: true }
-}>
-export type StoredEntry = Prisma.TimelineEntryGetPayload<object>
-
-/** Where a page of orders ended. */
-export interface OrderPosition {
-  createdAt: string
-  id: string
-}
-
-export interface PageQuery {
-  limit: number
-  status?: OrderStatus
-  after?: OrderPosition
-}
 
 /** What was heard that causes a change. */
 export interface Cause {
@@ -65,48 +49,7 @@ export interface OrderStoreOptions {
 const patience = { maxWait: 5_000, timeout: 10_000 }
 
 export function createOrderStore(prisma: PrismaClient, { instance, onChanged = () => {} }: OrderStoreOptions) {
-  return { find, findOfUser, history, entriesAfter, page, update, waitingFor }
-
-  function find(id: string): Promise<StoredOrder | null> {
-    return prisma.order.findUnique({ where: { id }, include: withPublicParts })
-  }
-
-  function findOfUser(id: string, userId: string): Promise<StoredOrder | null> {
-    return prisma.order.findFirst({ where: { id, userId }, include: withPublicParts })
-  }
-
-  function history(id: string): Promise<StoredHistory | null> {
-    const timeline = { orderBy: { number: 'asc' } } as const
-    return prisma.order.findUnique({ where: { id }, include: { lines: true, payment: true, refund: true, timeline } })
-  }
-
-  function entriesAfter(orderId: string, number: number): Promise<StoredEntry[]> {
-    return prisma.timelineEntry.findMany({ where: { orderId, number: { gt: number } }, orderBy: { number: 'asc' } })
-  }
-
-  /** Newest first, `limit` + 1 at most: the one too many tells that there is another page. */
-  function page(userId: string, { limit, status, after }: PageQuery): Promise<StoredOrder[]> {
-    const createdAt = after && new Date(after.createdAt)
-    return prisma.order.findMany({
-      where: {
-        userId,
-        ...(status && { status }),
-        ...(createdAt && { OR: [{ createdAt: { lt: createdAt } }, { createdAt, id: { lt: after.id } }] }),
-      },
-      orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
-      include: withPublicParts,
-      take: limit + 1,
-    })
-  }
-
-  /** Orders that have come to no end so long after they were placed, the oldest first. The clock is Postgres'. */
-  async function waitingFor(ms: number, limit: number): Promise<string[]> {
-    const rows = await prisma.$queryRaw<{ id: string }[]>`
-      SELECT id FROM orders
-      WHERE status IN ('pending', 'reserved') AND waiting_since <= now() - ${ms}::float8 * interval '1 millisecond'
-      ORDER BY waiting_since LIMIT ${limit}`
-    return rows.map(({ id }) => id)
-  }
+  return { ...createOrderReader(prisma), update }
 
   /** Reads, decides and writes. Undefined when there is no such order, when its cause was heard before, or when it is not idle. */
   async function update(
@@ -129,8 +72,9 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     { cause, origin, onceIn, onlyIfIdle = false }: UpdateOptions,
   ): Promise<Outcome | undefined> {
     if (!(await lock(tx, id, onlyIfIdle))) return undefined
-    const order = await tx.order.findUnique({ where: { id }, include: { payment: true, refund: true } })
-    if (!order) return undefined
+    const row = await tx.order.findUnique({ where: { id }, include: { payment: true, refund: true } })
+    if (!row) return undefined
+    const order = withCents(row)
     if (cause && onceIn && !(await once(tx, { group: onceIn, eventId: cause.id }))) return undefined
     const decision = rule(order as OrderState)
     if (decision.steps.length > 0) await write(tx, order, decision, { cause, origin })
@@ -169,8 +113,6 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
 }
 
 export type OrderStore = ReturnType<typeof createOrderStore>
-
-type LockedOrder = Prisma.OrderGetPayload<{ include: { payment: true; refund: true } }>
 
 /** False when there is no such order, or when it is not idle. */
 async function lock(tx: Transaction, id: string, onlyIfIdle: boolean): Promise<boolean> {

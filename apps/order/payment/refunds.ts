@@ -6,6 +6,7 @@
 import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
 import { refunded } from '../orders/order.ts'
+import { centsOf } from '../orders/row.ts'
 import type { OrderStore } from '../orders/store.ts'
 import type { PrismaClient } from '../prisma/client/client.ts'
 import type { PaymentProvider, Refund } from './provider.ts'
@@ -30,6 +31,7 @@ interface DueRefund extends Refund {
   round: number
   attempts: number
 }
+type DueRow = Omit<DueRefund, 'amountCents'> & { totalCents: bigint }
 
 /** Any number of instances may run it: whoever takes a refund moves its time on, so that the others leave it alone. */
 export function giveMoneyBack(dependencies: Dependencies) {
@@ -44,8 +46,8 @@ export function giveMoneyBack(dependencies: Dependencies) {
   }
 
   /** The pause before the next attempt is written down before this one: who dies in it has had its turn. */
-  function takeDue() {
-    return prisma.$queryRaw<DueRefund[]>`
+  async function takeDue(): Promise<DueRefund[]> {
+    const rows = await prisma.$queryRaw<DueRow[]>`
       UPDATE refunds SET attempts = refunds.attempts + 1, due_at = now() + interval '1 millisecond'
         * least(${firstMs}::float8 * 2 ^ least(refunds.attempts, 20), ${longestRetryMs}::float8)
       FROM orders LEFT JOIN payments ON payments.order_id = orders.id
@@ -53,7 +55,8 @@ export function giveMoneyBack(dependencies: Dependencies) {
         SELECT order_id FROM refunds WHERE status = 'due' AND due_at <= now()
         ORDER BY due_at LIMIT ${batchCount} FOR UPDATE SKIP LOCKED)
       RETURNING refunds.order_id AS key, refunds.round, refunds.attempts,
-        orders.total_cents AS "amountCents", payments.reference`
+        orders.total_cents AS "totalCents", payments.reference`
+    return rows.map(({ totalCents, ...row }) => ({ ...row, amountCents: centsOf(totalCents) }))
   }
 
   async function giveBack({ round, attempts, ...refund }: DueRefund): Promise<void> {
