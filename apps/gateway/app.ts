@@ -1,9 +1,8 @@
 /** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
-import { sessionCookieName } from '@shop/contracts/cookies'
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
-import { createSessions } from '@shop/redis-kit/session'
+import { createSessionReader } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createCrossOriginCheck } from '@shop/service-kit/cross-origin'
 import { createDeferrals } from '@shop/service-kit/deferral'
@@ -14,7 +13,6 @@ import type { App, Surroundings } from '@shop/service-kit/process'
 import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
-import { createSessionCookie } from '@shop/service-kit/session-cookie'
 import { trustedProxies } from './address.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console.ts'
@@ -24,9 +22,6 @@ import { limitRequests } from './limits.ts'
 import { createForwarding, forwardRoutes } from './proxy.ts'
 import { services } from './routes.ts'
 import { createStreaming } from './streaming.ts'
-
-/** When an instance dies, everything that was under way to it is sent to another one, not only a fifth of it. */
-const retryBurstCount = 200
 
 export async function buildApp(
   config: Config,
@@ -42,15 +37,9 @@ export async function buildApp(
   const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
   const deferrals = createDeferrals()
   const streamConnectionCount = config.STREAM_MAX_COUNT
-  const client = createServiceClient({ directory, retryBurstCount, streamConnectionCount, deferrals })
+  const client = createServiceClient({ directory, streamConnectionCount, deferrals })
   await directory.start()
 
-  const sessions = createSessions(state, {
-    keys: keys.sessions,
-    idleMs: config.SESSION_IDLE_MS,
-    absoluteMs: config.SESSION_ABSOLUTE_MS,
-  })
-  const cookie = createSessionCookie({ name: sessionCookieName, maxAgeMs: config.SESSION_ABSOLUTE_MS })
   const addresses = createRateLimit(cache, {
     keys: keys.addresses,
     limit: { count: config.RATE_LIMIT_COUNT, periodMs: 1_000 },
@@ -75,7 +64,7 @@ export async function buildApp(
   const forwarding = createForwarding({
     client,
     forwardStream: createStreaming({ client, metrics, stopping, ...streamLimits(config) }),
-    identify: createIdentify({ sessions, cookie }),
+    identify: createIdentify(createSessionReader(state, { keys: keys.sessions })),
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
     isCrossOrigin: createCrossOriginCheck(config.TRUSTED_ORIGINS?.split(',').map((origin) => origin.trim())),
     timeoutMs: config.REQUEST_TIMEOUT_MS,

@@ -2,8 +2,6 @@
 import { cacheConfig, commonConfig, Integer, mintIdentityConfig, stateConfig, Text } from '@shop/service-kit/config'
 import { type Static, Type } from 'typebox'
 
-const dayMs = 24 * 60 * 60 * 1000
-
 export const configSchema = Type.Object({
   ...commonConfig,
   ...cacheConfig,
@@ -28,7 +26,11 @@ export const configSchema = Type.Object({
     default: 10_000,
     minimum: 100,
   }),
-  STREAM_MAX_COUNT: Integer({ doc: 'Streams (events, uploads) that may be open', default: 1_000, minimum: 1 }),
+  STREAM_MAX_COUNT: Integer({
+    doc: 'Streams (events, uploads) of one service that may be open',
+    default: 1_000,
+    minimum: 1,
+  }),
   STREAM_MAX_COUNT_PER_CALLER: Integer({
     doc: 'Streams that one user, or one address without a user, may have open',
     default: 10,
@@ -41,8 +43,6 @@ export const configSchema = Type.Object({
     minimum: 100,
   }),
   UPLOAD_MAX_BYTES: Integer({ doc: 'Largest body that is passed on as it comes', default: 536_870_912, minimum: 1 }),
-  SESSION_IDLE_MS: Integer({ doc: 'As the user service has it', default: 7 * dayMs, minimum: 1_000 }),
-  SESSION_ABSOLUTE_MS: Integer({ doc: 'As the user service has it', default: 30 * dayMs, minimum: 1_000 }),
 })
 
 export type Config = Static<typeof configSchema>

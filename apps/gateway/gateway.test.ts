@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, startGateway } from './gateway.fixture.ts'
 import { routes } from './routes.ts'
@@ -61,6 +62,14 @@ describe('the gateway passes on', () => {
     expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({ role: 'guest' })
     for (const name of ['x-forwarded-for', 'forwarded']) expect(asked.headers[name]).toBeUndefined()
     expect(asked.headers['x-request-id']).not.toBe('chosen-by-client')
+  })
+
+  it('nothing to a session: it ends when the user service meant it to', async () => {
+    const { userId, cookie } = await signedIn()
+    const expiresAtMs = async () => (await gateway.sessions.list(userId))[0]?.expiresAtMs ?? 0
+    const before = await expiresAtMs()
+    expect((await ask('/api/orders', { headers: { cookie } })).status).toBe(200)
+    expect((await expiresAtMs()) - before).toBeLessThan(30_000)
   })
 
   it('nobody as a guest once the session has ended', async () => {
@@ -285,6 +294,27 @@ describe('when an instance dies', () => {
     const withoutKey = await Promise.all(Array.from({ length: 30 }, () => place({})))
     expect(withoutKey.filter((status) => status !== 200)).toHaveLength(received - before)
     await dying.stop()
+  })
+})
+
+describe('with Redis servers that refuse writes', () => {
+  it('public pages answer, and private ones know who asks', async () => {
+    const refusing = await startGateway()
+    const userId = randomUUID()
+    const { id } = await refusing.sessions.create({ userId, fields: { role: 'customer' } })
+    const headers = { cookie: `shop_session=${id}` }
+    for (const { url } of [refusing.state, refusing.cache]) {
+      const redis = connectRedis(url, { name: 'test' })
+      await whenReady(redis, 5_000)
+      await redis.config('SET', 'maxmemory', '1')
+      await closeRedis(redis)
+    }
+    for (let round = 0; round < 10; round++) {
+      expect((await ask('/api/products', { headers }, refusing.url)).status).toBe(200)
+      const { asked } = await ask('/api/orders', { headers }, refusing.url)
+      expect(refusing.verify(asked.headers['x-shop-identity'])).toMatchObject({ userId })
+    }
+    await refusing.stop()
   })
 })
 

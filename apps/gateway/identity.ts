@@ -1,25 +1,21 @@
 /** From a session cookie to the token that the services believe. */
+import { sessionCookieName } from '@shop/contracts/cookies'
 import type { Identity, Role } from '@shop/contracts/identity'
 import { isRedisOutage } from '@shop/redis-kit/errors'
-import type { Sessions } from '@shop/redis-kit/session'
-import type { CookieRequest, SessionCookie } from '@shop/service-kit/session-cookie'
+import type { SessionReader } from '@shop/redis-kit/session'
+import { type CookieRequest, readCookie } from '@shop/service-kit/session-cookie'
 import { errors } from './errors.ts'
 import type { Route } from './routes.ts'
 
 const guest: Identity = { role: 'guest' }
 
-interface Dependencies {
-  sessions: Sessions
-  cookie: SessionCookie
-}
-
 /**
  * Who the cookie belongs to. No cookie, or one that opens nothing: a guest, and no question to Redis for what cannot be an id.
  * Sessions out of reach: as the route says, and never "signed out", so the cookie stays as it is.
  */
-export function createIdentify({ sessions, cookie }: Dependencies) {
+export function createIdentify(sessions: SessionReader) {
   return async function identify(request: CookieRequest, withoutSessions: Route['withoutSessions']): Promise<Identity> {
-    const id = cookie.read(request)
+    const id = readCookie(sessionCookieName, request)
     if (id === undefined) return guest
     try {
       const session = await sessions.load(id)

@@ -11,12 +11,12 @@ export const configSchema = Type.Object({
   ...stateConfig,
   ...verifyIdentityConfig,
   SESSION_IDLE_MS: Integer({
-    doc: 'A session ends after this time without a request',
+    doc: 'A new session ends after this time without a request',
     default: 7 * dayMs,
     minimum: 1_000,
   }),
   SESSION_ABSOLUTE_MS: Integer({
-    doc: 'A session ends after this time, used or not',
+    doc: 'A new session ends after this time, used or not',
     default: 30 * dayMs,
     minimum: 1_000,
   }),

@@ -19,7 +19,7 @@ export interface SessionCookieOptions {
 export type CookieRequest = Pick<FastifyRequest, 'protocol' | 'headers'>
 
 export interface SessionCookie {
-  /** The value that the client sent, undefined without one. Neither decoded nor checked. */
+  /** As `readCookie`. */
   read(request: CookieRequest): string | undefined
   /** The Set-Cookie header that signs in. */
   write(id: string, request: CookieRequest): string
@@ -28,12 +28,7 @@ export interface SessionCookie {
 }
 
 export function createSessionCookie({ maxAgeMs, name }: SessionCookieOptions): SessionCookie {
-  return { read, write, clear }
-
-  function read(request: CookieRequest) {
-    const { cookie } = request.headers
-    return cookie?.includes(name) ? cookiesIn(cookie)[wireName(name, request)] : undefined
-  }
+  return { read: (request) => readCookie(name, request), write, clear }
 
   function write(value: string, request: CookieRequest) {
     return stringifySetCookie({ ...attributes(request), value, maxAge: Math.floor(maxAgeMs / 1000) })
@@ -47,6 +42,12 @@ export function createSessionCookie({ maxAgeMs, name }: SessionCookieOptions): S
     const secure = isSecure(request)
     return { name: wireName(name, request), path: '/', httpOnly: true, sameSite: 'lax', secure } as const
   }
+}
+
+/** The value that the client sent, undefined without one. Neither decoded nor checked. @param name without prefix */
+export function readCookie(name: string, request: CookieRequest): string | undefined {
+  const { cookie } = request.headers
+  return cookie?.includes(name) ? cookiesIn(cookie)[wireName(name, request)] : undefined
 }
 
 /** The name as the browser sends it: with the __Host- prefix over https. */

@@ -14,7 +14,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline, expiresAt = now + absoluteMs, now + math.min(idleMs, absoluteMs)
 
-redis.call('HSET', session, 'iat', now, 'abs', deadline, 'ep', epoch, 'gen', 1, unpack(ARGV, 6))
+redis.call('HSET', session, 'iat', now, 'idle', idleMs, 'abs', deadline, 'ep', epoch, 'gen', 1, unpack(ARGV, 6))
 redis.call('PEXPIREAT', session, expiresAt)
 redis.call('ZREMRANGEBYSCORE', index, '-inf', now)
 redis.call('ZADD', index, deadline, handle)

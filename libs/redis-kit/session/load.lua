@@ -1,10 +1,11 @@
---[[ Read a session, and put off its idle deadline when little of the idle time remains. Writes only then.
+--[[ Read a session, and put off its idle deadline when less than the given share of its idle time remains. Writes only then.
      KEYS[1] session, hash   KEYS[2] the user's epoch
-     ARGV[1] idleMs   ARGV[2] touchBelowMs
+     ARGV[1] touchBelow, a share of the session's own idle time
+     A server that refuses writes (read-only, too few replicas, failed snapshot) still says who is signed in.
      Returns {expiresAtMs, uid, iat, dev, gen, field, value, ...}, or nothing when there is no such session (any more).
      Clock: the server's. ]]
 local session, epochKey = KEYS[1], KEYS[2]
-local idleMs, touchBelowMs = tonumber(ARGV[1]), tonumber(ARGV[2])
+local touchBelow = tonumber(ARGV[1])
 
 local meta, reply = {}, { 0, '', '', '', '' }
 local hash = redis.call('HGETALL', session)
@@ -18,18 +19,22 @@ for i = 1, #hash, 2 do
   end
 end
 -- Only what has what every session has: an empty or foreign hash is nobody's.
-if not (meta.uid and meta.iat and meta.abs and meta.ep) then return {} end
+if not (meta.uid and meta.iat and meta.idle and meta.abs and meta.ep) then return {} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local deadline, expiresAt = tonumber(meta.abs), redis.call('PEXPIRETIME', session)
 if meta.ep ~= (redis.call('GET', epochKey) or '0') or deadline <= now then
-  redis.call('UNLINK', session)
+  redis.pcall('UNLINK', session)
   return {}
 end
-if expiresAt - now < touchBelowMs and expiresAt ~= math.min(now + idleMs, deadline) then
-  expiresAt = math.min(now + idleMs, deadline)
-  redis.call('PEXPIREAT', session, expiresAt)
+local idleMs = tonumber(meta.idle)
+local touchedAt = math.min(now + idleMs, deadline)
+if expiresAt - now < idleMs * touchBelow and expiresAt ~= touchedAt then
+  local reply = redis.pcall('PEXPIREAT', session, touchedAt)
+  local refusal = type(reply) == 'table' and string.match(reply.err, '^-?(%u+)')
+  if not refusal then expiresAt = touchedAt
+  elseif not ({ READONLY = 1, NOREPLICAS = 1, MISCONF = 1, OOM = 1 })[refusal] then return reply end
 end
 reply[1], reply[2], reply[3], reply[4], reply[5] = expiresAt, meta.uid, meta.iat, meta.dev or '', meta.gen or ''
 return reply

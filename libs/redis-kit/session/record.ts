@@ -1,4 +1,4 @@
-/** A session as the hash it is stored in: `uid iat abs ep gen dev`, and `d:<field>` for each field of the caller. */
+/** A session as the hash it is stored in: `uid iat idle abs ep gen dev`, and `d:<field>` for each field of the caller. */
 
 export interface Session {
   /** The public name of the session: its id's SHA-256. */

@@ -4,7 +4,14 @@ import { testRedis } from '@shop/test-kit/redis'
 import type { Cluster as PlainCluster, Redis as PlainRedis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
-import { createSessions, type SessionOptions, SessionRevoked, type Sessions, sessionKeys } from './session.ts'
+import {
+  createSessionReader,
+  createSessions,
+  type SessionOptions,
+  SessionRevoked,
+  type Sessions,
+  sessionKeys,
+} from './session.ts'
 import { tagOfId, tagOfUser } from './session-id.ts'
 
 const SECOND_MS = 1000
@@ -221,6 +228,26 @@ describe.each(['standalone', 'cluster'] as const)('sessions on Redis, %s', async
       const touched = await sessions.load(id)
       expect(touched?.expiresAtMs).toBeGreaterThanOrEqual(createdAtMs + MINUTE_MS)
       expect(await plain.pexpiretime(key)).toBe(touched?.expiresAtMs)
+    })
+
+    test('every process keeps to the lifetimes that a session was created with', async () => {
+      const { id, handle } = await signIn('ada', open(redis, { idleMs: 30_000, absoluteMs: 40_000 }))
+      const key = keyOf(id, handle)
+      const touches: Record<string, () => Promise<string>> = {
+        'a reader': () =>
+          createSessionReader(other, { keys })
+            .load(id)
+            .then(() => key),
+        'a process with longer lifetimes': () => elsewhere.load(id).then(() => key),
+        'a writer': () => elsewhere.save(id, { theme: 'dark' }).then(() => key),
+        'a rotation': () => elsewhere.rotate(id).then((names) => keyOf(names?.id ?? '', names?.handle ?? '')),
+      }
+      for (const [who, touch] of Object.entries(touches)) {
+        await plain.pexpire(key, 10_000)
+        const remainingMs = await plain.pttl(await touch())
+        expect(remainingMs, who).toBeGreaterThan(10_000)
+        expect(remainingMs, who).toBeLessThanOrEqual(30_000)
+      }
     })
 
     test('a lost expiry is repaired', async () => {

@@ -15,18 +15,22 @@ export { handleOf, isHandle, isSessionId } from './session-id.ts'
 export { type SessionKeyOptions, type SessionKeys, sessionKeys } from './session-keys.ts'
 export type { CreatedSession, SessionNames } from './store.ts'
 
-export interface SessionOptions {
+export interface SessionReaderOptions {
   keys: SessionKeys
+  /** Seals fields and devices, see encryption.ts. @default none: they are stored as they are */
+  encryption?: FieldCipher
+  /** Told of a session that was refused because one of its fields could not be opened. */
+  onUnreadable?: (handle: string) => void
+}
+
+/** The lifetimes are written into each new session: every process that uses it keeps to them, and later changes are for new sessions. */
+export interface SessionOptions extends SessionReaderOptions {
   /** A session ends when it has not been used for so long. A use may go unnoticed until a tenth of it has passed. */
   idleMs: number
   /** A session ends at this age, used or not. */
   absoluteMs: number
   /** The most sessions a user has at a time; one more ends the oldest. @default 100 */
   maxPerUser?: number
-  /** Seals fields and devices, see encryption.ts. @default none: they are stored as they are */
-  encryption?: FieldCipher
-  /** Told of a session that was refused because one of its fields could not be opened. */
-  onUnreadable?: (handle: string) => void
 }
 
 export interface NewSession {
@@ -46,11 +50,14 @@ export class SessionRevoked extends Error {
   readonly code = 'SESSION_REVOKED'
 }
 
-export interface Sessions {
-  /** Throws SessionRevoked, see `NewSession.epoch`. */
-  create(session: NewSession): Promise<CreatedSession>
+export interface SessionReader {
   /** Undefined for everything but the id of a living session. What has not the form of an id is not even looked up. */
   load(id: string | undefined): Promise<Session | undefined>
+}
+
+export interface Sessions extends SessionReader {
+  /** Throws SessionRevoked, see `NewSession.epoch`. */
+  create(session: NewSession): Promise<CreatedSession>
   /** Sets and removes single fields: writers of different fields do not undo each other. False when it has ended. */
   save(id: string, changes: FieldChanges): Promise<boolean>
   /** A new id for the same session, when its holder gains a privilege. The old one is dead at once. Undefined when it has ended. */
@@ -65,6 +72,12 @@ export interface Sessions {
   list(userId: string): Promise<SessionSummary[]>
   /** For `NewSession.epoch`. */
   epoch(userId: string): Promise<string>
+}
+
+/** For a process that recognises sessions and creates none. `load` rejects while Redis is away, see errors.ts. */
+export function createSessionReader(redis: Redis, options: SessionReaderOptions): SessionReader {
+  const reading = { ...options, redis }
+  return { load: async (id) => (await read(reading, id))?.session }
 }
 
 /** While Redis is away all of these reject, see errors.ts: the caller must not take that for "signed out". */

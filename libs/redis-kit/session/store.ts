@@ -14,16 +14,20 @@ import {
 import { handleOf, isSessionId, mintId, tagOfId, tagOfUser } from './session-id.ts'
 import type { SessionKeys } from './session-keys.ts'
 
-export interface Store {
+/** What reading takes: a session carries its own lifetimes, so that any process that touches it keeps to them. */
+export interface Reading {
   redis: Redis
   keys: SessionKeys
+  encryption?: FieldCipher
+  onUnreadable?: (handle: string) => void
+}
+
+export interface Store extends Reading {
   idleMs: number
   absoluteMs: number
   /** How long a user's epoch and index outlive their last use: as long as any session may live. */
   longestMs: number
   maxPerUser: number
-  encryption?: FieldCipher
-  onUnreadable?: (handle: string) => void
 }
 
 /** A session's two names. */
@@ -77,12 +81,13 @@ export async function begin(store: Store, beginning: Beginning) {
 }
 
 /** On the way of every request: two keys, one round trip, and a write only when the idle deadline is to be put off. */
-export async function read(store: Store, id: unknown): Promise<StoredSession | undefined> {
+export async function read(
+  { redis, keys, encryption, onUnreadable }: Reading,
+  id: unknown,
+): Promise<StoredSession | undefined> {
   if (!isSessionId(id)) return undefined
-  const { redis, keys, idleMs, encryption, onUnreadable } = store
   const [tag, handle] = [tagOfId(id), handleOf(id)]
-  const args = [idleMs, idleMs * TOUCH_BELOW]
-  const reply = await loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], args)
+  const reply = await loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], [TOUCH_BELOW])
   if (!isFound(reply)) return undefined
   const stored = parseSession(handle, reply, encryption)
   if (!stored) onUnreadable?.(handle)
@@ -96,7 +101,7 @@ export async function save(store: Store, id: string, changes: FieldChanges): Pro
   const handle = handleOf(id)
   const key = keysOf(store, tagOfId(id), handle)
   const { set, remove } = hashChanges(handle, changes, store.encryption)
-  const args = [store.idleMs, set.length, ...set, ...remove]
+  const args = [set.length, ...set, ...remove]
   return (await saveScript(store.redis, [key.session, key.epoch], args)) === 1
 }
 
@@ -114,14 +119,14 @@ export async function rotate(store: Store, id: string, changes: FieldChanges): P
 }
 
 function rename(store: Store, { session, gen }: StoredSession, newHandle: string, changes: FieldChanges) {
-  const { redis, idleMs, encryption } = store
+  const { redis, encryption } = store
   const tag = tagOfUser(session.userId)
   const old = keysOf(store, tag, session.handle)
   const next = keysOf(store, tag, newHandle)
   const all = encryption ? { ...session.fields, ...changes } : changes
   const { set, remove } = hashChanges(newHandle, all, encryption)
   if (encryption) set.push(...hashDevice(newHandle, session.device, encryption))
-  const args = [gen, session.handle, newHandle, idleMs, set.length, ...set, ...remove]
+  const args = [gen, session.handle, newHandle, set.length, ...set, ...remove]
   return rotateScript(redis, [old.session, next.session, old.index, old.epoch], args)
 }
 
