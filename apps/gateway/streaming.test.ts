@@ -329,7 +329,7 @@ describe('an event stream', () => {
   it('is one of so many: beyond them 503, for one user 429, until one is closed', async () => {
     const { answer } = eventSource()
     const env = { STREAM_MAX_COUNT: '3', STREAM_MAX_COUNT_PER_CALLER: '2' }
-    const { open, signIn, metric } = await start(env, { order: answer })
+    const { open, signIn, metric, upload } = await start(env, { order: answer, catalog: digest })
     const [ada, grace] = [await signIn(), await signIn()]
     const one = await open(ada)
     await open(ada)
@@ -341,6 +341,7 @@ describe('an event stream', () => {
     const fourth = (await open(grace)).response
     expect([fourth.statusCode, Number(fourth.headers['retry-after'])]).toEqual([503, 5])
     expect(await json(fourth)).toMatchObject({ code: 'streams-exhausted' })
+    expect((await upload(pieces(1).body).answered).status).toBe(200) // to another service
     one.request.destroy()
     const again = async () => (await open(ada)).response.statusCode
     await vi.waitFor(async () => expect(await again()).toBe(200), { timeout: 5_000 })

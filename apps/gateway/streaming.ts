@@ -56,7 +56,7 @@ export function createStreaming(options: StreamingOptions) {
   })
 
   return async function forwardStream({ route, outgoing, caller, request, reply, ending }: Stream) {
-    reply.raw.once('close', slots.take(caller))
+    reply.raw.once('close', slots.take(route.service, caller))
     const hasBody = route.body === 'stream' && request.body !== undefined
     const limits = { maxBytes: uploadMaxBytes, idleMs }
     const body = hasBody ? receive(request.raw, limits, (error) => ending.abort(error)) : outgoing.body

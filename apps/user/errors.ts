@@ -10,7 +10,12 @@ export const errors = defineErrors({
   ],
   credentialsWrong: ['unauthenticated', 'credentials-wrong', 'E-mail address and password do not go together'],
   tooManySignIns: ['too-many', 'too-many-sign-ins', 'Too many attempts to sign in to this account; wait a little'],
-  signInUnavailable: ['unavailable', 'sign-in-unavailable', 'Sign-in does not work at the moment; try again'],
+  signInUnavailable: [
+    'unavailable',
+    'sign-in-unavailable',
+    'Sign-in does not work at the moment; try again',
+    { isShared: true },
+  ],
   sessionNotFound: ['not-found', 'session-not-found', 'There is no such session of yours'],
   accountGone: ['unauthenticated', 'account-gone', 'This account does not exist any more'],
 })

@@ -57,15 +57,9 @@ function parseNode(text: string, defaultPort: number): { host: string; port: num
   const parts = HOST_AND_PORT.exec(text)?.groups
   const host = parts?.ipv6 ?? parts?.name
   if (!host) throw new TypeError('a Redis URL names each node as host:port')
-  const port = Number(parts?.port ?? defaultPort)
-  if (port < 1 || port > 65_535) throw new TypeError('a port is a number from 1 to 65535')
-  return { host, port }
+  return { host, port: Number(parts?.port ?? defaultPort) }
 }
 
 function decode(text: string | undefined): string | undefined {
-  try {
-    return text ? decodeURIComponent(text) : undefined
-  } catch {
-    throw new TypeError('a % in a user, a password or a name is written %25')
-  }
+  return text ? decodeURIComponent(text) : undefined
 }

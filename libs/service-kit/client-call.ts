@@ -6,7 +6,7 @@ import type { Instance } from '@shop/redis-kit/discovery'
 import type { Balancer, Outcome, Pick } from '@shop/redis-kit/discovery/balancer'
 import { DeadlineExceeded, type RetryBudget, retry } from '@shop/redis-kit/retry'
 import type { ServiceRequest, ServiceResponse } from './client.ts'
-import { ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
+import { isGatewayFailure, ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
 import {
   type Connections,
   type Delivery,
@@ -15,12 +15,20 @@ import {
   ResponseTooLarge,
   type SendOptions,
 } from './dispatch.ts'
+import { retryHeader } from './errors.ts'
 
 /** What is remembered of a service between calls. */
 export interface Peer {
+  instances: () => readonly Instance[]
   balancer: Balancer
   budget: RetryBudget
+  inFlightCount: number
+  /** Instances that have said "later", or nothing, a moment ago: not worth a second attempt until then. */
+  hopelessUntilMs: WeakMap<Instance, number>
 }
+
+/** Longer than an ejected instance is left alone at first, so that a fault of all is not forgotten between two calls. */
+const hopelessMs = 3_000
 
 export interface CallSettings {
   attempts: number
@@ -29,7 +37,6 @@ export interface CallSettings {
   maxInFlightCount: number
 }
 
-const isGatewayFailure = (status: number) => status === 502 || status === 503 || status === 504
 const deliveries = new Map<ServiceRequest['stream'], Delivery>([
   [true, 'streamed'],
   ['large', 'by-size'],
@@ -38,6 +45,10 @@ const deliveries = new Map<ServiceRequest['stream'], Delivery>([
 /** An answer that another instance may do better than. */
 class PoorAnswer extends Error {
   readonly response: ServiceResponse<Buffer | Readable>
+
+  get saysLater() {
+    return this.response.headers[retryHeader] === 'later'
+  }
 
   constructor(response: ServiceResponse<Buffer | Readable>) {
     super(`${response.instanceId} answered ${response.status}`)
@@ -84,7 +95,7 @@ function callUntilAnswered(journey: Journey) {
     deadlineMs: request.deadlineMs,
     signal: request.signal,
     budget: peer.budget,
-    isRetryable: (error) => wasNotSent(error) || (isIdempotent && isWorthAnother(error)),
+    isRetryable: (error) => wasNotSent(error) || (isIdempotent && isWorthAnother(error) && hasHope(journey, error)),
   })
 }
 
@@ -103,7 +114,7 @@ async function callWithStream(journey: Journey) {
 
 async function callOnce(journey: Journey, attempt: number, signal: AbortSignal, onBodySent?: () => void) {
   const { request, peer, connections, tried } = journey
-  const pick = peer.balancer.pick(tried) ?? peer.balancer.pick()
+  const pick = peer.balancer.pick(notWorthTrying(journey)) ?? peer.balancer.pick(tried) ?? peer.balancer.pick()
   if (!pick) throw new ServiceUnavailable(request.service, 'no-instance')
   tried.add(pick.instance.id)
   try {
@@ -117,6 +128,7 @@ async function callOnce(journey: Journey, attempt: number, signal: AbortSignal, 
     return answer
   } catch (error) {
     pick.done(outcomeOf(error, request.signal)) // nothing, if it is done already
+    if (maySpeakForAll(error)) peer.hopelessUntilMs.set(pick.instance, performance.now() + hopelessMs)
     throw error
   }
 }
@@ -166,6 +178,26 @@ function wasNotSent(error: unknown) {
 
 function isWorthAnother(error: unknown) {
   return error instanceof PoorAnswer || (error instanceof ExchangeFailed && !(error.cause instanceof ResponseTooLarge))
+}
+
+/** May the cause be one that every instance shares? */
+function maySpeakForAll(error: unknown) {
+  if (error instanceof PoorAnswer) return error.saysLater
+  return error instanceof ExchangeFailed && error.cause instanceof HeadTimeout
+}
+
+function hasHope(journey: Journey, error: unknown) {
+  if (!maySpeakForAll(error)) return true
+  const hopeless = notWorthTrying(journey)
+  return journey.peer.instances().some(({ id }) => !hopeless.has(id))
+}
+
+/** Before the first attempt none: an instance is not avoided for a fault that it shares with the others. */
+function notWorthTrying({ peer, tried }: Journey): ReadonlySet<string> {
+  if (tried.size === 0) return tried
+  const nowMs = performance.now()
+  const hopeless = peer.instances().filter((instance) => (peer.hopelessUntilMs.get(instance) ?? 0) > nowMs)
+  return new Set([...tried, ...hopeless.map(({ id }) => id)])
 }
 
 function isSafe(method: string) {

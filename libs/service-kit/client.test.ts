@@ -149,6 +149,21 @@ describe('a request', () => {
     await expect(client.request(get)).resolves.toMatchObject({ status: 200 })
   })
 
+  test('1,100 calls that hang in one service leave the calls to another alone', async () => {
+    const hanging = await instance('hanging', () => {})
+    const well = await instance('well')
+    const services: Record<string, Instance[]> = { order: [hanging], catalog: [well] }
+    const client = createServiceClient({ directory: { instances: (service) => services[service] ?? [] } })
+    cleanups.push(() => client.close(0))
+    const caller = new AbortController()
+    const hang = () => client.request({ service: 'order', path: '/', deadlineMs: 60_000, signal: caller.signal })
+    const hung = Array.from({ length: 1_100 }, () => hang().catch((error) => error.reason))
+    for (let call = 0; call < 20; call++) expect((await client.request(get)).status).toBe(200)
+    await expect(hang()).rejects.toMatchObject({ service: 'order', reason: 'overloaded' })
+    caller.abort()
+    expect((await Promise.all(hung)).filter((reason) => reason === 'overloaded')).toHaveLength(100)
+  })
+
   test('connections to one instance are bounded; the others wait for them', async () => {
     let open = 0
     let most = 0
@@ -249,7 +264,7 @@ describe('trying again', () => {
 
   test('an outage does not multiply the load beyond the budget', async () => {
     const down = await instance('down', (_, response) => response.writeHead(503).end())
-    const client = clientOf([down], { retryRatio: 0.2 })
+    const client = clientOf([down], { retryRatio: 0.2, retryBurstCount: 10 })
     for (let call = 0; call < 200; call++) await client.request(get)
     expect(down.served - 200).toBeLessThanOrEqual(0.2 * 200 + 10 + 10)
   })
@@ -259,6 +274,37 @@ describe('trying again', () => {
     const client = clientOf([down], { retryRatio: 10 })
     for (let call = 0; call < 50; call++) await client.request(get)
     expect(down.served).toBe(150)
+  })
+
+  const later: Handler = (_, response) => response.writeHead(503, { 'x-retry': 'later' }).end()
+
+  test('an answer that says "later" is tried on an instance that has not said so, and no more when all have', async () => {
+    const all = [await instance('a', later), await instance('b', later), await instance('c', later)]
+    const client = clientOf(all, { balancer: { policy: 'round-robin' } })
+    for (let call = 0; call < 200; call++) {
+      const keyed = { method: 'POST', body: '{}', idempotent: true }
+      expect((await client.request({ ...get, ...(call % 2 && keyed) })).status).toBe(503)
+    }
+    const attemptCount = all.reduce((sum, { served }) => sum + served, 0)
+    expect(attemptCount).toBeGreaterThanOrEqual(202)
+    expect(attemptCount).toBeLessThanOrEqual(220)
+  })
+
+  test('an instance that alone says "later" fails no idempotent request', async () => {
+    const cut = await instance('cut', later)
+    const client = clientOf([cut, await instance('b'), await instance('c')], { balancer: { policy: 'round-robin' } })
+    for (let call = 0; call < 100; call++) expect((await client.request(get)).status).toBe(200)
+    expect(cut.served).toBeGreaterThan(0)
+  })
+
+  test('silence of every instance is not multiplied', async () => {
+    const all = [await instance('a', () => {}), await instance('b', () => {})]
+    const client = clientOf(all)
+    const ask = () => client.request({ ...get, deadlineMs: 100 }).catch(({ reason }) => reason)
+    await Promise.all([ask(), ask(), ask(), ask()])
+    const before = all.reduce((sum, { served }) => sum + served, 0)
+    expect(await Promise.all(Array.from({ length: 20 }, ask))).toEqual(Array(20).fill('timed-out'))
+    expect(all.reduce((sum, { served }) => sum + served, 0) - before).toBe(20)
   })
 
   test('a streamed request body is sent once', async () => {

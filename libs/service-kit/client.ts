@@ -6,8 +6,14 @@
  *     const quote = await services.request({ service: 'catalog', path: '/api/products/quote?sku=TEA-1', headers })
  *     if (quote.status === 200) return parseQuote(JSON.parse(quote.body.toString()))
  *
- * Tried again: anything that certainly was not sent (nobody listens there), and, if `idempotent`, what was lost on the way or
+ * Tried again: anything that certainly was not sent (nothing listens there), and, if `idempotent`, what was lost on the way or
  * answered with 502, 503 or 504. Within the deadline, under a retry budget per service, on an instance not tried before.
+ *
+ * An answer that says `x-retry: later` (see errors.ts), and silence, may have a cause that is behind every instance, such as a database
+ * that is away. They are tried again only on an instance that has done neither within the last seconds.
+ *
+ * What is kept for one service (calls under way, connections, retries) is kept apart from the others: a service that hangs takes
+ * nothing from the rest.
  */
 import { Readable } from 'node:stream'
 import type { Instance } from '@shop/redis-kit/discovery'
@@ -17,7 +23,7 @@ import { type CallSettings, callWithRetries, type Peer } from './client-call.ts'
 import { ServiceUnavailable } from './client-errors.ts'
 import { type ConnectionOptions, createConnections, type HttpRequest, type HttpResponse } from './dispatch.ts'
 
-export { ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
+export { isGatewayFailure, ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
 
 export interface ServiceRequest extends Partial<HttpRequest> {
   service: string
@@ -55,13 +61,13 @@ export interface ServiceClientOptions extends ConnectionOptions {
   attemptRatio?: number
   /** Of a buffered body. @default 1 MiB */
   maxBodyBytes?: number
-  /** Requests under way, to all services, a streamed answer up to its head; more are refused. @default 1000 */
+  /** Requests under way to one service, a streamed answer up to its head; more are refused. @default 1000 */
   maxInFlightCount?: number
   /** Connections to one instance for what streams, apart from the others: it may hold them for hours. @default 1000 */
   streamConnectionCount?: number
   /** Retries per request, over time. @default 0.2 */
   retryRatio?: number
-  /** Retries that may follow each other after a quiet time: about what is under way to one instance when it dies. @default 10 */
+  /** Retries that may follow each other after a quiet time. @default connectionCount: what may be under way to an instance that dies */
   retryBurstCount?: number
 }
 
@@ -94,17 +100,17 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     connectionCount: options.streamConnectionCount ?? 1_000,
     balancer: { ...options.balancer, maxCallMs: Number.POSITIVE_INFINITY },
   })
-  let inFlightCount = 0
   return { request: request as ServiceClient['request'], inspect, close }
 
   async function request(given: ServiceRequest): Promise<ServiceResponse<Buffer | Readable>> {
-    if (inFlightCount >= settings.maxInFlightCount) throw new ServiceUnavailable(given.service, 'overloaded')
-    inFlightCount++
+    const { peerOf, connections } = given.stream || given.body instanceof Readable ? streams : calls
+    const peer = peerOf(given.service)
+    if (peer.inFlightCount >= settings.maxInFlightCount) throw new ServiceUnavailable(given.service, 'overloaded')
+    peer.inFlightCount += 1
     try {
-      const { peerOf, connections } = given.stream || given.body instanceof Readable ? streams : calls
-      return await callWithRetries(peerOf(given.service), connections, given, settings)
+      return await callWithRetries(peer, connections, given, settings)
     } finally {
-      inFlightCount--
+      peer.inFlightCount -= 1
     }
   }
 
@@ -122,7 +128,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
 
 /** Connections to all instances, and what is remembered of each service. */
 function createLine(options: ServiceClientOptions) {
-  const { directory, retryRatio = 0.2, retryBurstCount = 10 } = options
+  const { directory, retryRatio = 0.2, retryBurstCount = options.connectionCount ?? 64 } = options
   const peers = new Map<string, Peer>()
   return { connections: createConnections(options), peerOf }
 
@@ -130,8 +136,14 @@ function createLine(options: ServiceClientOptions) {
     let peer = peers.get(service)
     if (!peer) {
       directory.instances(service) // throws for a service that nobody knows, before it is remembered
-      const balancer = createBalancer({ instances: () => directory.instances(service) }, options.balancer)
-      peer = { balancer, budget: createRetryBudget({ ratio: retryRatio, burstCount: retryBurstCount }) }
+      const instances = () => directory.instances(service)
+      peer = {
+        instances,
+        balancer: createBalancer({ instances }, options.balancer),
+        budget: createRetryBudget({ ratio: retryRatio, burstCount: retryBurstCount }),
+        inFlightCount: 0,
+        hopelessUntilMs: new WeakMap(),
+      }
       peers.set(service, peer)
     }
     return peer

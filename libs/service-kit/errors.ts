@@ -37,6 +37,9 @@ export interface FieldProblem {
   code: string
 }
 
+/** `later` in a 502, 503 or 504: the cause is behind every instance, so another one is not worth a try now. See client.ts. */
+export const retryHeader = 'x-retry'
+
 export interface ShopErrorOptions {
   /** What went wrong first; logged for a 5xx, never sent. */
   cause?: unknown
@@ -44,6 +47,8 @@ export interface ShopErrorOptions {
   fields?: readonly FieldProblem[]
   /** When it makes sense to try again; becomes `Retry-After`. */
   retryAfterMs?: number
+  /** The cause is behind every instance of this service, as a database that is away; becomes `x-retry: later`. @default false */
+  isShared?: boolean
   /** Response headers that belong to this no, such as `allow`. */
   headers?: Readonly<Record<string, string>>
   /** Further members of the answer (RFC 9457 calls them extensions): what a client needs to go on from here. */
@@ -66,7 +71,7 @@ export class ShopError extends Error {
     this.code = code
     this.fields = options.fields ?? []
     this.retryAfterMs = options.retryAfterMs
-    this.headers = options.headers ?? {}
+    this.headers = options.isShared ? { ...options.headers, [retryHeader]: 'later' } : (options.headers ?? {})
     this.extensions = options.extensions ?? {}
   }
 }

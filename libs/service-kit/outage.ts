@@ -4,7 +4,11 @@
  */
 import { isRedisOutage } from '@shop/redis-kit/errors'
 
+/** Postgres and Prisma under contention: serialization, deadlock, lock timeout. The same works a moment later, and at any instance. */
+const contentionCodes = ['40001', '40P01', '55P03', 'P2034']
+
 const outageCodes = new Set([
+  ...contentionCodes,
   // redis-kit, as seen through something that kept only the code
   'REDIS_UNAVAILABLE',
   'REDIS_OUTCOME_UNKNOWN',
@@ -38,12 +42,8 @@ const outageCodes = new Set([
   '58000',
   '58030',
   '57014',
-  // Postgres and Prisma under contention: serialization, deadlock, lock timeout, no transaction in time. The same works a moment later.
-  '40001',
-  '40P01',
-  '55P03',
+  // Prisma: no transaction in time
   'P2028',
-  'P2034',
   // redis-kit's breaker, retry and cache: asked too much of something that is slow or away
   'BREAKER_OPEN',
   'BREAKER_TIMEOUT',
@@ -74,17 +74,25 @@ const outageReplies =
 
 const maxCauses = 5
 
+type Failure = Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown }
+
 export function isDependencyOutage(error: unknown): boolean {
+  return causesOf(error).some((cause) => isRedisOutage(cause) || looksLikeOutage(cause))
+}
+
+/** An outage of the one request that met another: unlike any other outage, it says nothing about the next request. */
+export function isContention(error: unknown): boolean {
+  return causesOf(error).some(({ code }) => contentionCodes.includes(String(code)))
+}
+
+function causesOf(error: unknown): Failure[] {
+  const causes: Failure[] = []
   let current = error
-  for (let depth = 0; depth < maxCauses && typeof current === 'object' && current !== null; depth += 1) {
-    if (
-      isRedisOutage(current) ||
-      looksLikeOutage(current as Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown })
-    )
-      return true
+  while (causes.length < maxCauses && typeof current === 'object' && current !== null) {
+    causes.push(current)
     current = causeOf(current)
   }
-  return false
+  return causes
 }
 
 /** Prisma hides the driver's error of a raw query in `meta`. */
@@ -93,12 +101,7 @@ function causeOf(error: object): unknown {
   return cause ?? meta?.driverAdapterError
 }
 
-function looksLikeOutage({
-  message = '',
-  code,
-  errorCode,
-  kind,
-}: Partial<Error> & { code?: unknown; errorCode?: unknown; kind?: unknown }): boolean {
+function looksLikeOutage({ message = '', code, errorCode, kind }: Failure): boolean {
   return (
     outageCodes.has(String(code)) ||
     outageCodes.has(String(errorCode)) ||

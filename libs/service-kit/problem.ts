@@ -4,7 +4,7 @@
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type ErrorKind, type FieldProblem, ShopError, type ShopErrorOptions } from './errors.ts'
-import { isDependencyOutage } from './outage.ts'
+import { isContention, isDependencyOutage } from './outage.ts'
 import { fieldProblems, partName, type ValidationError } from './validation.ts'
 
 // Not by `import`, which reads every export of node:http and so loads the WebSocket client: 25 ms of each start.
@@ -138,6 +138,7 @@ function understand(error: unknown): { status: number; failure: ShopError } {
   if (isDependencyOutage(error)) {
     return fail('unavailable', 'dependency-unavailable', 'Something this needs is not available now', {
       retryAfterMs: 2_000,
+      isShared: !isContention(error),
     })
   }
   return fail('unknown', 'internal', 'Something went wrong on our side')

@@ -1,7 +1,7 @@
 /** What checkout asks of the catalog. */
 import { identityHeader } from '@shop/contracts/identity'
 import { Quote } from '@shop/contracts/product'
-import type { ServiceClient } from '@shop/service-kit/client'
+import { isGatewayFailure, type ServiceClient, ServiceUnavailable } from '@shop/service-kit/client'
 import { createCheck } from '@shop/service-kit/validation'
 
 const deadlineMs = 2_000
@@ -26,6 +26,7 @@ export function createCatalog(client: ServiceClient) {
       headers: { [identityHeader]: token, 'x-request-id': requestId },
       deadlineMs,
     })
+    if (isGatewayFailure(response.status)) throw new ServiceUnavailable('catalog', 'failing', { wasSent: true })
     if (response.status !== 200) throw new Error(`the catalog answered ${response.status} when asked for prices`)
     const answer: unknown = JSON.parse(response.body.toString('utf8'))
     const [problem] = checkQuote(answer)
