@@ -57,9 +57,15 @@ function parseNode(text: string, defaultPort: number): { host: string; port: num
   const parts = HOST_AND_PORT.exec(text)?.groups
   const host = parts?.ipv6 ?? parts?.name
   if (!host) throw new TypeError('a Redis URL names each node as host:port')
-  return { host, port: Number(parts?.port ?? defaultPort) }
+  const port = Number(parts?.port ?? defaultPort)
+  if (port < 1 || port > 65_535) throw new TypeError('a port is a number from 1 to 65535')
+  return { host, port }
 }
 
 function decode(text: string | undefined): string | undefined {
-  return text ? decodeURIComponent(text) : undefined
+  try {
+    return text ? decodeURIComponent(text) : undefined
+  } catch {
+    throw new TypeError('a % in a user, a password or a name is written %25')
+  }
 }

@@ -1,12 +1,13 @@
 /**
- * A service's configuration is its environment, checked once before anything starts. All problems are reported together, by the
- * name of the variable and what it must be, and never by its value: the value may be a secret. A secret has no default.
+ * A service's configuration is its environment, checked once before anything starts. All problems are reported together:
+ * the variable, what was found, what it must be (config-problem.ts). A secret has no default.
  *
  *     export const configSchema = Type.Object({ ...commonConfig, ...stateConfig, SESSION_IDLE_MS: Integer({ default: 1_800_000, doc: '…' }) })
  *     const config = loadConfig(configSchema, process.env)   // typed; throws ConfigError
  */
 import { randomBytes } from 'node:crypto'
 import { type Static, type TObject, Type } from 'typebox'
+import { expected, type Form, missing, problemOf, type Variable } from './config-problem.ts'
 
 /** What every variable says about itself. */
 export interface VariableOptions<Value> {
@@ -18,12 +19,12 @@ export interface VariableOptions<Value> {
 type NumberOptions = VariableOptions<number> & { minimum?: number; maximum?: number }
 type StringOptions = VariableOptions<string> & { pattern?: string; minLength?: number; expects?: string }
 
-/** Everything that is wrong with the environment, one line per variable. */
+/** Everything that is wrong with the environment, one sentence per variable. */
 export class ConfigError extends Error {
   readonly code = 'CONFIG_INVALID'
   readonly problems: readonly string[]
   constructor(problems: readonly string[]) {
-    super(`the configuration is not usable:\n${problems.map((problem) => `  - ${problem}`).join('\n')}`)
+    super(problems.join('\n'))
     this.name = 'ConfigError'
     this.problems = problems
   }
@@ -57,18 +58,35 @@ export const OneOf = <const Values extends readonly string[]>(
 export const Url = ({
   schemes = ['http', 'https'],
   secret = false,
+  form = 'http-url',
   ...options
-}: VariableOptions<string> & { schemes?: readonly string[]; secret?: boolean }) =>
+}: VariableOptions<string> & { schemes?: readonly string[]; secret?: boolean; form?: Form; expects?: string }) =>
   Type.String({
     pattern: `^(${schemes.map((scheme) => scheme.replaceAll('+', '\\+')).join('|')})://\\S+$`,
     expects: `a URL that starts with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}`,
     secret,
+    form,
     ...options,
   })
 
 /** A PEM in base64, so that it fits on one line of an .env file. */
-const Pem = (label: string, doc: string) =>
-  Text({ doc, pattern: '^[A-Za-z0-9+/_-]{40,}={0,2}$', expects: `the base64 of a PEM ${label}` })
+const Pem = (label: string, doc: string, form: Form) =>
+  Type.String({
+    minLength: 1,
+    pattern: '^[A-Za-z0-9+/_-]{40,}={0,2}$',
+    expects: `the base64 of a PEM ${label}`,
+    doc,
+    form,
+  })
+
+const RedisUrl = (doc: string) =>
+  Url({
+    schemes: redisSchemes,
+    form: 'redis-url',
+    secret: true,
+    expects: 'a URL like redis://user:password@host:6379, rediss:// for TLS, +cluster or +sentinel for several hosts',
+    doc,
+  })
 
 const redisSchemes = [
   'redis',
@@ -110,7 +128,13 @@ export const commonConfig = {
 }
 
 export const databaseConfig = {
-  DATABASE_URL: Url({ schemes: ['postgres', 'postgresql'], secret: true, doc: "The service's own database" }),
+  DATABASE_URL: Url({
+    schemes: ['postgres', 'postgresql'],
+    form: 'postgres-url',
+    secret: true,
+    expects: 'a URL like postgres://user:password@host:5432/name',
+    doc: "The service's own database",
+  }),
   DATABASE_POOL_MAX: Integer({
     default: 10,
     minimum: 1,
@@ -124,26 +148,26 @@ const redisTls = {
 }
 
 export const cacheConfig = {
-  REDIS_CACHE_URL: Url({
-    schemes: redisSchemes,
-    secret: true,
-    doc: 'Redis that may forget: cached reads, edge limits',
-  }),
+  REDIS_CACHE_URL: RedisUrl('Redis that may forget: cached reads, edge limits'),
   ...redisTls,
 }
 
 export const stateConfig = {
-  REDIS_STATE_URL: Url({ schemes: redisSchemes, secret: true, doc: 'Redis that must not forget: sessions, streams' }),
+  REDIS_STATE_URL: RedisUrl('Redis that must not forget: sessions, streams'),
   ...redisTls,
 }
 
 export const verifyIdentityConfig = {
-  IDENTITY_PUBLIC_KEY: Pem('public key (SPKI, Ed25519)', 'Verifies whom the gateway vouches for'),
+  IDENTITY_PUBLIC_KEY: Pem('public key (SPKI, Ed25519)', 'Verifies whom the gateway vouches for', 'public-key'),
 }
 
 export const mintIdentityConfig = {
   IDENTITY_PRIVATE_KEY: {
-    ...Pem('private key (PKCS8, Ed25519)', 'Signs whom the gateway vouches for; only the gateway has it'),
+    ...Pem(
+      'private key (PKCS8, Ed25519)',
+      'Signs whom the gateway vouches for; only the gateway has it',
+      'private-key',
+    ),
     secret: true,
   } as ReturnType<typeof Pem>,
 }
@@ -156,13 +180,13 @@ export function loadConfig<Schema extends TObject>(schema: Schema, env: NodeJS.P
     const text = env[name]?.trim()
     if (text === undefined || text === '') {
       if (variable.default !== undefined) values[name] = variable.default
-      else if (schema.required?.includes(name))
-        problems.push(`${name} is missing: ${expected(variable)} (${variable.doc})`)
+      else if (schema.required?.includes(name)) problems.push(missing(name, variable))
       continue
     }
     const value = convert(variable, text)
-    if (fits(variable, value)) values[name] = value
-    else problems.push(`${name} must be ${expected(variable)} (${variable.doc})`)
+    const problem = problemOf(name, variable, value)
+    if (problem === undefined) values[name] = value
+    else problems.push(problem)
   }
   if (problems.length > 0) throw new ConfigError(problems)
   return values as Static<Schema>
@@ -192,37 +216,6 @@ export function describeConfig(schema: TObject): VariableDescription[] {
     secret: variable.secret === true,
     ...(variable.default !== undefined && { default: variable.default }),
   }))
-}
-
-interface Variable {
-  type?: string
-  minimum?: number
-  maximum?: number
-  minLength?: number
-  pattern?: string
-  enum?: readonly unknown[]
-  doc?: string
-  expects?: string
-  secret?: boolean
-  default?: unknown
-}
-
-function expected(variable: Variable): string {
-  return variable.expects ?? `a valid ${variable.type ?? 'value'}`
-}
-
-/** The keywords that the builders above use. A validator of all of JSON Schema would take longer to load than the rest of the start. */
-function fits(variable: Variable, value: unknown): boolean {
-  if (variable.enum !== undefined) return variable.enum.includes(value)
-  if (variable.type === 'boolean') return typeof value === 'boolean'
-  if (typeof value === 'number') {
-    const { type, minimum = -Infinity, maximum = Infinity } = variable
-    return (
-      (type === 'integer' ? Number.isSafeInteger(value) : type === 'number') && value >= minimum && value <= maximum
-    )
-  }
-  if (typeof value !== 'string' || variable.type !== 'string') return false
-  return value.length >= (variable.minLength ?? 0) && new RegExp(variable.pattern ?? '').test(value)
 }
 
 function convert(variable: Variable, text: string): unknown {

@@ -183,23 +183,24 @@ test('they would, were it not for the wait between leaving the registry and clos
 })
 
 describe('starting', () => {
-  test('all problems of the configuration are listed by name, without values, and it exits 2', async () => {
+  test('each mistake in the configuration is one line, without secrets, and it exits 2', async () => {
     const service = start({ PORT: '70000', LOG_LEVEL: 'loud', API_SECRET: 'short', SHUTDOWN_TIMEOUT_MS: 'soon' })
     const { code, err, out } = await service.closed
     expect(code).toBe(2)
-    expect(err.match(/^ {2}- \w+/gm)).toEqual([
-      '  - PORT',
-      '  - LOG_LEVEL',
-      '  - SHUTDOWN_TIMEOUT_MS',
-      '  - API_SECRET',
+    expect(err.trim().split('\n')).toEqual([
+      'fixture cannot start: PORT is "70000": set it to a whole number from 0 to 65535 (Port of the HTTP API; 0 lets the system choose).',
+      'fixture cannot start: LOG_LEVEL is "loud": set it to one of fatal, error, warn, info, debug, trace, silent (Least level that is logged).',
+      expect.stringMatching(/^fixture cannot start: SHUTDOWN_TIMEOUT_MS is "soon": set it to a whole number from /),
+      'fixture cannot start: API_SECRET has 5 characters: set it to a secret of at least 8 characters (Nobody may see it).',
     ])
-    for (const value of ['70000', 'loud', 'short', 'soon']) expect(err + out).not.toContain(value)
+    expect(err + out).not.toContain('short')
+    expect(out).toBe('')
   })
 
   test('a failure to build is one sentence without secrets, and it exits 1', async () => {
     const { code, err, out } = await start({ FAIL_TO_BUILD: 'true' }).closed
     expect(code).toBe(1)
-    expect(err).toBe('fixture could not start: no database at postgres://***@db/app\n')
+    expect(err).toBe('fixture cannot start: no database at postgres://***@db/app\n')
     expect(out).not.toContain('hunter2')
   })
 
@@ -207,10 +208,27 @@ describe('starting', () => {
     const other = createTcpServer().listen(0, '127.0.0.1')
     await once(other, 'listening')
     const { port } = other.address() as { port: number }
-    const { code, err } = await start({ PORT: `${port}` }).closed
+    const { code, err, out } = await start({ PORT: `${port}` }).closed
     other.close()
     expect(code).toBe(1)
-    expect(err).toBe(`fixture could not start: port ${port} of 127.0.0.1 is taken by another process\n`)
+    expect(err).toBe(
+      `fixture cannot start: port ${port} of 127.0.0.1 is taken by another process: stop it, or set PORT or INTERNAL_PORT to another.\n`,
+    )
+    expect(out).toBe('')
+  })
+
+  test.each([
+    ['192.0.2.1', 'HOST is 192.0.2.1, which is not an address of this machine: set it to one that is.'],
+    [
+      'no.such.invalid',
+      'HOST is no.such.invalid, a name that cannot be resolved: set it to an address of this machine.',
+    ],
+  ])('HOST %s is said in one sentence', async (host, sentence) => {
+    expect(await start({ HOST: host }).closed).toMatchObject({
+      code: 1,
+      err: `fixture cannot start: ${sentence}\n`,
+      out: '',
+    })
   })
 
   test('metrics and health are on the internal port, and metrics nowhere else', async () => {

@@ -66,10 +66,12 @@ export async function runService<Schema extends TObject>(service: Service<Schema
   const stop = stopOnSignals(log, common.SHUTDOWN_TIMEOUT_MS, async () => (await started)())
   const started = start(service, config, { log, instanceId, stop })
   started.catch((error) => {
-    log.fatal({ err: error }, 'start-up failed')
+    const isMistake = error instanceof ConfigError
+    // A mistake in the configuration is one sentence and nothing else; anything else may be a bug, and is logged whole.
+    if (!isMistake && knownSentence(error, common.HOST) === undefined) log.fatal({ err: error }, 'start-up failed')
     flushLog(log)
-    process.stderr.write(`${service.name} could not start: ${sentenceOf(error)}\n`)
-    process.exit(1)
+    complain(service.name, isMistake ? error.problems : [sentenceOf(error, common.HOST)])
+    process.exit(isMistake ? 2 : 1)
   })
   await started
 }
@@ -79,9 +81,14 @@ function configOrExit<Schema extends TObject>({ name, schema }: Service<Schema>)
     return loadConfig(schema, process.env)
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error
-    process.stderr.write(`${name}: ${error.message}\n`)
+    complain(name, error.problems)
     process.exit(2)
   }
+}
+
+/** One line per mistake, for people: nothing else is written when the configuration cannot be used. */
+function complain(name: string, sentences: readonly string[]): void {
+  for (const sentence of sentences) process.stderr.write(`${name} cannot start: ${sentence}\n`)
 }
 
 /** Builds, listens, registers, starts the loops; resolves with the way to stop all of it in order. */
@@ -201,9 +208,29 @@ function exitOnBugs(log: Log) {
   process.on('unhandledRejection', die('unhandled rejection'))
 }
 
-function sentenceOf(error: unknown): string {
-  const { code, message, address, port } = error as NodeJS.ErrnoException & { address?: string; port?: number }
-  if (code === 'EADDRINUSE') return `port ${port} of ${address} is taken by another process`
-  if (code === 'EACCES' && port !== undefined) return `port ${port} of ${address} may not be opened by this user`
-  return maskUrls(String(message ?? error).split('\n', 1)[0] ?? 'unknown error')
+function sentenceOf(error: unknown, host: string): string {
+  const { message } = error as Error
+  return knownSentence(error, host) ?? maskUrls(String(message ?? error).split('\n', 1)[0] ?? 'unknown error')
+}
+
+/** Of what a person has set wrong and only the system can tell. */
+function knownSentence(error: unknown, host: string): string | undefined {
+  const { code, address, port, syscall, hostname } = error as NodeJS.ErrnoException & {
+    address?: string
+    port?: number
+    hostname?: string
+  }
+  if (syscall === 'getaddrinfo' && hostname === host) {
+    return `HOST is ${host}, a name that cannot be resolved: set it to an address of this machine.`
+  }
+  if (syscall !== 'listen') return undefined
+  if (code === 'EADDRINUSE') {
+    return `port ${port} of ${address} is taken by another process: stop it, or set PORT or INTERNAL_PORT to another.`
+  }
+  if (code === 'EACCES') return `port ${port} of ${address} may not be opened by this user: set PORT to one from 1024.`
+  if (code === 'EADDRNOTAVAIL')
+    return `HOST is ${address}, which is not an address of this machine: set it to one that is.`
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
+    return 'HOST is a name that cannot be resolved: set it to an address.'
+  return undefined
 }

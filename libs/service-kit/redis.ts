@@ -3,14 +3,25 @@ import { readFileSync } from 'node:fs'
 import type { Redis, RedisOptions } from '@shop/redis-kit/client'
 import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
 import type { KeyRole } from '@shop/redis-kit/keys'
+import { ConfigError } from './config.ts'
 import type { Log } from './log.ts'
 
 /**
  * Whom to trust for rediss:// URLs: the authority in REDIS_TLS_CA_FILE, or the system's when it is not set.
- * Reads the file, and throws when it is not there: better at the start than at the first command.
+ * Throws a ConfigError when the file cannot be used: better at the start than at the first command.
  */
-export function redisTls(config: { REDIS_TLS_CA_FILE?: string }): RedisOptions['tls'] {
-  return config.REDIS_TLS_CA_FILE === undefined ? undefined : { ca: readFileSync(config.REDIS_TLS_CA_FILE) }
+export function redisTls({ REDIS_TLS_CA_FILE: file }: { REDIS_TLS_CA_FILE?: string }): RedisOptions['tls'] {
+  if (file === undefined) return undefined
+  const problem = (found: string) =>
+    new ConfigError([`REDIS_TLS_CA_FILE names ${file}, which ${found}: name the PEM file of the authority.`])
+  let ca: Buffer
+  try {
+    ca = readFileSync(file)
+  } catch (error) {
+    throw problem(`cannot be read (${(error as NodeJS.ErrnoException).code})`)
+  }
+  if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw problem('holds no certificate')
+  return { ca }
 }
 
 /** What happens once memory is full. Nothing shows before. */

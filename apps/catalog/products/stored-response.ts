@@ -20,6 +20,7 @@ export function toStoredResponse(body: string): StoredResponse {
 
 /** In Redis: the ETag, then the body. */
 export const storedResponses: Codec<StoredResponse> = {
+  name: 'stored-response',
   encode: ({ etag, body }) => Buffer.from(etag + body),
   decode: (bytes) => ({ etag: bytes.toString('latin1', 0, etagLength), body: bytes.toString('utf8', etagLength) }),
 }

@@ -199,6 +199,35 @@ describe.each(topologies)('on %s', async (topology) => {
       expect(() => createCache(redis, { keys, ttlMs: 20_000, leaseMs: 90_000 })).toThrow(RangeError)
     })
 
+    test.each([
+      'ttlMs',
+      'staleMs',
+      'negativeTtlMs',
+      'leaseMs',
+      'waitMs',
+      'deadlineMs',
+      'maxLoadCount',
+      'maxQueuedCount',
+      'compressAboveBytes',
+      'maxValueBytes',
+      'schemaVersion',
+      'beta',
+    ] as const)('and all other numbers are checked when the cache is made: %s', (name) => {
+      const keys = cacheKeys(server.namespace(), 'row', { ttlMs: HOUR_MS })
+      for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -1, 2 ** 60, '1' as never]) {
+        expect(() => createCache(redis, { keys, ttlMs: 1_000, [name]: value })).toThrow(RangeError)
+        expect(() => createCache(redis, { keys, ttlMs: 1_000, [name]: value })).toThrow(name)
+      }
+    })
+
+    test.each(['ttlMs', 'maxEntryCount', 'maxBytes'] as const)('of the copies too: %s', (name) => {
+      const keys = cacheKeys(server.namespace(), 'row', { ttlMs: HOUR_MS })
+      for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -1, 0, 2 ** 60]) {
+        const local = { subscriber: undefined as never, [name]: value }
+        expect(() => createCache(redis, { keys, ttlMs: 1_000, local })).toThrow(name)
+      }
+    })
+
     test('a stale value is served at once while one process loads the new one', async () => {
       const { build, source } = await setUp({ ttlMs: 30, staleMs: HOUR_MS, beta: 0, leaseMs: 30_000 })
       const caches = [build(), build(), build()]

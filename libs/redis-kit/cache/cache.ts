@@ -27,7 +27,7 @@ export type { PutOutcome, PutResult } from './write-through.ts'
 
 const NO_TAGS: readonly string[] = []
 
-/** Throws a RangeError for lifetimes that the declared keys do not allow. */
+/** Throws a RangeError for numbers that make no sense and for lifetimes that the declared keys do not allow. */
 export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): Cache<Value> {
   const { local, leaseMs = 3_000, maxLoadCount = 16, maxQueuedCount = 1_000, onEvent } = options
   const { core, breaker, objects, bytes, close } = createCore(redis, options)

@@ -2,6 +2,8 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 export interface Codec<Value> {
+  /** Stored with each value. A codec whose bytes mean something else has another name, and what it finds is a miss to it. */
+  readonly name: string
   encode(value: Value): Buffer
   /** Throws when the bytes are not what `encode` made. The bytes may be part of a larger buffer: keep none of them. */
   decode(bytes: Buffer): Value
@@ -10,16 +12,17 @@ export interface Codec<Value> {
 /** The default: fast in V8, readable in redis-cli, and what HTTP wants anyway (`getBytes`). */
 export function jsonCodec<Value>(): Codec<Value> {
   return {
+    name: 'json',
     encode: (value) => Buffer.from(JSON.stringify(value)),
     decode: (bytes) => JSON.parse(bytes.toString('utf8')) as Value,
   }
 }
 
 /** For `getBytes`: what the loader gave is what is stored and what comes out. */
-export const bytesCodec: Codec<Buffer> = { encode: (bytes) => bytes, decode: (bytes) => bytes }
+export const bytesCodec: Codec<Buffer> = { name: 'bytes', encode: (bytes) => bytes, decode: (bytes) => bytes }
 
 /** The same for bytes that are kept in memory: what is a part of a larger buffer would keep all of that. */
-export const copiedBytesCodec: Codec<Buffer> = { encode: (bytes) => bytes, decode: copyOf }
+export const copiedBytesCodec: Codec<Buffer> = { name: 'bytes', encode: (bytes) => bytes, decode: copyOf }
 
 function copyOf(bytes: Buffer): Buffer {
   const copy = Buffer.allocUnsafeSlow(bytes.length)

@@ -2,7 +2,6 @@
 import { createBreaker } from '../circuit-breaker/circuit-breaker.ts'
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
-import { MAX_LEASE_MS } from './cache-keys.ts'
 import { createServerClock } from './clock.ts'
 import { createCoarseClock } from './coarse-clock.ts'
 import { bytesCodec, copiedBytesCodec, createPacking, jsonCodec } from './codec.ts'
@@ -10,15 +9,16 @@ import { createCoherence } from './coherence.ts'
 import { createGuard } from './guard.ts'
 import { createLeases } from './lease.ts'
 import { createLookup } from './lookup.ts'
-import type { CacheOptions } from './options.ts'
+import { type CacheOptions, checkOptions } from './options.ts'
 import type { Core } from './reader.ts'
 import { createRecords, type Lifetimes, MAX_JITTER } from './records.ts'
 import { createTags } from './tags.ts'
 
-/** Throws a RangeError for lifetimes that the declared keys do not allow. */
+/** Throws a RangeError for numbers that make no sense and for lifetimes that the declared keys do not allow. */
 export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
+  checkOptions(options)
   const { keys, local, leaseMs = 3_000, waitMs = 2 * leaseMs, deadlineMs = 50, beta = 1, onEvent } = options
-  const lifetimes = lifetimesOf(options, leaseMs)
+  const lifetimes = lifetimesOf(options)
   const coarseClock = createCoarseClock()
   const clock = createServerClock(coarseClock)
   const ownBreaker = options.breaker ? undefined : createOwnBreaker(keys.value.pattern)
@@ -56,7 +56,7 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
     core,
     breaker,
     objects: createRecords({ ...common, codec }),
-    bytes: createRecords({ ...common, codec: local ? copiedBytesCodec : bytesCodec }),
+    bytes: createRecords({ ...common, codec: { ...(local ? copiedBytesCodec : bytesCodec), name: codec.name } }),
     close,
   }
 }
@@ -66,15 +66,12 @@ function createOwnBreaker(pattern: string) {
   return createBreaker({ name: `cache ${pattern}`, isFailure: isRedisOutage, windowMs: 2_000, openMs: 1_000 })
 }
 
-function lifetimesOf<Value>(options: CacheOptions<Value>, leaseMs: number): Lifetimes {
+function lifetimesOf<Value>(options: CacheOptions<Value>): Lifetimes {
   const { keys, ttlMs, staleMs = ttlMs, negativeTtlMs = Math.min(5_000, ttlMs), schemaVersion = 1 } = options
   const longestMs = Math.max(ttlMs + staleMs, negativeTtlMs) * MAX_JITTER
   const declaredMs = 'ms' in keys.value.ttl ? keys.value.ttl.ms : Number.POSITIVE_INFINITY
-  const mistake = !(ttlMs > 0 && staleMs >= 0 && negativeTtlMs > 0 && leaseMs > 0)
-    ? 'lifetimes are positive'
-    : longestMs > declaredMs
-      ? `may live for ${declaredMs} ms, not for up to ${longestMs} ms`
-      : leaseMs > MAX_LEASE_MS && `leases last for at most ${MAX_LEASE_MS} ms`
-  if (mistake) throw new RangeError(`${keys.value.pattern}: ${mistake}`)
+  if (longestMs > declaredMs) {
+    throw new RangeError(`${keys.value.pattern}: may live for ${declaredMs} ms, not for up to ${longestMs} ms`)
+  }
   return { ttlMs, staleMs, negativeTtlMs, schemaVersion }
 }

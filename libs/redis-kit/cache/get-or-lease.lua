@@ -12,12 +12,15 @@ local token, leaseMs, seen = ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)
 
-local present = redis.call('GETRANGE', value, 18, 25) -- where an envelope keeps its token
-if present ~= '' and present ~= seen then
+local present = redis.pcall('GETRANGE', value, 24, 31) -- where an envelope keeps its token; an error for another type
+if type(present) == 'string' and present ~= '' and present ~= seen then
   return { 0, nowMs, 0, redis.call('GET', value) }
 end
-local holder = redis.call('SET', lease, token, 'NX', 'GET', 'PX', leaseMs)
-if holder and holder ~= token then
-  return { 2, nowMs, redis.call('PTTL', lease), '' }
+local holder = redis.pcall('SET', lease, token, 'NX', 'GET', 'PX', leaseMs)
+local leftMs = redis.call('PTTL', lease)
+if type(holder) == 'table' or leftMs < 0 then -- another type, or no end: not a lease, so it is replaced
+  redis.call('SET', lease, token, 'PX', leaseMs)
+elseif holder and holder ~= token then
+  return { 2, nowMs, leftMs, '' }
 end
 return { 1, nowMs, 0, '' }

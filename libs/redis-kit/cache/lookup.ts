@@ -71,10 +71,18 @@ export function createLookup(redis: Redis, { guard, order }: LookupOptions): Loo
     )
   }
 
+  /** A key of another type is none, as for MGET. */
+  function getString(key: string): Promise<Buffer | null> {
+    return redis.getBuffer(key).catch((error) => {
+      if (error instanceof Error && error.message.startsWith('WRONGTYPE')) return null
+      throw error
+    })
+  }
+
   function getEach(asked: string[], askers: readonly Waiting[]) {
     for (let i = 0; i < askers.length; i++) {
       const { resolve, reject } = askers[i] as Waiting
-      guard(() => redis.getBuffer(asked[i] as string)).then(resolve, reject)
+      guard(() => getString(asked[i] as string)).then(resolve, reject)
     }
   }
 }

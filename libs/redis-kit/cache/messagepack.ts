@@ -6,6 +6,7 @@ export function messagePackCodec<Value>(): Codec<Value> {
   // Without `records`, which would make the bytes depend on what this process encoded before.
   const packr = new Packr({ useRecords: false, moreTypes: true, copyBuffers: true })
   return {
+    name: 'message-pack',
     encode: (value) => Buffer.from(packr.pack(value)),
     decode: (bytes) => packr.unpack(bytes) as Value,
   }

@@ -1,7 +1,8 @@
 /** What a cache is made of, and what it can do. */
 import type { Breaker, BreakerState } from '../circuit-breaker/circuit-breaker.ts'
 import type { Subscriber } from '../client.ts'
-import type { CacheKeys } from './cache-keys.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
+import { type CacheKeys, MAX_LEASE_MS } from './cache-keys.ts'
 import type { Codec } from './codec.ts'
 import type { CacheResult, OnEvent } from './events.ts'
 import type { LocalLimits } from './local.ts'
@@ -42,12 +43,38 @@ export interface CacheOptions<Value> {
   compressAboveBytes?: number
   /** Encoded values above this are refused with ValueTooLarge. @default 1 MiB */
   maxValueBytes?: number
-  /** To be raised when Value changes its shape: values of other versions count as missing. @default 1 */
+  /** To be raised when Value changes its shape: values of other versions count as missing. Up to 65,535. @default 1 */
   schemaVersion?: number
   /** How eager early refreshes are (XFetch); 0 turns them off. @default 1 */
   beta?: number
   /** Counters and logs. Called synchronously for every read. */
   onEvent?: OnEvent
+}
+
+/** A string of Redis. */
+const MAX_VALUE_BYTES = 512 * 2 ** 20
+
+/** Throws a RangeError that names the option. */
+export function checkOptions<Value>(options: CacheOptions<Value>): void {
+  const owner = `cache ${options.keys.value.pattern}`
+  checkNumbers(owner, options, {
+    ttlMs: { min: 1 },
+    staleMs: { min: 0 },
+    negativeTtlMs: { min: 1 },
+    leaseMs: { min: 1, max: MAX_LEASE_MS },
+    waitMs: { min: 0, max: MAX_TIMER_MS },
+    deadlineMs: { min: 1, max: MAX_TIMER_MS },
+    maxLoadCount: { min: 1, isWhole: true },
+    maxQueuedCount: { min: 0, isWhole: true },
+    compressAboveBytes: { min: 0, isWhole: true },
+    maxValueBytes: { min: 1, max: MAX_VALUE_BYTES, isWhole: true },
+    schemaVersion: { min: 0, max: 0xffff, isWhole: true },
+    beta: { min: 0 },
+  })
+  if (options.local) {
+    const counted = { min: 1, isWhole: true }
+    checkNumbers(`${owner}, local`, options.local, { ttlMs: { min: 1 }, maxEntryCount: counted, maxBytes: counted })
+  }
 }
 
 /** Undefined: there is no such thing, which is worth remembering too. The signal is aborted when the load takes too long. */
@@ -56,7 +83,7 @@ export type Load<Value> = (signal: AbortSignal) => Promise<Value | undefined>
 export type LoadMany<Value> = (ids: readonly string[], signal: AbortSignal) => Promise<ReadonlyMap<string, Value>>
 
 export interface TagOptions {
-  /** What `invalidateTag` reaches the value by; known before it is loaded, and the same at every call for the id. */
+  /** What `invalidateTag` reaches the value by; known before it is loaded, and the same at every call for the id. At most 200. */
   tags?: readonly string[]
 }
 

@@ -1,7 +1,7 @@
 /** A value with its lifetimes, to and from the bytes that Redis keeps. */
 import type { ServerClock } from './clock.ts'
 import type { Codec, Packing } from './codec.ts'
-import { type Envelope, open, type Stamp, seal } from './envelope.ts'
+import { codecIdOf, type Envelope, open, type Stamp, seal } from './envelope.ts'
 import type { Lease } from './lease.ts'
 
 export const MAX_JITTER = 1.1
@@ -48,7 +48,7 @@ export interface RecordsOptions<Value> {
 export type Records<Value> = ReturnType<typeof createRecords<Value>>
 
 export function createRecords<Value>({ codec, packing, clock, lifetimes }: RecordsOptions<Value>) {
-  const { schemaVersion } = lifetimes
+  const expected = { schemaVersion: lifetimes.schemaVersion, codecId: codecIdOf(codec.name) }
 
   /** What to store. Its `value` is what a reader will get, not what the loader gave: the two may differ (dates in JSON). */
   function compose({ lease, value, loadCostMs, stamps }: Loaded<Value>): Composed<Value> {
@@ -58,7 +58,7 @@ export function createRecords<Value>({ codec, packing, clock, lifetimes }: Recor
     const packed = packing.pack(lease.id, encoded)
     const envelope: Envelope = {
       ...packed,
-      schemaVersion,
+      ...expected,
       createdAtMs: lease.grantedAtMs,
       softTtlMs,
       loadCostMs,
@@ -75,7 +75,7 @@ export function createRecords<Value>({ codec, packing, clock, lifetimes }: Recor
 
   /** Undefined when the bytes make no sense to this release. */
   function read(bytes: Buffer): CachedRecord<Value> | undefined {
-    const envelope = open(bytes, schemaVersion)
+    const envelope = open(bytes, expected)
     if (!envelope) return undefined
     try {
       return record(envelope, packing.unpack(envelope))

@@ -6,7 +6,7 @@
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
 import type { CacheKeys } from './cache-keys.ts'
-import { MAX_TAG_BYTES, newToken, type Stamp } from './envelope.ts'
+import { isToken, MAX_TAG_BYTES, MAX_TAG_COUNT, newToken, type Stamp } from './envelope.ts'
 
 const invalidateTag = script<string>(new URL('./invalidate-tag.lua', import.meta.url), { effect: 'idempotent' })
 
@@ -29,7 +29,9 @@ export function createTags(redis: Redis, keys: CacheKeys) {
           redis.setBuffer(key, fresh, 'PX', keepMs, 'NX', 'GET'),
           redis.pexpire(key, keepMs),
         ])
-        return [tag, present ?? fresh]
+        if (!present) return [tag, fresh]
+        if (!isToken(present)) await redis.set(key, fresh, 'PX', keepMs) // written by something else
+        return [tag, isToken(present) ? present : fresh]
       }),
     )
   }
@@ -49,6 +51,8 @@ export function createTags(redis: Redis, keys: CacheKeys) {
 
   /** Throws for what cannot be a tag. */
   function check(tags: readonly string[]): void {
+    if (tags.length > MAX_TAG_COUNT)
+      throw new RangeError(`a value has at most ${MAX_TAG_COUNT} tags, not ${tags.length}`)
     for (const tag of tags) {
       if (keys.tag.key(tag) && Buffer.byteLength(tag) > MAX_TAG_BYTES)
         throw new RangeError(`too long for a tag: ${tag}`)
