@@ -55,7 +55,8 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
   const { name, role = 'command', commandTimeoutMs = 500, blockMs = 2000 } = options
   const isBlocking = role === 'blocking'
   const timeoutMs = isBlocking ? blockMs + BLOCK_MARGIN_MS : commandTimeoutMs
-  const redis = connect(parseTarget(url), {
+  const target = parseTarget(url)
+  const redis = connect(target, {
     name,
     // Later than the deadline: one slow command costs its caller an answer, a silent connection costs us the connection.
     silenceMs: isBlocking ? timeoutMs : Math.max(1000, 2 * commandTimeoutMs),
@@ -64,6 +65,7 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
   })
   const gate = installGate(redis, {
     name,
+    user: target.username ?? 'default',
     timeoutMs,
     graceMs: isBlocking ? Number.POSITIVE_INFINITY : commandTimeoutMs,
     isBlocking,

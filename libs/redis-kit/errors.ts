@@ -21,6 +21,49 @@ export class OutcomeUnknown extends Error {
   override readonly name = 'OutcomeUnknown'
 }
 
+export interface NotPermitted {
+  /** The Redis user of the connection. */
+  user: string
+  /** What the ACL does not grant. */
+  missing: 'command' | 'key' | 'channel'
+  /** In lower case, `xinfo|stream` for a subcommand. Undefined where the server does not say which command of a script it was. */
+  command?: string
+  /** The file of the script that ran. */
+  script?: string
+  /** Keys, or channels, of the command: the first three. */
+  keys: readonly string[]
+  /** The server's reply. */
+  cause: unknown
+}
+
+/**
+ * The ACL refuses a command, a key or a channel (NOPERM, in scripts too). An error reply like others, and no outage: time cures nothing.
+ * Usually a key that no `keyFamily` declares.
+ */
+export class RedisNotPermitted extends Error {
+  readonly code = 'REDIS_NOT_PERMITTED'
+  override readonly name = 'ReplyError'
+  readonly user: string
+  readonly missing: NotPermitted['missing']
+  readonly command?: string
+  readonly script?: string
+  readonly keys: readonly string[]
+
+  constructor({ user, missing, command, script, keys, cause }: NotPermitted) {
+    const what = command?.toUpperCase() ?? 'a command'
+    const where = `${what}${script ? ` in ${script}` : ''}`
+    const which = keys.length > 0 ? keys.join(', ') : 'a key that the script names itself'
+    const refused =
+      missing === 'command' ? `run ${where}${keys.length > 0 ? ` (${which})` : ''}` : `use ${which} with ${where}`
+    super(`NOPERM the Redis user ${user} may not ${refused}`, { cause })
+    this.user = user
+    this.missing = missing
+    this.command = command
+    this.script = script
+    this.keys = keys
+  }
+}
+
 /** Refused by the limits of this process (`maxPendingCount`, `maxPendingBytes`) before anything was sent. */
 export class RedisOverloaded extends Error {
   readonly code = 'REDIS_OVERLOADED'

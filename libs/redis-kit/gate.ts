@@ -15,9 +15,12 @@ import { OutcomeUnknown, RedisOverloaded, RedisUnavailable } from './errors.ts'
 import { guardExit } from './exit.ts'
 import { createLanes, type Lanes } from './lanes.ts'
 import { type Batch, type ClusterRoute, createPendingSet, type Pending, type PendingSet } from './pending.ts'
+import { explainRefusal } from './permission.ts'
 
 export interface GateOptions {
   name: string
+  /** The Redis user that the connection logs in as. */
+  user: string
   /** Every command settles within this time. */
   timeoutMs: number
   /** Once Redis has been away for so long, commands fail at once instead of waiting. */
@@ -145,9 +148,9 @@ function expire(state: State, record: Pending): void {
   fail(state, record, explain(state, record, `no ${missing} within ${state.options.timeoutMs} ms`))
 }
 
-function fail({ pending }: State, record: Pending, error: Error): void {
+function fail({ pending, options }: State, record: Pending, error: Error): void {
   pending.settle(record)
-  record.reject(error)
+  record.reject(explainRefusal(error, record.command, options.user))
 }
 
 /** The one place that decides between "nothing happened" and "nobody knows". */

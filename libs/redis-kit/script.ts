@@ -11,9 +11,11 @@
  */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { Command } from 'ioredis'
 import type { Redis } from './client.ts'
 import { declareEffect, type Effect } from './effect.ts'
+import { nameScript } from './permission.ts'
 
 export interface ScriptOptions {
   /**
@@ -41,6 +43,7 @@ export class CrossSlotKeys extends TypeError {
 export function script<Reply>(url: URL, { effect = 'once', binary = false }: ScriptOptions = {}): Script<Reply> {
   const source = readFileSync(url, 'utf8')
   const hash = createHash('sha1').update(source).digest('hex')
+  nameScript(basename(url.pathname), hash, source)
 
   return async function run(redis, keys, args = []) {
     assertOneSlot(keys, url)
@@ -72,8 +75,7 @@ function assertOneSlot(keys: readonly string[], url: URL): void {
   const tag = hashTag(first)
   for (const key of keys) {
     if (hashTag(key) === tag) continue
-    const name = url.pathname.slice(url.pathname.lastIndexOf('/') + 1)
-    throw new CrossSlotKeys(`${name} got keys of different hash slots: ${first} and ${key}`)
+    throw new CrossSlotKeys(`${basename(url.pathname)} got keys of different hash slots: ${first} and ${key}`)
   }
 }
 

@@ -1,6 +1,7 @@
 /** One connection of a subscriber and the channels that it carries: asked for whenever the connection is new, and kept alive. */
-import { ReplyError, type Redis as Server } from 'ioredis'
+import { Command, ReplyError, type Redis as Server } from 'ioredis'
 import { guardExit } from './exit.ts'
+import { explainRefusal } from './permission.ts'
 import type { Channel, Subscriptions } from './subscriptions.ts'
 import { untilEvent } from './until-event.ts'
 
@@ -58,7 +59,9 @@ export function createLink(redis: Server, { kind, subscriptions, onError, ...eve
       await redis[commands.subscribe](channel.name)
       if (channels.has(channel)) subscriptions.confirm(channel)
     } catch (error) {
-      if (error instanceof ReplyError && channels.has(channel)) onRefused(channel, error as Error)
+      if (!(error instanceof ReplyError) || !channels.has(channel)) return
+      const command = new Command(commands.subscribe, [channel.name])
+      onRefused(channel, explainRefusal(error as Error, command, redis.options.username ?? 'default'))
     }
   }
   async function remove(channel: Channel): Promise<void> {

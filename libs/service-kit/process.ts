@@ -15,6 +15,7 @@ import { openInternalPort } from './internal-port.ts'
 import { createLog, flushLog, type Log, maskUrls } from './log.ts'
 import { type Loop, startLoops } from './loop.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { watchPermissions } from './redis-permissions.ts'
 import { register } from './registration.ts'
 import type { Server } from './server.ts'
 
@@ -100,9 +101,11 @@ async function start<Schema extends TObject>(
   const { HOST: host, PORT, INTERNAL_PORT, ADVERTISE_HOST, DRAIN_MS, SHUTDOWN_TIMEOUT_MS } = config as CommonConfig
   const metrics = createMetrics({ service: name, instanceId })
   const stopping = new AbortController()
+  const permissions = watchPermissions({ service: name, log })
   const app = await build(config, { log, name, instanceId, metrics, stopping: stopping.signal })
   const { server } = app
   const { health } = server
+  health.add(permissions.probe)
   let leaving = false
   closeConnectionsWhile(server, () => leaving)
   await server.listen({ host, port: PORT, listenTextResolver: (address) => `listening at ${address}` })
@@ -143,6 +146,7 @@ async function start<Schema extends TObject>(
     clearTimeout(cutOff)
     await loops.stop()
     await app.close()
+    permissions.stop()
     await internal.close()
   }
 }
