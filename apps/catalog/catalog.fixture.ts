@@ -7,6 +7,7 @@ import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { createIdentityMinter, generateIdentityKeys, type Identity } from '@shop/service-kit/identity'
 import { createLog } from '@shop/service-kit/log'
 import { startLoops } from '@shop/service-kit/loop'
+import { createLoopHealth } from '@shop/service-kit/loop-health'
 import { createMetrics } from '@shop/service-kit/metrics'
 import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import type { Server } from '@shop/service-kit/server'
@@ -102,7 +103,7 @@ async function startCatalogInstance(
   }
 
   function runLoops() {
-    loops = startLoops(app.loops ?? [], log)
+    loops = startLoops(app.loops ?? [], log, { watch: createLoopHealth({ health: server.health, metrics }) })
   }
 
   async function stop() {

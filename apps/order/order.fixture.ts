@@ -13,6 +13,7 @@ import { createPrismaAdapter } from '@shop/service-kit/database'
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
 import { createLog } from '@shop/service-kit/log'
 import { startLoops } from '@shop/service-kit/loop'
+import { createLoopHealth } from '@shop/service-kit/loop-health'
 import { createMetrics } from '@shop/service-kit/metrics'
 import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
 import type { Server } from '@shop/service-kit/server'
@@ -61,23 +62,25 @@ export async function startOrder(env: Record<string, string> = {}, databaseUrl?:
   const config = loadConfig(configSchema, variables)
   const stopping = new AbortController()
   const log = createLog({ service: 'order', instanceId: 'order-test', level: 'silent' })
+  const metrics = createMetrics({ service: 'order', instanceId: 'order-test' })
   const app = await buildApp(config, {
     name: 'order',
     instanceId: 'order-test',
     log,
-    metrics: createMetrics({ service: 'order', instanceId: 'order-test' }),
+    metrics,
     stopping: stopping.signal,
   })
   const server = app.server as unknown as Server
   const prisma = new PrismaClient({ adapter: createPrismaAdapter(database.url, { name: 'test' }) })
   const stock = createTopic(redis, { keys: keys.catalogStock })
-  const loops = startLoops(app.loops ?? [], log)
+  const loops = startLoops(app.loops ?? [], log, { watch: createLoopHealth({ health: server.health, metrics }) })
 
   return {
     /** What another instance of it is told, and how a request says who it is from. */
     variables,
     identityOf,
     redis: redisServer,
+    metrics,
     /** Between the service and Postgres; tests look into Postgres past it. */
     toPostgres,
     prices: catalog.prices,

@@ -97,7 +97,14 @@ function rejectOn(signal: AbortSignal): Promise<never> {
 
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown })?.code
-  return typeof code === 'string' && /^[\w-]{1,40}$/.test(code) ? code : 'FAILED'
+  if (typeof code === 'string' && /^[\w-]{1,40}$/.test(code)) return code
+  return error instanceof Error && error.name === 'ReplyError' ? codeOfReply(error) : 'FAILED'
+}
+
+/** Redis begins an error with its code; that a script may not do something, it says in words. */
+function codeOfReply({ message }: Error): string {
+  if (message.startsWith("ERR The user executing the script can't")) return 'NOPERM'
+  return /^[A-Z]{2,20}(?= )/.exec(message)?.[0] ?? 'FAILED'
 }
 
 function judge(checks: Check[]): Readiness {

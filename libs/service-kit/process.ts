@@ -14,6 +14,7 @@ import { ConfigError, type commonConfig, loadConfig, newInstanceId } from './con
 import { openInternalPort } from './internal-port.ts'
 import { createLog, flushLog, type Log, maskUrls } from './log.ts'
 import { type Loop, startLoops } from './loop.ts'
+import { createLoopHealth } from './loop-health.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { watchPermissions } from './redis-permissions.ts'
 import { register } from './registration.ts'
@@ -112,8 +113,10 @@ async function start<Schema extends TObject>(
   const internal = await openInternalPort({ host, port: INTERNAL_PORT, instanceId, metrics, health })
   const { port } = server.server.address() as AddressInfo
   const ports = { port, internalPort: internal.port }
+  const watch = createLoopHealth({ health, metrics })
   const registration = await register({
     registry: app.registry,
+    watch,
     instance: {
       id: instanceId,
       service: name,
@@ -127,7 +130,7 @@ async function start<Schema extends TObject>(
     required: app.registration !== 'optional',
     onSuperseded: () => stop('superseded'),
   })
-  const loops = startLoops(app.loops ?? [], log)
+  const loops = startLoops(app.loops ?? [], log, { watch })
   tellParent({ type: 'listening', service: name, instanceId, ...ports })
   log.info({ ...ports, startedInMs: Math.round(performance.now()) }, 'started')
   // Unhandled on purpose: a schema that cannot be compiled is a bug that should end the process and not some request.

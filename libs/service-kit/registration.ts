@@ -7,11 +7,14 @@
 import type { Instance, Registry } from '@shop/redis-kit/discovery'
 import type { Health } from './health.ts'
 import type { Log } from './log.ts'
+import type { Watch } from './loop-health.ts'
 
 export interface RegisterOptions {
   registry: Registry | undefined
   instance: Instance
   health: Health
+  /** Shows that heartbeats fail, as it does with loops. @default nobody looks */
+  watch?: Watch
   log: Log
   /** Asked before each heartbeat. */
   isHealthy(): boolean
@@ -26,12 +29,13 @@ const patienceMs = 1_000
 
 /** Rejects when registering can never succeed (a wrong record, missing rights), not when the registry is away. */
 export async function register(options: RegisterOptions): Promise<{ leave(): Promise<void> }> {
-  const { registry, instance, health, log, isHealthy, required, onSuperseded } = options
+  const { registry, instance, health, watch, log, isHealthy, required, onSuperseded } = options
   if (registry === undefined) return { leave: () => Promise.resolve() }
   // The app that made a registry has this module loaded already; one without does not pay for it.
   const { createRegistration } = await import('@shop/redis-kit/discovery')
   const registration = createRegistration(registry, instance, {
     healthy: isHealthy,
+    pulse: watch?.({ name: 'heartbeat' }),
     onError: (error) => log.warn({ err: error }, 'a heartbeat failed'),
     onSelfFence: (reason) => {
       log.error({ reason }, 'heartbeats not accepted')

@@ -6,6 +6,7 @@ import { randomUUIDv7 } from 'node:crypto'
 import { ProductEvent } from '@shop/contracts/events'
 import { topics } from '@shop/contracts/topics'
 import type { Redis } from '@shop/redis-kit/client'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Topic } from '@shop/redis-kit/stream'
 import { encodeEvent, settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
@@ -51,7 +52,7 @@ interface Dependencies {
 
 /** Runs until the signal is aborted. One of the instances handles each event; the invalidation itself reaches the memory of all. */
 export function consumeChanges({ changes, invalidate, consumer, connect, log }: Dependencies) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     const messages = changes.read({
       group: cacheGroup,
       consumer,
@@ -60,6 +61,7 @@ export function consumeChanges({ changes, invalidate, consumer, connect, log }: 
       concurrency,
       isOutage: isDependencyOutage,
       retryCapMs: longestRetryMs,
+      pulse,
       log,
     })
     await Promise.all(Array.from({ length: concurrency }, () => work(messages)))

@@ -1,6 +1,7 @@
 /** What the catalog hears from order: placed, confirmed, cancelled. What it answers goes out through the outbox. */
 import { OrderEvent } from '@shop/contracts/events'
 import type { Redis } from '@shop/redis-kit/client'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Topic } from '@shop/redis-kit/stream'
 import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
@@ -37,7 +38,7 @@ interface Dependencies {
 
 /** Runs until the signal is aborted. */
 export function consumeOrders({ orders, stock, forget, consumer, connect, log }: Dependencies) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     const messages = orders.read({
       group: orderGroup,
       consumer,
@@ -47,6 +48,7 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
       minIdleMs,
       isOutage: isDependencyOutage,
       retryCapMs: longestRetryMs,
+      pulse,
       log,
     })
     await Promise.all(Array.from({ length: concurrency }, () => work(messages)))

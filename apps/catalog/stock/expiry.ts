@@ -1,6 +1,8 @@
 /** Gives back what was reserved for orders that nobody paid. */
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Log } from '@shop/service-kit/log'
+import { isDependencyOutage } from '@shop/service-kit/outage'
 import { expire } from './stock.ts'
 import type { StockStore } from './store.ts'
 
@@ -17,23 +19,43 @@ const batchSize = 100
 
 /** Every instance may run it: an order that another one works on is passed over, and one that is done is found done. */
 export function expireReservations({ stock, forget, sweepMs, log }: Dependencies) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
-      const expiredCount = await sweep({ stock, forget }, signal)
+      let failedCount = 0
+      const onFailed = (error: unknown, orderId: string) => {
+        failedCount += 1
+        pulse?.failed(error, 'orders')
+        log.error({ err: error, orderId }, 'reservation not expired; will try again')
+      }
+      const expiredCount = await sweep({ stock, forget, onFailed }, signal)
+      pulse?.ok(failedCount === 0 ? 'orders' : undefined)
       if (expiredCount > 0) log.info({ expiredCount }, 'reservations expired')
       if (expiredCount < batchSize) await elapse(sweepMs, undefined, { signal }).catch(() => {})
     }
   }
 }
 
-/** One batch, a transaction per order: none holds more locks than one order needs. Returns how many orders lost their reservation. */
-export async function sweep({ stock, forget }: Pick<Dependencies, 'stock' | 'forget'>, signal?: AbortSignal) {
+interface Sweep extends Pick<Dependencies, 'stock' | 'forget'> {
+  /** Hears of each order whose reservation could not be given back. @default nobody */
+  onFailed?: (error: unknown, orderId: string) => void
+}
+
+/**
+ * One batch, a transaction per order: none holds more locks than one order needs. Returns how many orders lost their reservation. An
+ * order that fails holds up no other; an outage ends the sweep.
+ */
+export async function sweep({ stock, forget, onFailed }: Sweep, signal?: AbortSignal) {
   let expiredCount = 0
   for (const orderId of await stock.expiredOrders(batchSize)) {
     if (signal?.aborted) break
-    const { skus } = await stock.updateIfIdle({ orderId, rule: expire })
-    if (skus.length > 0) expiredCount += 1
-    await forget(skus)
+    try {
+      const { skus } = await stock.updateIfIdle({ orderId, rule: expire })
+      if (skus.length > 0) expiredCount += 1
+      await forget(skus)
+    } catch (error) {
+      if (isDependencyOutage(error)) throw error
+      onFailed?.(error, orderId)
+    }
   }
   return expiredCount
 }

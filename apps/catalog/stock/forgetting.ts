@@ -1,5 +1,6 @@
 /** Deletes what is kept only because an event might still come: for a week, longer than the outboxes keep their rows for a replay. */
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
 import type { StockStore } from './store.ts'
@@ -8,13 +9,14 @@ const retainMs = 7 * 24 * 60 * 60 * 1000
 const everyMs = 10 * 60 * 1000
 
 export function forgetOldEvents({ stock, pool }: { stock: StockStore; pool: ReturnType<typeof createPool> }) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
       // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
       await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
       if (signal.aborted) return
       await forgetSeen(pool, { retainMs })
       await stock.forgetCancellations(retainMs)
+      pulse?.ok()
     }
   }
 }

@@ -187,6 +187,24 @@ describe('a reservation that nobody paid for', () => {
     expect(forgotten).toEqual([tea])
   })
 
+  it('is given back although that of another order cannot be', async () => {
+    const [tea = '', mug = ''] = await newSkus(10, 10)
+    const [bad, good] = [randomUUID(), randomUUID()]
+    await placeShortLived(bad, [{ sku: tea, quantity: 4 }])
+    await placeShortLived(good, [{ sku: mug, quantity: 4 }])
+    const broken: typeof shortLived = {
+      ...shortLived,
+      updateIfIdle: (update) =>
+        update.orderId === bad ? Promise.reject(new RangeError('broken')) : shortLived.updateIfIdle(update),
+    }
+    const failed: string[] = []
+    await sweep({ stock: broken, forget, onFailed: (_, orderId) => failed.push(orderId) })
+    expect(failed).toEqual([bad])
+    expect([await stockOf(tea), await stockOf(mug)]).toEqual([6, 10])
+    await sweep({ stock: shortLived, forget })
+    expect(await stockOf(tea)).toBe(10)
+  })
+
   it('is taken again when the payment comes late and there is enough', async () => {
     const [tea = ''] = await newSkus(10)
     const orderId = randomUUID()

@@ -6,6 +6,7 @@
  * word that the reservation has expired was: the catalog speaks long before this does, so this is heard only when that was not.
  */
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Log } from '@shop/service-kit/log'
 import type { Metrics } from '@shop/service-kit/metrics'
 import { isDependencyOutage } from '@shop/service-kit/outage'
@@ -18,6 +19,8 @@ interface Dependencies {
   deadlineMs: number
   /** Hears of each order that was cancelled. @default nobody */
   onTimedOut?: () => void
+  /** Hears of each order that could not be. @default nobody */
+  onFailed?: (error: unknown) => void
   log: Log
 }
 
@@ -25,9 +28,15 @@ const batchCount = 100
 
 /** Every instance may run it. `sweepMs`: the pause between two looks, a quarter more or less. */
 export function endOverdueOrders({ sweepMs, ...dependencies }: Dependencies & { sweepMs: number }) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
-      const endedCount = await sweep(dependencies, signal)
+      let failedCount = 0
+      const onFailed = (error: unknown) => {
+        failedCount += 1
+        pulse?.failed(error, 'orders')
+      }
+      const endedCount = await sweep({ ...dependencies, onFailed }, signal)
+      pulse?.ok(failedCount === 0 ? 'orders' : undefined)
       if (endedCount < batchCount)
         await elapse(sweepMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {})
     }
@@ -35,11 +44,11 @@ export function endOverdueOrders({ sweepMs, ...dependencies }: Dependencies & { 
 }
 
 /**
- * One batch, a transaction per order; returns how many were cancelled. An order that somebody works on is passed over, and one that has
- * moved on since we looked is found to have done so; one that cannot be cancelled holds up no other.
+ * One batch, a transaction per order; returns how many were cancelled. An order that is worked on is passed over, and one that has
+ * moved on since the look is found to have done so; one that cannot be cancelled holds up no other.
  */
 export async function sweep(
-  { store, deadlineMs, onTimedOut, log }: Dependencies,
+  { store, deadlineMs, onTimedOut, onFailed, log }: Dependencies,
   signal?: AbortSignal,
 ): Promise<number> {
   let endedCount = 0
@@ -56,6 +65,7 @@ export async function sweep(
       )
     } catch (error) {
       if (isDependencyOutage(error)) throw error
+      onFailed?.(error)
       log.error({ err: error, orderId }, 'an order past its deadline could not be cancelled; will try again')
     }
   }

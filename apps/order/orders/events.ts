@@ -1,6 +1,7 @@
 /** What the order service hears: the catalog's word on stock. */
 import { StockEvent } from '@shop/contracts/events'
 import type { Redis } from '@shop/redis-kit/client'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Topic } from '@shop/redis-kit/stream'
 import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
@@ -26,10 +27,10 @@ interface Dependencies {
 
 /** Runs until the signal is aborted. */
 export function consumeStock(dependencies: Dependencies) {
-  return (signal: AbortSignal) => consume(dependencies, signal)
+  return (signal: AbortSignal, pulse?: Pulse) => consume(dependencies, signal, pulse)
 }
 
-async function consume({ stock, saga, consumer, connect, log }: Dependencies, signal: AbortSignal) {
+async function consume({ stock, saga, consumer, connect, log }: Dependencies, signal: AbortSignal, pulse?: Pulse) {
   const messages = stock.read({
     group,
     consumer,
@@ -39,6 +40,7 @@ async function consume({ stock, saga, consumer, connect, log }: Dependencies, si
     minIdleMs,
     isOutage,
     retryCapMs: longestRetryMs,
+    pulse,
     log,
   })
   const worker = async () => {

@@ -4,6 +4,7 @@
  */
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Lock } from '@shop/redis-kit/lock'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
 import type { PrismaClient } from '../prisma/client/client.ts'
@@ -19,7 +20,7 @@ interface Dependencies {
 }
 
 export function forgetOldRecords({ prisma, pool, lock }: Dependencies) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
       // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
       await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
@@ -29,6 +30,7 @@ export function forgetOldRecords({ prisma, pool, lock }: Dependencies) {
         assertValid()
         await forgetKeys(prisma, retainMs)
       })
+      pulse?.ok()
     }
   }
 }

@@ -49,8 +49,8 @@ export interface PaymentProvider {
    * not certain: try again.
    */
   refund(refund: Refund, signal: AbortSignal): Promise<void>
-  /** Until the signal is aborted. Throws when they cannot be had now. */
-  callbacks(signal: AbortSignal): AsyncIterable<PaymentCallback>
+  /** Until the signal is aborted. Throws when they cannot be had now. @param onNone called after each look that found none */
+  callbacks(signal: AbortSignal, onNone?: () => void): AsyncIterable<PaymentCallback>
 }
 
 export class PaymentOutcomeUnknown extends Error {

@@ -3,6 +3,7 @@
  * tries each, with growing pauses and for ever, until the provider says that it is done.
  */
 
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
 import { refunded } from '../orders/order.ts'
@@ -37,10 +38,13 @@ type DueRow = Omit<DueRefund, 'amountCents'> & { totalCents: bigint }
 export function giveMoneyBack(dependencies: Dependencies) {
   const { prisma, orders, provider, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
   const firstMs = Math.max(retryBaseMs, 2 * paymentTimeoutMs)
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
       const due = await takeDue()
-      await Promise.all(due.map(giveBack))
+      const failures = (await Promise.all(due.map(giveBack))).filter((error) => error !== undefined)
+      if (failures.length > 0) pulse?.failed(failures[0], 'provider')
+      else if (due.length > 0) pulse?.ok('provider')
+      pulse?.ok()
       if (due.length < batchCount) await alarm.next(lookEveryMs, signal)
     }
   }
@@ -59,12 +63,14 @@ export function giveMoneyBack(dependencies: Dependencies) {
     return rows.map(({ totalCents, ...row }) => ({ ...row, amountCents: centsOf(totalCents) }))
   }
 
-  async function giveBack({ round, attempts, ...refund }: DueRefund): Promise<void> {
+  /** Resolves with what went wrong. */
+  async function giveBack({ round, attempts, ...refund }: DueRefund): Promise<unknown> {
     try {
       await provider.refund(refund, AbortSignal.timeout(paymentTimeoutMs))
       await orders.update(refund.key, (order) => refunded(order, round))
     } catch (error) {
       log.warn({ err: error, orderId: refund.key, attempts }, 'money was not given back; will try again')
+      return error
     }
   }
 }

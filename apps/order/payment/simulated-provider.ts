@@ -57,7 +57,7 @@ export function createSimulatedProvider(
     })
   }
 
-  async function* callbacks(signal: AbortSignal): AsyncGenerator<PaymentCallback> {
+  async function* callbacks(signal: AbortSignal, onNone?: () => void): AsyncGenerator<PaymentCallback> {
     while (!signal.aborted) {
       const due = await takeCallbacks()
       for (const { key, callbackId, outcome } of due) {
@@ -69,7 +69,9 @@ export function createSimulatedProvider(
           ack: () => acknowledge(key),
         }
       }
-      if (due.length === 0) await elapse(pollMs, undefined, { signal }).catch(() => {})
+      if (due.length > 0) continue
+      onNone?.()
+      await elapse(pollMs, undefined, { signal }).catch(() => {})
     }
   }
 

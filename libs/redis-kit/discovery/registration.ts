@@ -5,6 +5,7 @@
  * Callers then ask the instance itself. While `healthy` says no, the instance leaves.
  */
 import { isRedisOutage } from '../errors.ts'
+import type { Pulse } from '../pulse.ts'
 import type { Instance, Registry } from './discovery.ts'
 
 /**
@@ -22,6 +23,8 @@ export interface RegistrationOptions {
   maxLagMs?: number
   /** Hears why a beat failed when it is not an outage, as missing rights. @default a warning of the process */
   onError?: (error: unknown) => void
+  /** Hears of each beat whether it was accepted, outages included. @default nobody */
+  pulse?: Pulse
   /** @default Math.random */
   random?: () => number
   /** Monotonic clock, ms. @default performance.now */
@@ -48,6 +51,7 @@ export function createRegistration(
     healthy = () => true,
     maxLagMs = 1_000,
     onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
+    pulse,
     random = Math.random,
     now = () => performance.now(),
   }: RegistrationOptions = {},
@@ -123,7 +127,9 @@ export function createRegistration(
       isListed = true
       heardAtMs = sentAtMs // the entry lives at least until then + ttlMs
       fence = undefined
+      pulse?.ok()
     } catch (error) {
+      pulse?.failed(error)
       if (!isRedisOutage(error)) throw error
     }
   }

@@ -34,7 +34,7 @@ export async function countHandOuts(partition: Partition, arrivals: readonly Arr
  * that stops before the answer takes the count back, for nobody gets these messages from it.
  */
 async function insist(partition: Partition, helds: readonly Held[]): Promise<string[]> {
-  const { signal } = partition
+  const { signal, settings } = partition
   let isUnknown = false
   for (let attempt = 1; ; attempt++) {
     try {
@@ -43,6 +43,7 @@ async function insist(partition: Partition, helds: readonly Held[]): Promise<str
       isUnknown ||= error instanceof OutcomeUnknown
       if (!isRedisOutage(error)) throw error
       partition.report({ fact: 'interrupted', reason: String(error) })
+      settings.pulse.failed(error, `partition ${partition.index}`)
       await pause(fullJitterMs(attempt, { baseMs: 50, capMs: 1000 }), signal)
       if (!signal.aborted) continue
       if (isUnknown) await send(partition, helds, 1).catch(() => undefined) // then it counts, as if its handler had died

@@ -6,6 +6,7 @@
  */
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
+import type { Pulse } from '../pulse.ts'
 import { script } from '../script.ts'
 import { NOTE_MS } from './limits.ts'
 import { pause } from './pause.ts'
@@ -32,7 +33,7 @@ export interface Janitor {
   /** One round over all partitions. */
   tidy(): Promise<Tidied>
   /** Rounds until the signal aborts. Any number of processes may do this for one topic. */
-  run(signal: AbortSignal): Promise<void>
+  run(signal: AbortSignal, pulse?: Pulse): Promise<void>
 }
 
 const trim = script<[droppedCount: number, neededId: string]>(new URL('./trim.lua', import.meta.url), {
@@ -65,11 +66,13 @@ export function createJanitor(
     }
   }
 
-  async function run(signal: AbortSignal): Promise<void> {
+  async function run(signal: AbortSignal, pulse?: Pulse): Promise<void> {
     while (!signal.aborted) {
       try {
         await tidy()
+        pulse?.ok()
       } catch (error) {
+        pulse?.failed(error)
         if (!isRedisOutage(error)) throw error
       }
       await pause(everyMs * (0.5 + Math.random()), signal)

@@ -9,7 +9,7 @@
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
 import { failHeld } from './message.ts'
-import type { Partition } from './partition.ts'
+import { isGroupGone, isPassing, type Partition } from './partition.ts'
 import { pause } from './pause.ts'
 import type { Settings } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
@@ -20,7 +20,7 @@ const keepHold = script<string[]>(new URL('./hold.lua', import.meta.url), { effe
 const MAX_BEAT_MS = 1000
 
 export interface Ownership {
-  /** Beats until the signal aborts. */
+  /** Beats until the signal aborts. Outages are waited out; throws what waiting cannot cure (WRONGTYPE, NOPERM). */
   run(signal: AbortSignal): Promise<void>
   /** Gives back what nobody works on any more. */
   leave(): Promise<void>
@@ -42,15 +42,27 @@ export function createOwnership(
   async function run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       // A beat that fails is made good by the next; if none succeeds for minIdleMs, others rightly take over.
-      if (isOrdered) await assign().catch(() => undefined)
-      await Promise.allSettled(partitions.map(beat))
+      const assigned = isOrdered ? await Promise.allSettled([assign()]) : []
+      report([...assigned, ...(await Promise.allSettled(partitions.map(beat)))])
       await pause(Math.min(minIdleMs / 3, MAX_BEAT_MS), signal)
+    }
+  }
+
+  function report(beats: readonly PromiseSettledResult<void>[]): void {
+    const failed = beats.filter((one) => one.status === 'rejected')
+    if (failed.length === 0) settings.pulse.ok('beat')
+    for (const { reason } of failed) {
+      settings.pulse.failed(reason, 'beat')
+      if (!isPassing(reason) && !isGroupGone(reason)) throw reason
     }
   }
 
   async function assign(): Promise<void> {
     const members = (await announce(redis, [membersKey], [consumer, minIdleMs])).sort()
-    for (const { index, lease } of partitions) lease.isWanted = members[index % members.length] === consumer
+    for (const { index, lease } of partitions) {
+      lease.isWanted = members[index % members.length] === consumer
+      if (!lease.isWanted) settings.pulse.ok(`partition ${index}`) // it is another consumer's to read
+    }
   }
 
   async function leave(): Promise<void> {

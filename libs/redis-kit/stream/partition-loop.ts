@@ -39,7 +39,8 @@ const takeOver = script<[cursor: string, lostCount: number, entries: Entry[]]>(
 
 /** Runs until the reader stops. Outages are waited out; throws what waiting cannot cure (WRONGTYPE, NOPERM). */
 export async function runPartition(partition: Partition, room: Room, give: Give): Promise<void> {
-  const { signal } = partition
+  const { signal, settings } = partition
+  const name = `partition ${partition.index}`
   const doorbell = openDoorbell(partition)
   let failureCount = 0
   try {
@@ -47,8 +48,10 @@ export async function runPartition(partition: Partition, room: Room, give: Give)
       try {
         await turn(partition, room, give, doorbell.connection)
         failureCount = 0
+        settings.pulse.ok(name)
       } catch (error) {
         if (signal.aborted) return
+        settings.pulse.failed(error, name)
         if (isGroupGone(error)) {
           partition.isGroupKnown = false
           partition.report({ fact: 'group-lost' })

@@ -6,6 +6,7 @@
  * stop can never leave a message delivered to nobody. Ownership (ownership.ts) is kept alive while handlers work.
  */
 import type { Redis } from '../client.ts'
+import type { Pulse } from '../pulse.ts'
 import { type Batch, toBatch } from './batch.ts'
 import { createHandOut, type HandOut } from './hand-out.ts'
 import { MAX_IDLE_MS } from './limits.ts'
@@ -47,6 +48,8 @@ export interface ReadOptions {
   blockMs?: number
   /** Hears what is out of the ordinary, for metrics. */
   observe?: (fact: ObservedFact) => void
+  /** Hears of each round of each partition whether it worked, outages included; and of the beat. @default nobody */
+  pulse?: Pulse
   /** Gets the same as warnings. A pino logger fits. */
   log?: { warn(fields: object, text: string): void }
 }
@@ -135,7 +138,7 @@ function read<Item>(
   }
 
   async function run(): Promise<void> {
-    const heartbeat = ownership.run(stopping.signal)
+    const heartbeat = ownership.run(stopping.signal).catch(stop)
     await Promise.all(partitions.map((partition) => runPartition(partition, handOut, give).catch(stop)))
     await heartbeat
     await ownership.leave()
@@ -159,6 +162,7 @@ function settingsOf(options: ReadOptions, isBatched: boolean): Settings {
     retryBaseMs: 500,
     retryCapMs: 30_000,
     isOutage: () => false,
+    pulse: { ok: () => undefined, failed: () => undefined },
     maxDeadLettersCount: 10_000,
     blockMs: 2000,
     ...withoutUndefined(options),

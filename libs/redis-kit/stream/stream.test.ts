@@ -1,5 +1,6 @@
 import { randomUUIDv7 } from 'node:crypto'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { meddle } from './meddling.fixture.ts'
 import type { ReadBatchesOptions } from './reader.ts'
 import { type Batch, type Message, partitionOf } from './stream.ts'
 import { ack, eventually, gate, minIdleMs, setUp } from './topic.fixture.ts'
@@ -179,6 +180,30 @@ describe.each(topologies)('a topic, %s', async (topology) => {
       const { consume, redis, keys } = setUp(servers)
       await redis.set(keys.stream.key(0), 'not a stream', 'PX', 60_000)
       await expect(consume('a', ack).done).rejects.toThrow('WRONGTYPE')
+    })
+
+    test('a beat that can never work ends the loop with the error, and does not leave it idle', async () => {
+      const { consume, redis, keys } = setUp(servers)
+      await redis.set(keys.members.key(0, 'group'), 'not a set', 'PX', 60_000)
+      await expect(consume('a', ack).done).rejects.toThrow('WRONGTYPE')
+    })
+
+    test('each partition says whether its rounds work', async () => {
+      const { consume, user, publish } = setUp(servers, { partitions: 1 })
+      const failing = new Set<string | undefined>()
+      let isAway = false
+      meddle(user, () => (isAway ? 'unsent' : undefined))
+      const pulse = {
+        ok: (part?: string) => void failing.delete(part),
+        failed: (_: unknown, part?: string) => void failing.add(part),
+      }
+      const { seen } = consume('a', ack, { pulse, blockMs: 20 })
+      await publish()
+      await eventually(() => seen.length).toBe(1)
+      isAway = true
+      await eventually(() => [...failing].sort()).toEqual(['beat', 'partition 0'])
+      isAway = false
+      await eventually(() => failing.size).toBe(0)
     })
   })
 

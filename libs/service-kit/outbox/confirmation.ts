@@ -4,6 +4,7 @@
  * synced (WAITAOF). What cannot say so is taken at its word, and the audit sees whether it kept it.
  */
 import { closeRedis, type Redis } from '@shop/redis-kit/client'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { TopicKeys } from '@shop/redis-kit/stream'
 import { createDisk, type Disk, type Flushed } from '@shop/redis-kit/stream/durability'
 import { isOlder } from '@shop/redis-kit/stream/stream-id'
@@ -24,7 +25,7 @@ export interface ConfirmationOptions {
 
 export interface ConfirmationLoop extends Confirmation {
   /** Until the signal aborts; then once more for what is there. */
-  run(signal: AbortSignal): Promise<void>
+  run(signal: AbortSignal, pulse?: Pulse): Promise<void>
 }
 
 /** A server that cannot say is asked again: it may be another one after a failover, or a newer one. */
@@ -62,22 +63,22 @@ export function createConfirmation({ pool, topics, connect, onGone, log }: Confi
     alarm.ring()
   }
 
-  async function run(signal: AbortSignal): Promise<void> {
+  async function run(signal: AbortSignal, pulse?: Pulse): Promise<void> {
     const connection = connect()
     const disk = createDisk(connection)
     try {
       while (!signal.aborted) {
         await alarm.next(60_000, signal)
-        if (!(await confirmAll(disk))) await pause(RETRY_MS, signal)
+        if (!(await confirmAll(disk, pulse))) await pause(RETRY_MS, signal)
       }
-      await confirmAll(disk)
+      await confirmAll(disk, pulse)
     } finally {
       await closeRedis(connection)
     }
   }
 
   /** False when some have to be asked about again. */
-  async function confirmAll(disk: Disk): Promise<boolean> {
+  async function confirmAll(disk: Disk, pulse?: Pulse): Promise<boolean> {
     const groups = grouped(waiting.splice(0))
     if (groups.length === 0) return true
     try {
@@ -90,8 +91,10 @@ export function createConfirmation({ pool, topics, connect, onGone, log }: Confi
       const late = rowsThat('late')
       waiting.push(...late)
       await mark([...rowsThat('on-disk'), ...rowsThat('unsupported')])
+      pulse?.ok('confirm')
       return late.length === 0
     } catch (error) {
+      pulse?.failed(error, 'confirm')
       waiting.unshift(...groups.flatMap(({ rows }) => rows)) // marking twice does no harm
       log?.warn({ err: error }, 'outbox: not yet known whether events are on the disk')
       return false

@@ -1,5 +1,6 @@
 /** LISTEN, as a hint and no more: whatever it misses is found by the next look. */
 
+import type { Pulse } from '@shop/redis-kit/pulse'
 import { fullJitterMs } from '@shop/redis-kit/retry'
 import type pg from 'pg'
 import { pause } from './pause.ts'
@@ -46,11 +47,12 @@ export interface ListenOptions {
   alarm: Alarm
   signal: AbortSignal
   backoff: { baseMs: number; capMs: number }
+  pulse?: Pulse
   log?: { warn(fields: object, text: string): void }
 }
 
 /** Keeps one connection listening until the signal aborts; connects again when it is lost, and rings then. */
-export async function listen({ pool, channel, alarm, signal, backoff, log }: ListenOptions): Promise<void> {
+export async function listen({ pool, channel, alarm, signal, backoff, pulse, log }: ListenOptions): Promise<void> {
   let failureCount = 0
   while (!signal.aborted) {
     try {
@@ -60,6 +62,7 @@ export async function listen({ pool, channel, alarm, signal, backoff, log }: Lis
         client.on('notification', alarm.ring)
         await client.query(`LISTEN ${channel}`)
         failureCount = 0
+        pulse?.ok('listen')
         alarm.ring() // something may have come while nobody listened
         await lost
       } finally {
@@ -69,6 +72,7 @@ export async function listen({ pool, channel, alarm, signal, backoff, log }: Lis
     } catch (error) {
       if (signal.aborted) return
       failureCount += 1
+      pulse?.failed(error, 'listen')
       log?.warn({ err: error, failureCount }, 'outbox: not listening, polling meanwhile')
       await pause(fullJitterMs(Math.min(failureCount, 20), backoff), signal)
     }

@@ -12,11 +12,12 @@
  * Neither "committed but never told" nor "told but rolled back" can happen, whatever dies when. Events may be told twice
  * (the relay died between publishing and marking): they carry an id for that.
  */
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type pg from 'pg'
 import { type BatchOptions, createBatch, UNSENT } from './batch.ts'
 import { clean } from './clean.ts'
 import { createHolds } from './holds.ts'
-import { createAlarm, listen } from './listen.ts'
+import { type Alarm, createAlarm, listen } from './listen.ts'
 import { pause } from './pause.ts'
 
 export type { OutboxRow, Place } from './batch.ts'
@@ -85,7 +86,7 @@ export interface Relay {
    * Publishes what is in the outbox until the signal aborts. Survives outages of both sides. Any number of relays may work on one
    * database: they share the rows, and each event is usually published by one of them.
    */
-  run(signal: AbortSignal): Promise<void>
+  run(signal: AbortSignal, pulse?: Pulse): Promise<void>
   /** What waits: how many (counted up to 10,000), and for how long. For a gauge and an alarm. */
   backlog(): Promise<{ count: number; oldestAgeMs: number }>
   /**
@@ -97,6 +98,13 @@ export interface Relay {
   wake(): void
 }
 
+interface Repeated {
+  signal: AbortSignal
+  pulse?: Pulse
+  work(signal: AbortSignal): Promise<unknown>
+  woken?: Alarm
+}
+
 export function createRelay(options: RelayOptions): Relay {
   const { pool, publish, onTaken, confirmation, batchCount = 100, batchMs = 5000, pollMs = 1000, log } = options
   const { retainMs = 86_400_000, cleanEveryMs = 60_000, retryBaseMs = 100, retryCapMs = 10_000 } = options
@@ -106,10 +114,10 @@ export function createRelay(options: RelayOptions): Relay {
   const alarm = createAlarm()
   return { run, backlog, republish, wake: alarm.ring }
 
-  async function run(signal: AbortSignal): Promise<void> {
-    const listening = listen({ pool, channel: CHANNEL, alarm, signal, backoff, log })
-    const cleaning = repeat(cleanEveryMs, signal, () => clean(pool, retainMs))
-    await repeat(pollMs, signal, drain, alarm)
+  async function run(signal: AbortSignal, pulse?: Pulse): Promise<void> {
+    const listening = listen({ pool, channel: CHANNEL, alarm, signal, backoff, pulse, log })
+    const cleaning = repeat('clean', cleanEveryMs, { signal, pulse, work: () => clean(pool, retainMs) })
+    await repeat('publish', pollMs, { signal, pulse, work: drain, woken: alarm })
     await Promise.all([listening, cleaning])
   }
 
@@ -118,22 +126,19 @@ export function createRelay(options: RelayOptions): Relay {
   }
 
   /** Does the work, then waits for the next time or for the alarm; after failures waits longer and longer. */
-  async function repeat(
-    everyMs: number,
-    signal: AbortSignal,
-    work: (signal: AbortSignal) => Promise<unknown>,
-    woken?: { next(ms: number, signal: AbortSignal): Promise<void> },
-  ): Promise<void> {
+  async function repeat(name: string, everyMs: number, { signal, pulse, work, woken }: Repeated): Promise<void> {
     let failureCount = 0
     while (!signal.aborted) {
       try {
         await work(signal)
         failureCount = 0
+        pulse?.ok(name)
         if (woken) await woken.next(everyMs, signal)
         else await pause(everyMs, signal)
       } catch (error) {
         if (signal.aborted) return
         failureCount += 1
+        pulse?.failed(error, name)
         log?.warn({ err: error, failureCount }, 'outbox: will try again')
         await pause(holds.delayMs(failureCount), signal)
       }

@@ -3,6 +3,7 @@
  * outbox with the streams, so that what Redis loses nevertheless is published again, in its order, before anything that comes later.
  */
 import type { Redis } from '@shop/redis-kit/client'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
 import { createOutboxAudit, type Loss, type OutboxAudit } from './audit.ts'
@@ -49,11 +50,11 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
   return { ...relay, run }
 
   /** Nothing is published before the streams were looked at: what they have lost goes first. */
-  async function run(signal: AbortSignal): Promise<void> {
-    await compareAll()
+  async function run(signal: AbortSignal, pulse?: Pulse): Promise<void> {
+    await compareAll(pulse)
     const ended = new AbortController()
-    const relaying = relay.run(signal).finally(() => ended.abort())
-    await Promise.all([relaying, auditing(signal), confirmation?.run(ended.signal)])
+    const relaying = relay.run(signal, pulse).finally(() => ended.abort())
+    await Promise.all([relaying, auditing(signal, pulse), confirmation?.run(ended.signal, pulse)])
   }
 
   /**
@@ -88,18 +89,24 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
     }
   }
 
-  async function auditing(signal: AbortSignal): Promise<void> {
+  async function auditing(signal: AbortSignal, pulse?: Pulse): Promise<void> {
     while (!signal.aborted) {
       await auditAlarm.next(auditEveryMs * (0.75 + Math.random() / 2), signal)
-      if (!signal.aborted) await compareAll()
+      if (!signal.aborted) await compareAll(pulse)
     }
   }
 
-  async function compareAll(): Promise<void> {
-    const compared = await Promise.allSettled(Array.from(topics.values(), ({ audit }) => audit.compare()))
-    for (const one of compared) {
-      if (one.status === 'rejected') log?.warn({ err: one.reason }, 'outbox: not compared with its stream')
-    }
+  async function compareAll(pulse?: Pulse): Promise<void> {
+    const all = Array.from(topics, async ([name, { audit }]) => {
+      try {
+        await audit.compare()
+        pulse?.ok(`compare ${name}`)
+      } catch (error) {
+        pulse?.failed(error, `compare ${name}`)
+        log?.warn({ err: error, topic: name }, 'outbox: not compared with its stream')
+      }
+    })
+    await Promise.all(all)
   }
 
   function openTopic(topicKeys: TopicKeys): OpenTopic {
