@@ -1,5 +1,5 @@
 /**
- * What ioredis itself sends while it sets up a connection: HELLO (or AUTH), CLIENT SETNAME, READONLY to a replica, INFO. A server
+ * What ioredis itself sends while it sets up a connection: HELLO (or AUTH), CLIENT SETNAME, READONLY to a replica, INFO, and CLUSTER INFO. A server
  * that answers PING and serves keys is ready, whatever else it forbids (NOPERM) or does not know (rename-command, proxies): none
  * of these answers is needed, and only a server that cannot serve yet, or that does not let us in, may keep us waiting.
  */
@@ -32,16 +32,19 @@ export function isHandshake({ status, options }: Node, { name, args }: Command):
   }
 }
 
+const TENDED = new Set(['auth', 'cluster', 'hello', 'info'])
+
 /** Makes ioredis' own command harmless when it fails. */
 export function tendOwnCommand(command: Command): void {
   // ioredis does not listen to all of them, and a lost connection rejects each: that would end the process.
   command.promise.catch(() => {})
   const { name, reject } = command
-  if (name !== 'info' && name !== 'hello' && name !== 'auth') return
+  if (!TENDED.has(name)) return
   command.reject = (error) => {
     const isRefused = error instanceof ReplyError && !isRedisOutage(error)
-    // It asks INFO whether the server is still loading: whoever may not ask finds out by the first command.
-    if (name === 'info' && isRefused) command.resolve(Buffer.alloc(0))
+    // It asks INFO whether the server is still loading, and CLUSTER INFO whether all slots are served: whoever may not ask
+    // finds out by the first command.
+    if ((name === 'info' || name === 'cluster') && isRefused) command.resolve(Buffer.alloc(0))
     else if (name === 'hello' && isRefused) reject(withoutHello(error))
     else reject(error instanceof ReplyError ? withoutArguments(error) : error)
   }

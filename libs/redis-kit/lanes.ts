@@ -90,7 +90,7 @@ function clusterLanes(cluster: Cluster, { onNode, resubmit }: LanesOptions): Lan
   return {
     blocking,
     laneOf: (record) => nodeLane(record) ?? whole,
-    isHandshake: ({ name }) => name === 'cluster' && cluster.status === 'connect',
+    isHandshake: ({ name, args }) => cluster.status === 'connect' && name === 'cluster' && args[0] === 'INFO',
     resubmitAll,
     redirects: true,
   }
