@@ -238,7 +238,7 @@ describe('while a slot moves', () => {
     async (name) => {
       const { cluster, here, there } = await startSplitMove()
       const redis = await connect(cluster.url, { commandTimeoutMs: 500 })
-      const calls = { ...multiKeyCalls, 'a write': () => redis.mset(here, 'a', there, 'b') }
+      const calls: typeof multiKeyCalls = { ...multiKeyCalls, 'a write': () => redis.mset(here, 'a', there, 'b') }
       const startedMs = performance.now()
       const outcome = await outcomeOf((calls[name] as (typeof multiKeyCalls)[string])(redis, here, there))
       expect(outcome).toBeInstanceOf(RedisUnavailable)

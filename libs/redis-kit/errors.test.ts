@@ -48,7 +48,6 @@ const NO_OUTAGES = [
   'BUSYGROUP Consumer Group name already exists',
   'BUSYKEY Target key name already exists.',
   "CROSSSLOT Keys in request don't hash to the same slot",
-  "NOPERM User app has no permissions to run the 'get' command",
   'NOPROTO unsupported protocol version',
   'EXECABORT Transaction discarded because of previous errors.',
   'IOERR error or timeout reading to target instance',
@@ -95,6 +94,11 @@ describe.each(Object.keys(calls))('%s', (name) => {
     expect(outcome).toMatchObject({ name: 'ReplyError', message: reply })
     expect(isRedisOutage(outcome)).toBe(false)
   })
+})
+
+test('a missing right is no outage', async () => {
+  const { redis } = await setUp("NOPERM User app has no permissions to run the 'get' command")
+  expect(isRedisOutage(await outcomeOf(redis.get('key')))).toBe(false)
 })
 
 test('a transaction that a queued command was refused in fails as that reply says', async () => {

@@ -176,7 +176,7 @@ describe.each(Object.keys(refusingWrites))('%s', (word) => {
           .pipeline()
           .set('key', 'during')
           .exec()
-          .then(([result] = []) => Promise.reject(result?.[0])),
+          .then((results) => Promise.reject(results?.[0]?.[0])),
       transaction: () => redis.multi().set('key', 'during').exec(),
     }
     for (const [door, call] of Object.entries(doors)) {
@@ -196,7 +196,7 @@ test('a server that runs a script without end is an outage, and so is the script
   const redis = connect(server.url)
   const slow = connect(server.url, { commandTimeoutMs: 20_000 })
   const direct = connectDirect(server.port)
-  await whenReady(redis, 5000)
+  await Promise.all([whenReady(redis, 5000), whenReady(slow, 5000), direct.ping()])
   const endless = outcomeOf(slow.eval('while true do end', 0))
   await until(async () => isRedisOutage(await outcomeOf(redis.get('key'))))
   expect((await outcomeOf(redis.get('key'))).message).toContain('BUSY')

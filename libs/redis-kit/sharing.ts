@@ -6,6 +6,8 @@
  *               in that state, and a new connection would not have it
  *     blocks    the connection until something happens: the others' commands stand behind. Allowed for role `blocking`
  *     stops     the server, for every client it has. An operator does that, with a connection of their own
+ *
+ * What changes data or settings (FLUSHALL, CONFIG, REPLICAOF) leaves the connection as it was: that is for the ACL to forbid.
  */
 import type { Command } from 'ioredis'
 
@@ -24,10 +26,7 @@ const RULES = new Map<string, Rule>([
   ...listed('changes', 'monitor psync replconf sync'),
   ...listed('changes', 'psubscribe punsubscribe ssubscribe subscribe sunsubscribe unsubscribe'),
   ...listed('blocks', 'blmove blmovem blmpop blpop brpop brpoplpush bzmpop bzpopmax bzpopmin wait waitaof'),
-  ...listed(
-    'stops',
-    'backup debug failover migrate pfselftest replicaof restore-asking save shutdown slaveof trimslots',
-  ),
+  ...listed('stops', 'backup debug failover migrate pfselftest restore-asking save shutdown trimslots'),
   ['client', clientHarm],
   ['function', ({ args }) => (word(args[0]) === 'kill' ? 'stops' : undefined)],
   ['script', scriptHarm],
