@@ -17,7 +17,7 @@ import { isHandshake } from './handshake.ts'
 import { createLanes, type Lane, type Lanes } from './lanes.ts'
 import { type Batch, type ClusterRoute, createPendingSet, type Pending, type PendingSet } from './pending.ts'
 import { explainRefusal } from './permission.ts'
-import { guardPipelines, isVetted } from './pipelines.ts'
+import { guardPipelines, mistakeInBatch } from './pipelines.ts'
 import { harmOf, isBlocking, refusalOf } from './sharing.ts'
 
 export interface GateOptions {
@@ -236,12 +236,6 @@ function overloaded({ options, pending }: State): RedisOverloaded {
 function mistakeIn({ options }: State, command: Command): TypeError | undefined {
   const harm = harmOf(command)
   return harm === undefined || (harm === 'blocks' && options.isBlocking) ? undefined : refusalOf(command, harm)
-}
-
-/** All of a batch or nothing: whatever was not added by `redis.pipeline()` or `redis.multi()` has not been looked at. */
-function mistakeInBatch(command: Command): TypeError | undefined {
-  if (isVetted(command)) return undefined
-  return new TypeError(`${command.name.toUpperCase()} came in a batch that redis.pipeline() did not make`)
 }
 
 /** ioredis' own commands go to a Cluster's node directly. Those of a caller who took the node may do so, but not everything. */

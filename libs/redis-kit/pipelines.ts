@@ -5,9 +5,14 @@
 import type { ChainableCommander, Cluster, Command, Redis as Node } from 'ioredis'
 import { isRedisOutage, RedisUnavailable } from './errors.ts'
 
-/** Added through a pipeline of ours. A batch of anything else is not sent. */
+/** Added through a pipeline of ours. */
 const vetted = new WeakSet<Command>()
-export const isVetted = (command: Command): boolean => vetted.has(command)
+
+/** All of a batch or nothing: whatever was not added by `redis.pipeline()` or `redis.multi()` has not been looked at. */
+export function mistakeInBatch(command: Command): TypeError | undefined {
+  if (vetted.has(command)) return undefined
+  return new TypeError(`${command.name.toUpperCase()} came in a batch that redis.pipeline() did not make`)
+}
 
 type MistakeIn = (command: Command) => Error | undefined
 type Pipeline = Omit<ChainableCommander, 'exec'> & {
