@@ -82,7 +82,9 @@ async function describe(routes: readonly RouteOptions[], info: { title: string; 
   })
   const withReferences = createReferences(names, (name, schema) => paper.addSchema({ ...schema, $id: name }))
   for (const { method, url, schema = {}, config } of routes) {
-    const { body, response, ...parts } = schema as Json
+    const { response, ...parts } = schema as Json
+    // A body that the route reads piece by piece has types and no schema.
+    const body = parts.body ?? (parts.consumes && { type: 'string' })
     const answers = { ...refusals(parts, body, config?.refusals), ...response }
     const headers = config?.describedHeaders ?? parts.headers
     const described = {
@@ -120,13 +122,7 @@ const byServer: Record<'always' | 'params' | 'body', readonly Coded[]> = {
 }
 
 function refusals(parts: Json, body: unknown, own: readonly Coded[] = []): Json {
-  const takesBody = body !== undefined || parts.consumes !== undefined
-  const all = [
-    ...byServer.always,
-    ...(parts.params ? byServer.params : []),
-    ...(takesBody ? byServer.body : []),
-    ...own,
-  ]
+  const all = [...byServer.always, ...(parts.params ? byServer.params : []), ...(body ? byServer.body : []), ...own]
   return refusalResponses(all)
 }
 
