@@ -30,15 +30,13 @@ export interface NotPermitted {
   command?: string
   /** The file of the script that ran. */
   script?: string
-  /** Keys, or channels, of the command: the first three. */
+  /** Keys, or channels, of the command: the first three. Empty when a script named another one itself. */
   keys: readonly string[]
-  /** The server's reply. */
-  cause: unknown
 }
 
 /**
  * The ACL refuses a command, a key or a channel (NOPERM, in scripts too). An error reply like others, and no outage: time cures nothing.
- * Usually a key that no `keyFamily` declares.
+ * Usually a key that no `keyFamily` declares. It holds no value, and so not the server's reply, to which ioredis adds the arguments.
  */
 export class RedisNotPermitted extends Error {
   readonly code = 'REDIS_NOT_PERMITTED'
@@ -49,13 +47,14 @@ export class RedisNotPermitted extends Error {
   readonly script?: string
   readonly keys: readonly string[]
 
-  constructor({ user, missing, command, script, keys, cause }: NotPermitted) {
-    const what = command?.toUpperCase() ?? 'a command'
-    const where = `${what}${script ? ` in ${script}` : ''}`
-    const which = keys.length > 0 ? keys.join(', ') : 'a key that the script names itself'
-    const refused =
-      missing === 'command' ? `run ${where}${keys.length > 0 ? ` (${which})` : ''}` : `use ${which} with ${where}`
-    super(`NOPERM the Redis user ${user} may not ${refused}`, { cause })
+  constructor({ user, missing, command, script, keys }: NotPermitted) {
+    const what = missing === 'command' ? 'key' : missing
+    const named = keys.length > 1 ? `one of the ${what}s ${keys.join(', ')}` : `the ${what} ${keys[0]}`
+    const used = keys.length > 0 ? named : `a ${what} that it was not given`
+    const where = script === undefined ? '' : ` in ${script}`
+    const ran = `${command?.toUpperCase() ?? 'a command'}${where}`
+    const refused = missing === 'command' ? `run ${ran}` : `use ${used}${where || ` with ${ran}`}`
+    super(`NOPERM the Redis user ${user} may not ${refused}${missing === 'command' && keys[0] ? ` on ${named}` : ''}`)
     this.user = user
     this.missing = missing
     this.command = command
