@@ -16,8 +16,6 @@ import { createServer } from '@shop/service-kit/server'
 import { trustedProxies } from './address.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console.ts'
-import { createDescriptions } from './docs/descriptions.ts'
-import { docsRoutes } from './docs/routes.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
 import { limitRequests } from './limits.ts'
@@ -56,7 +54,6 @@ export async function buildApp(
     metrics,
     deferrals,
     identity: 'none',
-    docs: 'own',
     trustProxy: trustedProxies(config.TRUST_PROXY),
     probes: [
       redisProbe('redis-state', state, { required: false }),
@@ -74,7 +71,6 @@ export async function buildApp(
   })
   forwardRoutes(server, forwarding)
   consoleRoutes(server, client, forwarding)
-  docsRoutes(server, createDescriptions({ client, services, log }))
 
   return {
     server,

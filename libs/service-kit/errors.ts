@@ -23,7 +23,6 @@ export type ErrorKind =
   | 'conflict'
   | 'unprocessable'
   | 'too-large'
-  | 'url-too-long'
   | 'unsupported-media-type'
   | 'too-many'
   | 'unavailable'
@@ -85,16 +84,9 @@ type Definition = readonly [
   options?: ShopErrorOptions,
 ]
 
-/** What an error will be, known before it is made. */
-export interface ErrorMaker {
-  readonly kind: ErrorKind
-  readonly code: string
-}
-
-type Maker<D extends Definition> = ErrorMaker &
-  (D[2] extends (...args: infer Args) => string
-    ? (...args: [...Args, options?: ShopErrorOptions]) => ShopError
-    : (options?: ShopErrorOptions) => ShopError)
+type Maker<D extends Definition> = D[2] extends (...args: infer Args) => string
+  ? (...args: [...Args, options?: ShopErrorOptions]) => ShopError
+  : (options?: ShopErrorOptions) => ShopError
 
 /**
  * One function per way of saying no. Each takes what its message takes and, last, optional `ShopErrorOptions`.
@@ -111,12 +103,12 @@ export function defineErrors<const Definitions extends Record<string, Definition
 }
 
 function makerOf([kind, code, message, defaults]: Definition) {
-  // A message may leave out its optional parameters, so the options are known by not being among those it takes.
-  const parameterCount = typeof message === 'string' ? 0 : message.length
-  const make = (...args: unknown[]) => {
-    const options = args.length > parameterCount ? (args.pop() as ShopErrorOptions) : undefined
-    const text = typeof message === 'string' ? message : message(...args)
-    return new ShopError(kind, code, text, { ...defaults, ...options })
+  if (typeof message === 'string') {
+    return (options?: ShopErrorOptions) => new ShopError(kind, code, message, { ...defaults, ...options })
   }
-  return Object.assign(make, { kind, code })
+  // A message may leave out its optional parameters, so the options are known by not being among those it takes.
+  return (...args: unknown[]) => {
+    const options = args.length > message.length ? (args.pop() as ShopErrorOptions) : undefined
+    return new ShopError(kind, code, message(...args), { ...defaults, ...options })
+  }
 }

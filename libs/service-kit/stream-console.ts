@@ -21,10 +21,9 @@ import { createDeadLetters, type DeadLetter } from '@shop/redis-kit/stream/dead-
 import { topicOverview } from '@shop/redis-kit/stream/overview'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { createCursor, cursorErrors } from './cursor.ts'
-import { defineErrors, type ErrorMaker } from './errors.ts'
-import { type Identity, identityErrors, requireAdmin } from './identity.ts'
-import { noBody } from './openapi.ts'
+import { createCursor } from './cursor.ts'
+import { defineErrors } from './errors.ts'
+import { type Identity, requireAdmin } from './identity.ts'
 import type { Server } from './server.ts'
 
 const errors = defineErrors({
@@ -40,50 +39,40 @@ const maxRedriveCount = 1_000
 const batchCount = 100
 
 const path = '/api/console/streams'
-const ofLetter = [errors.topicNotFound, errors.letterNotFound]
-const admin = (...own: ErrorMaker[]) => ({
-  onRequest: async (request: FastifyRequest) => void requireAdmin(request),
-  config: { refusals: [identityErrors.signInRequired, identityErrors.adminOnly, ...own] },
-})
+const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
 
 export function streamConsoleRoutes(server: Server, redis: Redis, { topics }: { topics: readonly TopicKeys[] }): void {
   const console = createConsole(redis, topics)
 
-  server.get(path, { ...admin(), schema: { response: { 200: StreamTopicList } } }, () => console.overview())
+  server.get(path, { ...adminOnly, schema: { response: { 200: StreamTopicList } } }, () => console.overview())
 
   server.get(
     `${path}/:topic/dead`,
-    {
-      ...admin(errors.topicNotFound, cursorErrors.cursorInvalid),
-      schema: { params: TopicParams, querystring: DeadLetterQuery, response: { 200: DeadLetterPage } },
-    },
+    { ...adminOnly, schema: { params: TopicParams, querystring: DeadLetterQuery, response: { 200: DeadLetterPage } } },
     ({ params, query }) => console.page(params.topic, query),
   )
 
   server.get(
     `${path}/:topic/dead/:id`,
-    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 200: DeadLetterDetail } } },
+    { ...adminOnly, schema: { params: DeadLetterParams, response: { 200: DeadLetterDetail } } },
     async ({ params }) => detail(await console.find(params.topic, params.id)),
   )
 
   server.post(
     `${path}/:topic/dead/:id/redrive`,
-    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 200: Redriven } } },
+    { ...adminOnly, schema: { params: DeadLetterParams, response: { 200: Redriven } } },
     ({ params, identity, log }) => console.redrive(params.topic, params.id, auditTo(log, identity)),
   )
 
   server.post(
     `${path}/:topic/dead/redrive`,
-    {
-      ...admin(errors.topicNotFound),
-      schema: { params: TopicParams, querystring: RedriveAllQuery, response: { 200: RedrivenAll } },
-    },
+    { ...adminOnly, schema: { params: TopicParams, querystring: RedriveAllQuery, response: { 200: RedrivenAll } } },
     ({ params, query, identity, log }) => console.redriveAll(params.topic, query.limit, auditTo(log, identity)),
   )
 
   server.delete(
     `${path}/:topic/dead/:id`,
-    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 204: noBody('Discarded') } } },
+    { ...adminOnly, schema: { params: DeadLetterParams } },
     async ({ params, identity, log }, reply) => {
       await console.discard(params.topic, params.id, auditTo(log, identity))
       return reply.code(204).send()

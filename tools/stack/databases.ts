@@ -14,6 +14,7 @@ import type { Exit } from '@shop/test-kit/server-process'
 import { explainDataFailure } from './data-failure.ts'
 import { usePostgres } from './existing-postgres.ts'
 import { useRedis } from './existing-redis.ts'
+import { operatorUser, withPort } from './harness.ts'
 import { keepAlive, type Running, type Supervisor } from './keep-alive.ts'
 import type { StackOptions } from './options.ts'
 import type { Secrets } from './secrets.ts'
@@ -30,6 +31,8 @@ export type DatabaseUrls = Record<(typeof services)[number], string>
 
 export interface Databases {
   urls: DatabaseUrls
+  /** The superuser's, of a Postgres of the demo. */
+  superuserUrl?: string
   /** On a server of the demo each service logs in as itself. */
   redisUrl(role: KeyRole, service: string): string
   parts(): Part[]
@@ -54,20 +57,23 @@ export async function startDatabases(stage: Stage): Promise<Databases> {
   ])
   return {
     urls: postgres.urls,
+    ...('superuserUrl' in postgres && { superuserUrl: postgres.superuserUrl }),
     redisUrl: (role, service) => ({ cache, state })[role].urlAs(service),
     parts: () => [postgres, cache, state].flatMap(({ part }) => part?.() ?? []),
   }
 }
 
-async function ownPostgres(stage: Stage): Promise<{ urls: DatabaseUrls; part: () => Part }> {
+async function ownPostgres(stage: Stage): Promise<{ urls: DatabaseUrls; superuserUrl: string; part: () => Part }> {
   const dir = join(stage.options.dataDir, 'postgres')
   const server = await keep('postgres', dir, startPostgresWhenFree(dir, stage.signal), stage)
+  const port = (await stage.options.harness?.between('postgres', server.port)) ?? server.port
   const entries = await Promise.all(
-    services.map(async (name) => [name, await server.createDatabase(name, name)] as const),
+    services.map(async (name) => [name, withPort(await server.createDatabase(name, name), port)] as const),
   )
   const what = `databases ${services.join(', ')}`
   return {
     urls: Object.fromEntries(entries) as DatabaseUrls,
+    superuserUrl: server.url,
     part: () => ({ name: 'postgres', port: server.port, pid: server.pid, what }),
   }
 }
@@ -95,15 +101,18 @@ interface RedisForServices {
 }
 
 async function ownRedis(role: KeyRole, families: readonly KeyFamily[], stage: Stage): Promise<RedisForServices> {
-  const name = `redis-${role}`
+  const name = `redis-${role}` as const
   const dir = join(stage.options.dataDir, name)
   const { redis } = stage.secrets
+  const { harness } = stage.options
   // The same users as in the containers: a key that is not declared fails here first.
-  const users = { acl: aclFile(role, families, redis), username: 'health', password: redis.health }
+  const acl = aclFile(role, families, redis) + (harness ? operatorUser(harness) : '')
+  const users = { acl, username: 'health', password: redis.health }
   const starting = startRedis({ dir, startTimeoutMs, signal: stage.signal, config: settings[role], ...users })
   const server: RedisServer = await keep(name, dir, starting, stage)
+  const port = (await harness?.between(name, server.port)) ?? server.port
   return {
-    urlAs: (service) => urlAs(service, server.port, redis),
+    urlAs: (service) => urlAs(service, port, redis),
     part: () => ({ name, port: server.port, pid: server.pid, what: purposes[role] }),
   }
 }

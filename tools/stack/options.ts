@@ -1,6 +1,7 @@
 /** The command line of `npm run demo`. */
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { Harness } from './harness.ts'
 import { findInstances } from './instances.ts'
 
 export const maxProductCount = 100_000
@@ -31,6 +32,8 @@ export interface StackOptions {
   servers?: ExistingServers
   /** How many failures in a row of one process are borne before it stays down. Kills at will need a high one. @default 10 */
   restartLimit?: number
+  /** For a program that breaks the shop on purpose. @default none */
+  harness?: Harness
 }
 
 export interface ServiceVariable {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pickPort } from '@shop/test-kit/port'
 import { migrate } from '../migrate.ts'
 import { seed } from '../seed.ts'
-import { type Databases, type Stage, startDatabases } from './databases.ts'
+import { type Databases, type DatabaseUrls, type Stage, startDatabases } from './databases.ts'
 import { type EnvironmentSource, environmentOf } from './environment.ts'
 import { followSources } from './follow-sources.ts'
 import { allInstances } from './instances.ts'
@@ -33,6 +33,10 @@ export interface Stack {
   url: string
   accounts: readonly Account[]
   parts(): Part[]
+  /** As the services reach them. */
+  databaseUrls: DatabaseUrls
+  /** The superuser's, of a Postgres of the demo. */
+  superuserUrl?: string
   /** A product that can be bought, to try things with. */
   sampleSku: string
   /** Resolves with the reason when the stack cannot go on by itself. */
@@ -117,6 +121,8 @@ async function startParts(options: StackOptions, report: (line: string) => void,
     url,
     accounts: secrets.accounts,
     sampleSku,
+    databaseUrls: databases.urls,
+    ...(databases.superuserUrl !== undefined && { superuserUrl: databases.superuserUrl }),
     parts: () => [...databases.parts(), ...describe(services, options)],
     broken: broken.promise,
     stop,

@@ -4,7 +4,6 @@ import { Sku } from '@shop/contracts/product'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { errors } from '../errors.ts'
 import type { Carts } from './cart.ts'
 import type { CartOwner, FoundCart } from './owner.ts'
 
@@ -17,10 +16,7 @@ export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; own
 
   server.put(
     '/api/cart/items/:sku',
-    {
-      schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } },
-      config: { refusals: [errors.cartFull] },
-    },
+    { schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } } },
     async (request, reply) => {
       const found = await owner.findOrCreate(request, reply)
       await carts.set(found.owner, request.params.sku, request.body.quantity)
