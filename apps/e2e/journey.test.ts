@@ -148,6 +148,43 @@ describe('a customer', () => {
     await expect.poll(stockOf, { timeout: 10_000 }).toBe(before)
   })
 
+  it('finds what she wanted in the cart again when the payment is declined, and pays by another card', async () => {
+    const { shopper } = await createCustomer()
+    const products = await someProducts(shopper, 2)
+    const lines = products.map(({ sku }, index) => ({ sku, quantity: index + 1 }))
+    for (const { sku, quantity } of lines) await addToCart(shopper, sku, quantity)
+    const { body } = await placeOrder(shopper, randomUUID(), 'decline')
+    const path = `/api/orders/${body.id}`
+    await expect.poll(async () => (await shopper.get<Order>(path)).body.cartReturn, { timeout: 15_000 }).toBe('done')
+    const { items } = (await shopper.get<Cart>('/api/cart')).body
+    expect(items).toHaveLength(2)
+    expect(items).toEqual(expect.arrayContaining(lines))
+    const again = await placeOrder(shopper)
+    expect((await settled(shopper, again.body.id)).status).toBe('confirmed')
+    expect((await shopper.get<Cart>('/api/cart')).body.items).toEqual([])
+  })
+
+  it('keeps what she puts into the cart while she orders: 200 tries within 25 ms', { timeout: 120_000 }, async () => {
+    const { shopper } = await createCustomer()
+    const [first, second] = (await someProducts(shopper, 2)) as [Product, Product]
+    for (let attempt = 0; attempt < 200; attempt++) {
+      await addToCart(shopper, first.sku, 1)
+      const placing = placeOrder(shopper)
+      await new Promise((resolve) => setTimeout(resolve, Math.random() * 25))
+      const [placed] = await Promise.all([placing, addToCart(shopper, second.sku, 2)])
+      expect([attempt, placed.status]).toEqual([attempt, 202])
+      const cart = await shopper.get<Cart>('/api/cart')
+      const quantityOf = (sku: string, items: readonly { sku: string; quantity: number }[]) =>
+        items.find((line) => line.sku === sku)?.quantity ?? 0
+      const totals = [first, second].map(
+        ({ sku }) => quantityOf(sku, placed.body.items) + quantityOf(sku, cart.body.items),
+      )
+      expect([attempt, totals]).toEqual([attempt, [1, 2]])
+      await shopper.delete(`/api/cart/items/${second.sku}`)
+      await shopper.post(`/api/orders/${placed.body.id}/cancel`, undefined)
+    }
+  })
+
   it('is charged once by a payment provider that answers late', async () => {
     const { shopper } = await createCustomer()
     const [product] = (await someProducts(shopper, 1)) as [Product]

@@ -25,6 +25,7 @@ import { cartRoutes } from './cart/routes.ts'
 import { createCatalog } from './checkout/catalog.ts'
 import { createCheckout } from './checkout/checkout.ts'
 import { checkoutRoutes } from './checkout/routes.ts'
+import { settleCarts } from './checkout/settling.ts'
 import { createCheckoutStore } from './checkout/store.ts'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
@@ -56,12 +57,13 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   await directory.start()
 
   const live = createLiveOrders({ hints: createChannel<Hint>(redis, subscriber, { keys: keys.status }), log })
-  const refundAlarm = createAlarm()
+  const [refundAlarm, cartAlarm] = [createAlarm(), createAlarm()]
   const orders = createOrderStore(prisma, {
     instance: instanceId,
     onChanged({ orderId, number, decision }) {
       live.tell(orderId, number)
       if (decision.refund === 'due') refundAlarm.ring()
+      if (decision.cartReturn === 'due') cartAlarm.ring()
     },
   })
   const server = createServer({
@@ -101,6 +103,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       { name: 'stock-events', run: consumeStock({ stock, saga, consumer: instanceId, connect: connectBlocking, log }) },
       { name: 'payment-callbacks', run: hearCallbacks({ provider, saga }) },
       { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
+      { name: 'carts', run: settleCarts({ prisma, orders, carts, alarm: cartAlarm, log }) },
       {
         name: 'deadline',
         run: endOverdueOrders({

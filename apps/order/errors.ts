@@ -5,7 +5,11 @@ import { defineErrors } from '@shop/service-kit/errors'
 export const errors = defineErrors({
   cartFull: ['conflict', 'cart-full', `A cart holds at most ${maxCartLines} different products`],
   cartEmpty: ['conflict', 'cart-empty', 'There is nothing in the cart to order'],
-  cartOrdered: ['conflict', 'cart-ordered', 'This cart has become an order already; it is empty now'],
+  cartOrdered: [
+    'conflict',
+    'cart-ordered',
+    'This cart has become an order already; what was added since is still in it',
+  ],
   productsGone: [
     'conflict',
     'products-gone',

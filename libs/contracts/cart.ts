@@ -17,7 +17,7 @@ export type CartLine = Static<typeof CartLine>
 export const Cart = Type.Object({
   items: Type.Array(CartLine),
   /**
-   * What was put into the cart before signing in and has no room in the customer's. It comes in by itself when there is room, and is not
+   * What has no room: from before signing in, or from an order that came to nothing. It comes in by itself when there is room, and is not
    * ordered before. Absent when nothing waits.
    */
   waitingItems: Type.Optional(Type.Array(CartLine)),

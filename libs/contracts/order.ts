@@ -29,6 +29,13 @@ export type CancelReason = Static<typeof CancelReason>
 export const RefundStatus = Type.Union([Type.Literal('due'), Type.Literal('done')])
 export type RefundStatus = Static<typeof RefundStatus>
 
+/**
+ * What becomes of the lines of an order that is off, unless the buyer has cancelled it. due: they go back into the cart · done: they are
+ * there again, or wait there for room (`waitingItems`) · no-room: too much waits already; the order still says what they are.
+ */
+export const CartReturn = Type.Union([Type.Literal('due'), Type.Literal('done'), Type.Literal('no-room')])
+export type CartReturn = Static<typeof CartReturn>
+
 const Time = Type.String({ format: 'date-time' })
 
 export const OrderLine = Type.Object({
@@ -48,6 +55,8 @@ export const Order = Type.Object({
   currency: Type.String(),
   /** What becomes of the money of an order that is off. Absent when none was taken. */
   refund: Type.Optional(RefundStatus),
+  /** Absent unless its lines go back into the cart. */
+  cartReturn: Type.Optional(CartReturn),
   /** A confirmed order can be cancelled until then. */
   cancellableUntil: Type.Optional(Time),
   createdAt: Time,
@@ -117,6 +126,7 @@ export const OrderStep = Type.Union([
   Type.Literal('cancelled'),
   Type.Literal('refund-due'),
   Type.Literal('refunded'),
+  Type.Literal('lines-returned'),
 ])
 export type OrderStep = Static<typeof OrderStep>
 

@@ -1,6 +1,10 @@
 /**
- * Carts in Redis: one hash each, for customers and for guests. A cart has an id from its first line to its order, so that
- * one cart becomes one order. Every write may be repeated, so the kit may send it again when an answer is lost.
+ * Carts in Redis: one hash each, for customers and for guests.
+ *
+ * A cart has an id from its first line until an order takes lines out of it; what is left is another cart, with another id. So one cart
+ * becomes one order, and its lines leave once, however often and by whichever process that is tried. A cart remembers the ids of
+ * the last twenty guests' carts and orders whose lines came into it, so that each comes in once. Every write may be repeated: the
+ * kit may send it again when an answer is lost.
  */
 import { randomUUID } from 'node:crypto'
 import { type CartLine, maxCartLines, maxLineQuantity } from '@shop/contracts/cart'
@@ -10,13 +14,27 @@ import { script } from '@shop/redis-kit/script'
 import { errors } from '../errors.ts'
 
 const setLine = script<0 | 1>(new URL('./set-line.lua', import.meta.url), { effect: 'idempotent' })
-const removeLines = script<1>(new URL('./remove-lines.lua', import.meta.url), { effect: 'idempotent' })
-const mergeLines = script<string[]>(new URL('./merge.lua', import.meta.url), { effect: 'idempotent' })
-const removeCart = script<0 | 1>(new URL('./remove.lua', import.meta.url), { effect: 'idempotent' })
+const removeLine = script<1>(new URL('./remove.lua', import.meta.url), { effect: 'idempotent' })
+const takeLines = script<0 | 1>(new URL('./take.lua', import.meta.url), { effect: 'idempotent' })
+const beginMove = script<[moveId?: string, ...pairs: string[]]>(new URL('./begin-move.lua', import.meta.url), {
+  effect: 'idempotent',
+})
+const endMove = script<number>(new URL('./end-move.lua', import.meta.url), { effect: 'idempotent' })
+const mergeLines = script<Merged>(new URL('./merge.lua', import.meta.url), { effect: 'idempotent' })
+const admitWaiting = script<number>(new URL('./admit.lua', import.meta.url), { effect: 'idempotent' })
+type Merged = 'merged' | 'seen' | 'no-room'
 
-const longestTtlMs = 365 * 24 * 60 * 60 * 1000
+const dayMs = 24 * 60 * 60 * 1000
+const longestTtlMs = 365 * dayMs
+/** How long an empty cart remembers what was merged into it: longer than a merge or a return may be repeated. */
+const rememberMs = dayMs
+/** Four orders of a full cart each may wait, when the cart is full. */
+const maxWaitingLines = 4 * maxCartLines
 
-/** `order:cart:<owner>`, a hash: `id`, and a quantity per sku. Expires some time after its last change. */
+/**
+ * `order:cart:<owner>`, a hash. `id`; a quantity per sku; per `waits:<sku>` one that has no room; `seen`, the sources of merged lines; while
+ * a guest's cart is moved, `moving` and a quantity per `moves:<sku>`.
+ */
 export function cartKeys(service: string): KeyFamily {
   return keyFamily({
     service,
@@ -25,7 +43,7 @@ export function cartKeys(service: string): KeyFamily {
     role: 'state',
     ttl: { ms: longestTtlMs },
     example: ['u-2f1e4f0a-6a53-4b0e-9d43-0d3c0a2b7a11'],
-    doc: 'what somebody means to buy: id, and quantity by sku',
+    doc: 'what somebody means to buy: id, quantity by sku, what waits for room, and the sources of merged lines',
   })
 }
 
@@ -33,6 +51,14 @@ export interface CartContents {
   /** Absent when there is no cart. */
   id?: string
   lines: CartLine[]
+  /** What has no room; comes in when there is. */
+  waiting: CartLine[]
+}
+
+/** Lines of a cart that was read, or of the order that it became. */
+export interface TakenLines {
+  cartId: string
+  lines: readonly CartLine[]
 }
 
 export interface CartOptions {
@@ -43,12 +69,20 @@ export interface CartOptions {
 
 /** An owner is `u-<user id>` or `g-<digest of the cookie>`. Rejects as every command does, see redis-kit/errors. */
 export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
-  return { contents, set, remove, merge, clear }
+  return { contents, look, set, remove, move, take, giveBack }
 
   async function contents(owner: string): Promise<CartContents> {
-    const { id, ...quantities } = await redis.hgetall(keys.key(owner))
-    const lines = Object.entries(quantities).map(([sku, quantity]) => ({ sku, quantity: Number(quantity) }))
-    return { ...(id !== undefined && { id }), lines: lines.sort((a, b) => (a.sku < b.sku ? -1 : 1)) }
+    const fields = await redis.hgetall(keys.key(owner))
+    const [lines, waiting] = [linesIn(fields, /^([A-Z0-9].*)$/), linesIn(fields, /^waits:(.*)$/)]
+    return { ...(fields.id !== undefined && { id: fields.id }), lines, waiting }
+  }
+
+  /** As `contents`; what waits comes in first, as far as there is room. */
+  async function look(owner: string): Promise<CartContents> {
+    const found = await contents(owner)
+    if (found.waiting.length === 0 || found.lines.length >= maxCartLines) return found
+    await admitWaiting(redis, [keys.key(owner)], [maxCartLines, ttlMs])
+    return contents(owner)
   }
 
   /** Throws `cart-full`. */
@@ -57,29 +91,48 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
     if (done === 0) throw errors.cartFull()
   }
 
-  async function remove(owner: string, ...skus: [string, ...string[]]): Promise<void> {
-    await removeLines(redis, [keys.key(owner)], skus)
+  async function remove(owner: string, sku: string): Promise<void> {
+    await removeLine(redis, [keys.key(owner)], [sku, rememberMs])
   }
 
   /**
-   * Moves what is in `from` to `to`; returns what there is no room for, which stays in `from`. The two live in different slots: copy
-   * first, remove then, and either may happen again.
+   * Moves what is in `from` to `to`. The two live in different slots, so it takes three steps; whoever finds a move that was begun
+   * ends it. True when nothing is left in `from`: new lines may have come, or too much waits in `to`.
    */
-  async function merge(from: string, to: string): Promise<CartLine[]> {
-    const { id, lines } = await contents(from)
-    if (id === undefined) return []
-    const args = lines.flatMap(({ sku, quantity }) => [sku, Math.min(quantity, maxLineQuantity)])
-    const left = new Set(await mergeLines(redis, [keys.key(to)], [maxCartLines, ttlMs, randomUUID(), ...args]))
-    const [first, ...others] = lines.map(({ sku }) => sku).filter((sku) => !left.has(sku))
-    if (left.size === 0) await clear(from, id)
-    else if (first !== undefined) await remove(from, first, ...others)
-    return lines.filter(({ sku }) => left.has(sku))
+  async function move(from: string, to: string): Promise<boolean> {
+    const [moveId, ...pairs] = await beginMove(redis, [keys.key(from)], [randomUUID()])
+    if (moveId === undefined) return true
+    if ((await merge(to, moveId, pairs)) === 'no-room') return false
+    return (await endMove(redis, [keys.key(from)], [moveId])) === 0
   }
 
-  /** Empties the cart, unless it is another one by now. */
-  async function clear(owner: string, id: string): Promise<void> {
-    await removeCart(redis, [keys.key(owner)], [id])
+  /** What was ordered leaves the cart, once; what was added since stays. */
+  async function take(owner: string, { cartId, lines }: TakenLines): Promise<void> {
+    await takeLines(redis, [keys.key(owner)], [cartId, randomUUID(), ttlMs, rememberMs, ...pairsOf(lines)])
+  }
+
+  /** The lines of an order that came to nothing are in the cart again, or wait there for room; once per order. */
+  async function giveBack(owner: string, orderId: string, lines: readonly CartLine[]): Promise<'done' | 'no-room'> {
+    return (await merge(owner, orderId, pairsOf(lines))) === 'no-room' ? 'no-room' : 'done'
+  }
+
+  function merge(owner: string, sourceId: string, pairs: readonly (string | number)[]): Promise<Merged> {
+    const limits = [maxCartLines, maxWaitingLines, maxLineQuantity, ttlMs]
+    return mergeLines(redis, [keys.key(owner)], [sourceId, ...limits, randomUUID(), ...pairs])
   }
 }
 
 export type Carts = ReturnType<typeof createCarts>
+
+function pairsOf(lines: readonly CartLine[]): (string | number)[] {
+  return lines.flatMap(({ sku, quantity }) => [sku, quantity])
+}
+
+/** By sku. @param pattern whose first group is the sku */
+function linesIn(fields: Record<string, string>, pattern: RegExp): CartLine[] {
+  const lines = Object.entries(fields).flatMap(([field, quantity]) => {
+    const sku = pattern.exec(field)?.[1]
+    return sku === undefined ? [] : [{ sku, quantity: Number(quantity) }]
+  })
+  return lines.sort((a, b) => (a.sku < b.sku ? -1 : 1))
+}

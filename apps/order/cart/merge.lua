@@ -1,23 +1,37 @@
---[[ Add the lines of a guest's cart to a customer's. Of a product that is in both the larger quantity stays, so that doing it
-     twice, after a crash between this and the removal of the guest's lines, changes nothing.
-     KEYS[1] the customer's cart, hash: id, and quantity by sku
-     ARGV[1] most lines   ARGV[2] ttlMs   ARGV[3] id if the cart is new   ARGV[4...] sku, quantity, ...
-     Returns the skus for which there was no room: they stay where they are. ]]
-local cart = KEYS[1]
-local maxLines, ttlMs, newId = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+--[[ Add lines from elsewhere, once per source: a guest's cart at sign-in, an order that came to nothing. Of a product that is in both the
+     larger quantity stays. A product for which there is no room waits.
+     KEYS[1] cart, hash: see cart.ts
+     ARGV[1] id of the source   ARGV[2] most lines   ARGV[3] most that may wait   ARGV[4] most of a line   ARGV[5] ttlMs
+     ARGV[6] id if the cart is new   ARGV[7...] sku, quantity, ...
+     Returns 'merged', 'seen' (this source was merged before), or 'no-room' (too much would wait): then nothing has changed. ]]
+local cart, source = KEYS[1], ARGV[1]
+local maxLines, maxWaiting, maxQuantity = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local ttlMs, newId = ARGV[5], ARGV[6]
+local rememberedBytes = 20 * 37 -- a blank and an id each
 
-local isChanged = redis.call('HSETNX', cart, 'id', newId) == 1
-local waiting = {}
-for i = 4, #ARGV, 2 do
-  local sku, quantity = ARGV[i], tonumber(ARGV[i + 1])
-  local present = tonumber(redis.call('HGET', cart, sku) or 0)
-  if present == 0 and redis.call('HLEN', cart) - 1 >= maxLines then
-    waiting[#waiting + 1] = sku
-  elseif quantity > present then
-    redis.call('HSET', cart, sku, quantity)
-    isChanged = true
-  end
+local seen = redis.call('HGET', cart, 'seen') or ''
+if string.find(seen, source, 1, true) then return 'seen' end
+
+local lineCount, waitingCount = 0, 0
+for _, field in ipairs(redis.call('HKEYS', cart)) do
+  if string.find(field, '^[A-Z0-9]') then lineCount = lineCount + 1 end
+  if string.find(field, '^waits:') then waitingCount = waitingCount + 1 end
 end
--- Lines that wait are tried again and again: looking at a cart does not make it live longer.
-if isChanged then redis.call('PEXPIRE', cart, ttlMs) end
-return waiting
+local changes = { 'seen', string.sub(seen .. ' ' .. source, -rememberedBytes) }
+for i = 7, #ARGV, 2 do
+  local field, quantity = ARGV[i], math.min(maxQuantity, tonumber(ARGV[i + 1]))
+  local present = redis.call('HGET', cart, field)
+  if not present and lineCount < maxLines and redis.call('HEXISTS', cart, 'waits:' .. field) == 0 then
+    lineCount = lineCount + 1
+  elseif not present then
+    field = 'waits:' .. field
+    present = redis.call('HGET', cart, field)
+    if not present then waitingCount = waitingCount + 1 end
+  end
+  if quantity > tonumber(present or 0) then changes[#changes + 1], changes[#changes + 2] = field, quantity end
+end
+if waitingCount > maxWaiting then return 'no-room' end
+redis.call('HSET', cart, unpack(changes))
+redis.call('HSETNX', cart, 'id', newId)
+redis.call('PEXPIRE', cart, ttlMs)
+return 'merged'

@@ -1,7 +1,11 @@
---[[ Remove a cart, unless it is another one by now: lines that were added after an order belong to the next one.
-     KEYS[1] cart, hash: id, and quantity by sku   ARGV[1] id
-     Returns 1 when it was removed. ]]
-local cart, id = KEYS[1], ARGV[1]
+--[[ Take a product out of the cart, whether it is a line or waits for room. An empty cart is removed, or kept for as long as it has to
+     remember what was merged into it.
+     KEYS[1] cart, hash: see cart.ts   ARGV[1] sku   ARGV[2] rememberMs ]]
+local cart = KEYS[1]
+local sku, rememberMs = ARGV[1], ARGV[2]
 
-if redis.call('HGET', cart, 'id') ~= id then return 0 end
-return redis.call('UNLINK', cart)
+redis.call('HDEL', cart, sku, 'waits:' .. sku)
+local remembers = redis.call('HEXISTS', cart, 'seen')
+if redis.call('HLEN', cart) > redis.call('HEXISTS', cart, 'id') + remembers then return 1 end
+if remembers == 1 then redis.call('PEXPIRE', cart, rememberMs) else redis.call('UNLINK', cart) end
+return 1

@@ -2,10 +2,9 @@
 import { Cart, CartItemInput } from '@shop/contracts/cart'
 import { Sku } from '@shop/contracts/product'
 import type { Server } from '@shop/service-kit/server'
-import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import type { Carts } from './cart.ts'
-import type { CartOwner, FoundCart } from './owner.ts'
+import type { CartOwner } from './owner.ts'
 
 const ItemParams = Type.Object({ sku: Sku })
 
@@ -19,7 +18,7 @@ export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; own
     { schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } } },
     async (request, reply) => {
       const found = await owner.findOrCreate(request, reply)
-      await carts.set(found.owner, request.params.sku, request.body.quantity)
+      await carts.set(found, request.params.sku, request.body.quantity)
       return cartOf(found)
     },
   )
@@ -27,20 +26,16 @@ export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; own
   server.delete(
     '/api/cart/items/:sku',
     { schema: { params: ItemParams, response: { 200: Cart } } },
-    async (request, reply) => cartOf(await takeOut(request.params.sku, request, reply)),
+    async (request, reply) => {
+      const found = await owner.find(request, reply)
+      if (found !== undefined) await carts.remove(found, request.params.sku)
+      return cartOf(found)
+    },
   )
 
-  /** Also out of what waits; and what still waits comes in, for there is room now. */
-  async function takeOut(sku: string, request: FastifyRequest, reply: FastifyReply): Promise<FoundCart> {
-    const found = await owner.find(request, reply)
-    if (found.owner !== undefined) await carts.remove(found.owner, sku)
-    if (found.waiting === undefined) return found
-    await carts.remove(found.waiting.owner, sku)
-    return owner.find(request, reply)
-  }
-
-  async function cartOf({ owner, waiting }: FoundCart): Promise<Cart> {
-    const items = owner === undefined ? [] : (await carts.contents(owner)).lines
-    return { items, ...(waiting && { waitingItems: waiting.lines }) }
+  async function cartOf(found: string | undefined): Promise<Cart> {
+    if (found === undefined) return { items: [] }
+    const { lines, waiting } = await carts.look(found)
+    return { items: lines, ...(waiting.length > 0 && { waitingItems: waiting }) }
   }
 }

@@ -65,7 +65,7 @@ describe('the record in Postgres', () => {
   const store = createCheckoutStore(prisma, { instance: 'test' })
   const quote: CheckoutRequest['quote'] = async () => ({
     currency: 'EUR',
-    items: [{ sku: 'TEA-1', name: 'Tea', priceCents: 450, stockCount: 9 }],
+    items: ['MUG-1', 'TEA-1'].map((sku) => ({ sku, name: sku, priceCents: 450, stockCount: 9 })),
   })
   const body = { payment: { card: 'approve' as const } }
 
@@ -131,7 +131,7 @@ describe('the record in Postgres', () => {
 
   it('lets the cart be emptied by the next request when its own process died before that', async () => {
     const carts = await startCarts()
-    const dies = { ...carts, clear: () => Promise.reject(new Error('killed')) }
+    const dies = { ...carts, take: () => Promise.reject(new Error('killed')) }
     const [ada, ben] = [randomUUID(), randomUUID()]
     for (const userId of [ada, ben]) {
       await carts.set(userId, 'TEA-1', 1)
@@ -141,10 +141,52 @@ describe('the record in Postgres', () => {
     expect(await startCheckout(carts)(ada)).toMatchObject({ isReplay: true })
     await expect(startCheckout(carts)(ben, 'two')).rejects.toMatchObject({ code: 'cart-ordered' })
     for (const userId of [ada, ben]) {
-      expect(await carts.contents(userId)).toEqual({ lines: [] })
+      expect((await carts.contents(userId)).lines).toEqual([])
       await carts.set(userId, 'TEA-1', 1)
       expect(await startCheckout(carts)(userId, 'three')).toMatchObject({ status: 202, isReplay: false })
     }
+  })
+
+  it('lets only what was ordered leave a cart that could not be emptied, and keeps what was added since', async () => {
+    const carts = await startCarts()
+    const userId = randomUUID()
+    const dies = { ...carts, take: () => Promise.reject(new Error('killed')) }
+    await carts.set(userId, 'TEA-1', 2)
+    await startCheckout(dies)(userId)
+    await carts.set(userId, 'TEA-1', 5)
+    await carts.set(userId, 'MUG-1', 1)
+    await expect(startCheckout(carts)(userId, 'two')).rejects.toMatchObject({ code: 'cart-ordered' })
+    const left = [
+      { sku: 'MUG-1', quantity: 1 },
+      { sku: 'TEA-1', quantity: 3 },
+    ]
+    expect((await carts.contents(userId)).lines).toEqual(left)
+    await expect(startCheckout(carts)(userId, 'two')).resolves.toMatchObject({ status: 202, isReplay: false })
+    const orders = await prisma.order.findMany({
+      where: { userId },
+      include: { lines: true },
+      orderBy: { createdAt: 'asc' },
+    })
+    expect(orders.map(({ lines }) => lines.map(({ sku, quantity }) => ({ sku, quantity })))).toEqual([
+      [{ sku: 'TEA-1', quantity: 2 }],
+      left,
+    ])
+    expect((await carts.contents(userId)).lines).toEqual([])
+  })
+
+  it('lets the cart be emptied without another request too, a little later', async () => {
+    const carts = await startCarts()
+    const [userId, owner] = [randomUUID(), (id: string) => `u-${id}`]
+    const dies = { ...carts, take: () => Promise.reject(new Error('killed')) }
+    await carts.set(owner(userId), 'TEA-1', 1)
+    const { placeOrder } = createCheckout({ carts: dies, claims: letAllThrough, store, onLeft: () => {} })
+    await placeOrder({ userId, owner: owner(userId), key: 'one', body, quote, origin: {} })
+    await carts.set(owner(userId), 'MUG-1', 1)
+    const skus = async () => (await carts.contents(owner(userId))).lines.map(({ sku }) => sku)
+    expect(await skus()).toEqual(['MUG-1', 'TEA-1'])
+    await expect.poll(skus, { timeout: 20_000, interval: 100 }).toEqual(['MUG-1'])
+    const isDone = async () => (await prisma.order.findFirstOrThrow({ where: { userId } })).cartDueAt
+    await expect.poll(isDone, { timeout: 10_000, interval: 50 }).toBeNull()
   })
 
   it('repeats the answer when Redis has forgotten the key', async () => {

@@ -8,7 +8,7 @@ import type { Checkout, PriceChange } from '@shop/contracts/order'
 import type { Quote } from '@shop/contracts/product'
 import { fingerprint, type Idempotency } from '@shop/redis-kit/idempotency'
 import type { Origin } from '@shop/service-kit/origin'
-import type { Carts } from '../cart/cart.ts'
+import type { Carts, TakenLines } from '../cart/cart.ts'
 import { errors } from '../errors.ts'
 import { price } from './price.ts'
 import type { CheckoutStore, NewOrder, RequestKey } from './store.ts'
@@ -33,7 +33,7 @@ interface Dependencies {
   carts: Carts
   claims: Pick<Idempotency, 'begin'>
   store: CheckoutStore
-  /** Told when something could not be tidied up after an order was placed or refused; that stands, and what is left expires. */
+  /** Told when something could not be tidied up after an order was placed or refused; that stands, and is done later or expires. */
   onLeft: (error: unknown, what: 'the cart' | 'the claim') => void
 }
 
@@ -80,7 +80,7 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
     const record = await store.recorded(key)
     if (!record) return undefined
     if (record.fingerprint !== key.fingerprint) throw errors.keyReused()
-    await empty(owner, record.cartId) // whoever placed it may have died before
+    await takeOrdered(owner, record.cartId) // whoever placed it may have died before
     return { status: record.status, body: record.body, isReplay: true }
   }
 
@@ -96,14 +96,20 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
     }
     const order: NewOrder = { userId, cartId: cart.id, card: body.payment.card, ...prices }
     const placed = await store.place(key, order, origin)
-    if (placed !== 'key-taken') await empty(owner, cart.id)
+    if (placed === 'cart-taken') await takeOrdered(owner, cart.id)
     if (typeof placed === 'string') throw errors.cartOrdered()
+    await take(owner, { cartId: cart.id, lines: prices.items })
     return { status: placed.status, body: placed.body, isReplay: false }
   }
 
-  /** A cart that was ordered is of no use any more: it would be refused each time. */
-  function empty(owner: string, cartId: string): Promise<void> {
-    return carts.clear(owner, cartId).catch((error) => onLeft(error, 'the cart'))
+  /** The lines of the order that this cart has become: another request's, perhaps. */
+  async function takeOrdered(owner: string, cartId: string): Promise<void> {
+    await take(owner, { cartId, lines: await store.linesOfCart(cartId) })
+  }
+
+  /** Not done, it is done a little later, see settling.ts: the order stands. */
+  function take(owner: string, ordered: TakenLines): Promise<void> {
+    return carts.take(owner, ordered).catch((error) => onLeft(error, 'the cart'))
   }
 }
 

@@ -6,7 +6,7 @@ import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import { createCheck } from '@shop/service-kit/validation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { CartOwner } from '../cart/owner.ts'
+import { type CartOwner, ownerOfUser } from '../cart/owner.ts'
 import { errors } from '../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { PlaceOrder } from './checkout.ts'
@@ -36,8 +36,8 @@ export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: D
     const key = keyOf(request.headers['idempotency-key'])
     const token = String(request.headers[identityHeader])
     const quote = (skus: readonly string[]) => catalog.quote(skus, { token, requestId: request.id })
-    const found = await owner.find(request, reply)
-    return { userId, owner: found.owner as string, key, body, quote, origin: originOf(request) }
+    await owner.find(request, reply) // her guest's cart is part of hers from now on
+    return { userId, owner: ownerOfUser(userId), key, body, quote, origin: originOf(request) }
   }
 }
 

@@ -3,6 +3,7 @@
  * what decides between requests that come at once; a cart's id decides between keys.
  */
 import { randomUUID } from 'node:crypto'
+import type { CartLine } from '@shop/contracts/cart'
 import type { Card, OrderLine } from '@shop/contracts/order'
 import type { Origin } from '@shop/service-kit/origin'
 import { publicOrder } from '../orders/public.ts'
@@ -33,7 +34,7 @@ export interface Recorded {
 }
 
 export function createCheckoutStore(prisma: PrismaClient, { instance }: { instance: string }) {
-  return { recorded, place }
+  return { recorded, linesOfCart, place }
 
   async function recorded({ userId, keyHash }: RequestKey): Promise<Recorded | undefined> {
     const [record] = await prisma.$queryRaw<Recorded[]>`
@@ -41,6 +42,11 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
       FROM idempotency_records AS record JOIN orders ON orders.id = order_id
       WHERE record.user_id = ${userId}::uuid AND key_hash = ${keyHash}`
     return record
+  }
+
+  /** Of the order that the cart has become. */
+  function linesOfCart(cartId: string): Promise<CartLine[]> {
+    return prisma.orderLine.findMany({ where: { order: { cartId } }, select: { sku: true, quantity: true } })
   }
 
   /** The answer, or which of the two was used by a request that came first. */
@@ -57,7 +63,8 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
     try {
       await prisma.$transaction(async (tx) => {
         await tx.idempotencyRecord.create({ data: { ...key, orderId: id, status: record.status, body } })
-        await tx.order.create({ data: { ...fields, lines: { create: items } } })
+        const cartDueAt = new Date(createdAt.getTime() + takeAgainMs)
+        await tx.order.create({ data: { ...fields, cartDueAt, lines: { create: items } } })
         const data = orderData({ ...order, id, lines: items.map(withOrder(id)) })
         const toldId = await tell(tx, { orderId: id, type: 'order.placed', data, origin })
         const told = { toldType: 'order.placed', toldId, detail: withRequestId({}, origin) }
@@ -72,8 +79,10 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
   }
 }
 
+/** Its lines leave the cart at once, and again after this long: whoever should have seen to it may have died. */
+const takeAgainMs = 5_000
 /** What an order that was just placed does not have. */
-const nothingYet = { cancelReason: null, confirmedAt: null, refund: null }
+const nothingYet = { cancelReason: null, confirmedAt: null, refund: null, cartReturn: null }
 const withOrder = (orderId: string) => (line: OrderLine) => ({ orderId, ...line })
 
 export type CheckoutStore = ReturnType<typeof createCheckoutStore>

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import {
   cancelByCustomer,
   type Decision,
+  linesReturned,
   type OrderState,
   paymentAnswered,
   refunded,
@@ -17,6 +18,7 @@ const state = (parts: Partial<OrderState> = {}): OrderState => ({
   confirmedAt: null,
   payment: null,
   refund: null,
+  cartReturn: null,
   ...parts,
 })
 const reference = 'charge-1'
@@ -91,6 +93,29 @@ describe('cancelling', () => {
   })
 })
 
+describe('the lines of an order that is off', () => {
+  it('go back into the cart, unless its buyer has cancelled it', () => {
+    const reserved = state({ status: 'reserved', payment: asked })
+    const ends = [
+      stockRejected(state(), 'out-of-stock'),
+      stockRejected(reserved, 'reservation-expired'),
+      paymentAnswered(reserved, { outcome: 'declined', reference }),
+      timedOut(reserved),
+      stockGone(state({ status: 'confirmed', confirmedAt: new Date(0), payment: { ...asked, status: 'approved' } })),
+    ]
+    for (const end of ends) expect(end).toMatchObject({ status: 'cancelled', cartReturn: 'due' })
+    expect(cancelByCustomer(state(), { nowMs: 0, windowMs }).cartReturn).toBeUndefined()
+  })
+
+  it('are back once', () => {
+    const off = state({ status: 'cancelled', cartReturn: 'due' })
+    expect(linesReturned(off, 'done')).toMatchObject({ cartReturn: 'done', steps: [{ step: 'lines-returned' }] })
+    for (const cartReturn of ['done', 'no-room', null] as const) {
+      expect(linesReturned({ ...off, cartReturn }, 'done')).toEqual({ steps: [] })
+    }
+  })
+})
+
 describe('a deadline', () => {
   it('ends what is pending or reserved, with a reason of its own and the money back that may have been taken', () => {
     const end = { status: 'cancelled', cancelReason: 'timed-out', tell: 'order.cancelled' }
@@ -123,6 +148,7 @@ const inputs: Record<string, (order: OrderState) => Decision> = {
   cancelled: (order) => cancelByCustomer(order, { nowMs: 1, windowMs }),
   refunded: (order) => refunded(order, order.refund?.round ?? 0),
   timedOut,
+  returned: (order) => linesReturned(order, 'done'),
 }
 
 interface World {
@@ -132,12 +158,19 @@ interface World {
 
 /** As the store writes it. */
 function step({ order, told }: World, decision: Decision): World {
-  const { status = order.status, payment = order.payment, refund, steps, tell } = decision
+  const {
+    status = order.status,
+    payment = order.payment,
+    cartReturn = order.cartReturn,
+    refund,
+    steps,
+    tell,
+  } = decision
   if (steps.length === 0) return { order, told }
   const confirmedAt = status === 'confirmed' ? new Date(0) : order.confirmedAt
   const round = (order.refund?.round ?? 0) + (refund === 'due' ? 1 : 0)
   return {
-    order: { status, payment, confirmedAt, refund: refund ? { status: refund, round } : order.refund },
+    order: { status, payment, confirmedAt, cartReturn, refund: refund ? { status: refund, round } : order.refund },
     told: tell ? [...told, tell] : told,
   }
 }
@@ -160,11 +193,12 @@ function counterexample(rules: typeof inputs, length: number): string[] | undefi
 }
 
 /** Money is kept only for what is sent, and the others are told of each end once, in an order that makes sense. */
-function isBroken({ order: { status, payment, refund, confirmedAt }, told }: World): boolean {
+function isBroken({ order: { status, payment, refund, confirmedAt, cartReturn }, told }: World): boolean {
   const isKept = payment?.status === 'approved' && refund === null
   const ends = { pending: [[]], reserved: [[]], confirmed: [['order.confirmed']], cancelled: cancelledEnds }[status]
   return (
     (status === 'cancelled' && isKept) ||
+    (status !== 'cancelled' && cartReturn !== null) ||
     (status === 'confirmed' && payment?.status !== 'approved') ||
     (confirmedAt === null) === told.includes('order.confirmed') ||
     !ends.some((end) => JSON.stringify(end) === JSON.stringify(told))

@@ -2,7 +2,15 @@
  * What an order may become: the rules, pure. Each takes the order as it is and answers what is to be written; the store does that in
  * one transaction, while nobody else changes the order. Words that come twice, late or in another order change nothing more.
  */
-import type { Actor, CancelReason, OrderStatus, OrderStep, PaymentStatus, RefundStatus } from '@shop/contracts/order'
+import type {
+  Actor,
+  CancelReason,
+  CartReturn,
+  OrderStatus,
+  OrderStep,
+  PaymentStatus,
+  RefundStatus,
+} from '@shop/contracts/order'
 import type { Answer } from '../payment/provider.ts'
 
 export interface OrderState {
@@ -11,6 +19,7 @@ export interface OrderState {
   confirmedAt: Date | null
   payment: PaymentState | null
   refund: { status: RefundStatus; round: number } | null
+  cartReturn: CartReturn | null
 }
 
 export interface PaymentState {
@@ -32,6 +41,8 @@ export interface Decision {
   cancelReason?: CancelReason
   payment?: PaymentState
   refund?: RefundStatus
+  /** due: its lines are to go back into the cart. */
+  cartReturn?: CartReturn
   /** For the timeline; a decision without steps changes nothing. */
   steps: readonly Step[]
   /** What the other services are told. */
@@ -116,10 +127,18 @@ export function refunded({ refund }: OrderState, round: number): Decision {
   return { refund: 'done', steps: [{ step: 'refunded', by: 'payment-provider' }] }
 }
 
+/** Its lines are in the cart again, or had no room there. */
+export function linesReturned({ cartReturn }: OrderState, outcome: 'done' | 'no-room'): Decision {
+  if (cartReturn !== 'due') return unchanged
+  return { cartReturn: outcome, steps: [{ step: 'lines-returned', by: 'system', detail: { outcome } }] }
+}
+
+/** What the customer did not call off herself goes back into her cart: she still wants it, and may pay otherwise or leave something out. */
 function cancelled(order: OrderState, cancelReason: CancelReason, by: Actor): Decision {
   const off: Decision = {
     status: 'cancelled',
     cancelReason,
+    ...(by !== 'customer' && { cartReturn: 'due' }),
     steps: [{ step: 'cancelled', by, detail: { reason: cancelReason } }],
     tell: 'order.cancelled',
   }

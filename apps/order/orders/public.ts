@@ -2,6 +2,7 @@
 import type {
   Actor,
   CancelReason,
+  CartReturn,
   Order,
   OrderProgress,
   OrderStatus,
@@ -15,7 +16,7 @@ import { cancellableUntilMs } from './order.ts'
 import type { StoredEntry, StoredHistory, StoredOrder } from './row.ts'
 
 /** What its buyer sees of it. `windowMs`: how long a confirmed order can be cancelled. */
-export function publicOrder(order: Omit<StoredOrder, 'waitingSince'>, windowMs: number): Order {
+export function publicOrder(order: Omit<StoredOrder, 'waitingSince' | 'cartDueAt'>, windowMs: number): Order {
   const status = order.status as OrderStatus
   const untilMs = cancellableUntilMs({ ...order, status }, windowMs)
   return {
@@ -25,6 +26,7 @@ export function publicOrder(order: Omit<StoredOrder, 'waitingSince'>, windowMs: 
     items: order.lines.map(({ sku, name, quantity, unitPriceCents }) => ({ sku, name, quantity, unitPriceCents })),
     totalCents: order.totalCents,
     currency: order.currency,
+    ...(order.cartReturn !== null && { cartReturn: order.cartReturn as CartReturn }),
     ...(order.refund && { refund: order.refund.status as RefundStatus }),
     ...(untilMs !== undefined && { cancellableUntil: new Date(untilMs).toISOString() }),
     createdAt: order.createdAt.toISOString(),

@@ -83,12 +83,13 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
 
   async function write(tx: Transaction, order: LockedOrder, decision: Decision, { cause, origin }: UpdateOptions) {
     const { id } = order
-    const { status = order.status, cancelReason, payment, refund, steps, tell } = decision
+    const { status = order.status, cancelReason, cartReturn, payment, refund, steps, tell } = decision
     await tx.order.update({
       where: { id },
       data: {
         status,
         ...(cancelReason && { cancelReason }),
+        ...(cartReturn && { cartReturn, cartDueAt: cartReturn === 'due' ? new Date(0) : null }),
         ...(tell === 'order.confirmed' && { confirmedAt: new Date() }),
         stepCount: { increment: steps.length },
       },

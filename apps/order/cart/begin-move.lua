@@ -1,0 +1,20 @@
+--[[ Set the lines of a guest's cart apart, to be moved to a customer's: what is moved changes no more, and new lines may come meanwhile.
+     KEYS[1] cart, hash: see cart.ts   ARGV[1] id of the move, unless one was begun before and has not ended
+     Returns {id of the move, sku, quantity, ...}, or {} when there is nothing to move. ]]
+local cart = KEYS[1]
+local move = redis.call('HGET', cart, 'moving') or ARGV[1]
+
+local isNew = redis.call('HEXISTS', cart, 'moving') == 0
+local fields = redis.call('HGETALL', cart)
+local moved = { move }
+for i = 1, #fields, 2 do
+  local sku, quantity = fields[i], fields[i + 1]
+  if isNew and string.find(sku, '^[A-Z0-9]') then
+    redis.call('HSET', cart, 'moving', move, 'moves:' .. sku, quantity)
+    redis.call('HDEL', cart, sku)
+    moved[#moved + 1], moved[#moved + 2] = sku, quantity
+  elseif string.find(sku, '^moves:') then
+    moved[#moved + 1], moved[#moved + 2] = string.sub(sku, 7), quantity
+  end
+end
+return #moved > 1 and moved or {}

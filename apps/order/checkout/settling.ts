@@ -1,0 +1,94 @@
+/**
+ * Brings carts in line with orders. That something is to be done is in the order's row, written in the transaction that places or cancels
+ * it, so nothing is forgotten: what was ordered leaves the cart also when the instance died after its commit or Redis was away, and
+ * the lines of an order that came to nothing go back. Both happen once in the cart, however often they are tried.
+ */
+import type { CartLine } from '@shop/contracts/cart'
+import type { Log } from '@shop/service-kit/log'
+import type { Alarm } from '@shop/service-kit/outbox/listen'
+import type { Carts } from '../cart/cart.ts'
+import { ownerOfUser } from '../cart/owner.ts'
+import { linesReturned } from '../orders/order.ts'
+import type { OrderStore } from '../orders/store.ts'
+import type { PrismaClient } from '../prisma/client/client.ts'
+
+interface Dependencies {
+  prisma: PrismaClient
+  orders: Pick<OrderStore, 'update'>
+  carts: Pick<Carts, 'take' | 'giveBack'>
+  /** Rings when lines are to go back; what another instance has placed or cancelled is found by looking. */
+  alarm: Alarm
+  log: Log
+}
+
+interface DueCart {
+  orderId: string
+  userId: string
+  cartId: string
+  isReturn: boolean
+}
+
+const lookEveryMs = 2_000
+const batchCount = 50
+/** Whoever takes one has this long; after that, or a failure, it is tried again. */
+const retryMs = 10_000
+
+/** Any number of instances may run it. */
+export function settleCarts(dependencies: Dependencies) {
+  return async (signal: AbortSignal) => {
+    while (!signal.aborted) {
+      const dueCount = await settleDue(dependencies)
+      if (dueCount < batchCount) await dependencies.alarm.next(lookEveryMs, signal)
+    }
+  }
+}
+
+async function settleDue({ prisma, orders, carts, log }: Dependencies): Promise<number> {
+  const due = await takeDue(prisma)
+  const linesByOrder = await linesOf(prisma, due)
+  const settled = await Promise.allSettled(due.map(settle))
+  for (const [index, { status, ...outcome }] of settled.entries()) {
+    if (status === 'fulfilled') continue
+    const { reason } = outcome as PromiseRejectedResult
+    log.warn({ err: reason, orderId: due[index]?.orderId }, 'cart not brought in line with its order, will try again')
+  }
+  const taken = due.filter(({ isReturn }, index) => !isReturn && settled[index]?.status === 'fulfilled')
+  if (taken.length > 0) await finish(prisma, taken)
+  return due.length
+
+  async function settle({ orderId, userId, cartId, isReturn }: DueCart): Promise<void> {
+    const [owner, lines] = [ownerOfUser(userId), linesByOrder.get(orderId) ?? []]
+    // Before a return as well: else what never left would be there already, and leave when the taking is tried again.
+    await carts.take(owner, { cartId, lines })
+    if (!isReturn) return
+    const outcome = await carts.giveBack(owner, orderId, lines)
+    await orders.update(orderId, (order) => linesReturned(order, outcome))
+  }
+}
+
+/** The next attempt is written down before this one. */
+function takeDue(prisma: PrismaClient): Promise<DueCart[]> {
+  return prisma.$queryRaw`
+    UPDATE orders SET cart_due_at = now() + ${retryMs}::float8 * interval '1 millisecond'
+    WHERE id IN (SELECT id FROM orders WHERE cart_due_at <= now()
+                 ORDER BY cart_due_at LIMIT ${batchCount} FOR UPDATE SKIP LOCKED)
+    RETURNING id AS "orderId", user_id AS "userId", cart_id AS "cartId",
+      cart_return IS NOT DISTINCT FROM 'due' AS "isReturn"`
+}
+
+async function linesOf(prisma: PrismaClient, due: readonly DueCart[]): Promise<Map<string, CartLine[]>> {
+  if (due.length === 0) return new Map()
+  const rows = await prisma.orderLine.findMany({
+    where: { orderId: { in: due.map(({ orderId }) => orderId) } },
+    select: { orderId: true, sku: true, quantity: true },
+  })
+  return Map.groupBy(rows, ({ orderId }) => orderId)
+}
+
+/** Not of those that were cancelled meanwhile: their lines are to go back. */
+async function finish(prisma: PrismaClient, due: readonly DueCart[]): Promise<void> {
+  const ids = due.map(({ orderId }) => orderId)
+  await prisma.$executeRaw`
+    UPDATE orders SET cart_due_at = NULL
+    WHERE id = ANY(${ids}::uuid[]) AND cart_return IS DISTINCT FROM 'due'`
+}
