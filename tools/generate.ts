@@ -7,7 +7,8 @@ import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
-import { parseArgs, promisify } from 'node:util'
+import { promisify } from 'node:util'
+import { parseArguments } from './arguments.ts'
 import { listPrismaFolders, type PrismaFolder } from './migrate-files.ts'
 
 const run = promisify(execFile)
@@ -70,11 +71,18 @@ function stampFile({ folder }: PrismaFolder): string {
   return join(folder, 'client', '.generated-from')
 }
 
-if (import.meta.main) {
-  const { values } = parseArgs({ options: { force: { type: 'boolean' }, help: { type: 'boolean' } } })
+async function main(): Promise<void> {
+  const { values } = parseArguments({ options: { force: { type: 'boolean' }, help: { type: 'boolean' } } })
   if (values.help) process.stdout.write(help)
   else {
     const written = await generate(values)
     if (written.length > 0) console.log(`Prisma client written for ${written.join(', ')}`)
   }
+}
+
+if (import.meta.main) {
+  await main().catch((error: Error) => {
+    process.stderr.write(`${error.message}\n`)
+    process.exitCode = 1
+  })
 }

@@ -1,5 +1,6 @@
 /** Databases and their roles, before they are migrated: those of a service that is new are made, and passwords are what the URLs say. */
 import { createDatabase } from '@shop/test-kit/postgres-database'
+import { unreachable } from './postgres-client.ts'
 
 /** The server's own user is refused: everything else would be refused as well. */
 const wrongPassword = '28P01'
@@ -20,7 +21,8 @@ export async function ensureDatabases(adminUrl: string, databaseUrls: readonly s
     const [database = '', name = '', secret = ''] = [pathname.slice(1), username, password].map(decodeURIComponent)
     if (!database || !name || !secret) throw new Error('a database URL needs a database, a user and a password')
     await createDatabase(adminUrl, database, { name, password: secret }).catch((error: Error & { code?: string }) => {
-      throw error.code === wrongPassword ? new Error(advice, { cause: error }) : error
+      if (error.code === wrongPassword) throw new Error(advice, { cause: error })
+      throw 'syscall' in error ? unreachable('POSTGRES_ADMIN_URL', new URL(adminUrl), error) : error
     })
   }
 }

@@ -140,6 +140,6 @@ test('the command names every variable that is missing, and does nothing', async
   const command = promisify(execFile)(process.execPath, [join(import.meta.dirname, 'migrate.ts')], { env: { PATH } })
   await expect(command).rejects.toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/^missing: CATALOG_DATABASE_URL, .*USER_DATABASE_URL/),
+    stderr: expect.stringMatching(/^CATALOG_DATABASE_URL, .*USER_DATABASE_URL missing/),
   })
 })

@@ -4,8 +4,8 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { parseArgs } from 'node:util'
 import { startPostgres } from '@shop/test-kit/postgres-server'
+import { parseArguments } from './arguments.ts'
 import { ensureDatabases } from './migrate-databases.ts'
 import { applyMigrations, draftMigration, LOCK_FILE, markRolledBack } from './migrate-engine.ts'
 import { findPrismaFolder, listPrismaFolders, type PrismaFolder, readMigrations } from './migrate-files.ts'
@@ -30,6 +30,8 @@ With POSTGRES_ADMIN_URL, of a role that may, databases and roles that are missin
 export interface MigrateOptions {
   service: string
   databaseUrl: string
+  /** What named the URL, for errors. @default the variable of the service */
+  source?: string
   /** One line about what is done. */
   onProgress?: (line: string) => void
   /** @default apps/ of this repository */
@@ -41,10 +43,13 @@ export interface MigrateOptions {
  * Several may run at once: one works, the others wait for it. Throws with the service's name and what went wrong.
  */
 export async function migrate(options: MigrateOptions): Promise<string[]> {
-  const { service, databaseUrl, onProgress = () => {}, appsFolder } = options
+  const { service, databaseUrl, source, onProgress = () => {}, appsFolder } = options
   const folder = findPrismaFolder(service, appsFolder)
   const migrations = readMigrations(folder)
-  const client = await connectPostgres(databaseUrl, { source: variableOf(folder), applicationName: 'migrate' })
+  const client = await connectPostgres(databaseUrl, {
+    source: source ?? variableOf(folder),
+    applicationName: 'migrate',
+  })
   try {
     if (await isUpToDate(client, migrations, onProgress)) return []
     return await withMigrationLock(client, onProgress, async () => {
@@ -100,7 +105,7 @@ function variableOf({ service }: { service: string }): string {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
+  const { values } = parseArguments({
     options: {
       service: { type: 'string' },
       url: { type: 'string' },
@@ -122,7 +127,7 @@ async function main(): Promise<number> {
     if (adminUrl) await ensureDatabases(adminUrl, databaseUrls)
     for (const { folder, databaseUrl } of targets) {
       if (rolledBack) await markRolledBack(folder, databaseUrl, rolledBack)
-      await applyAll(folder, databaseUrl)
+      await applyAll(folder, databaseUrl, url && '--url')
     }
   }
   return 0
@@ -137,21 +142,22 @@ async function createOne(options: CreateMigrationOptions): Promise<void> {
   )
 }
 
-async function applyAll(folder: PrismaFolder, databaseUrl: string): Promise<void> {
+async function applyAll(folder: PrismaFolder, databaseUrl: string, source?: string): Promise<void> {
   const { service } = folder
-  const applied = await migrate({ service, databaseUrl, onProgress: console.log })
+  const applied = await migrate({ service, databaseUrl, source, onProgress: console.log })
   if (applied.length === 0) console.log(`${service}: up to date`)
 }
 
 /** Names every variable that is missing, and not just the first. */
 function findTargets(folders: PrismaFolder[], url?: string): { folder: PrismaFolder; databaseUrl: string }[] {
   const missing = url ? [] : folders.map(variableOf).filter((name) => !process.env[name])
-  if (missing.length > 0) throw new Error(`missing: ${missing.join(', ')} (see npm run migrate -- --help)`)
+  if (missing.length > 0)
+    throw new Error(`${missing.join(', ')} missing: set each to the URL of the service's database.`)
   return folders.map((folder) => ({ folder, databaseUrl: url ?? (process.env[variableOf(folder)] as string) }))
 }
 
 function required(value: string | undefined, option: string): string {
-  if (value === undefined) throw new Error(`${option} needs --service <name>`)
+  if (value === undefined) throw new Error(`${option} needs --service <name>.`)
   return value
 }
 

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { loadTimeMs } from './outage/loads.ts'
 import { observeOutage } from './outage/outage.ts'
 
-/** In full, and with the clock on it: `node tools/outage.ts`. */
+/** In full, and with the clock on it: `npm run outage`. */
 test('readers of the catalog do not notice that the cache’s Redis is killed under them, and Postgres sees no crowd', {
   timeout: 120_000,
 }, async () => {

@@ -1,11 +1,11 @@
-/** `node tools/outage.ts`: kills the cache's Redis under load and says whether readers noticed. The figures of the catalog's README. */
+/** `npm run outage`: kills the cache's Redis under load and says whether readers noticed. The figures of the catalog's README. */
 import { availableParallelism, cpus } from 'node:os'
-import { parseArgs } from 'node:util'
+import { parseArguments, wholeNumber } from './arguments.ts'
 import { type OutageFigures, observeOutage, type Readers } from './outage/outage.ts'
 
 const help = `Kill the Redis of the catalog's cache for a while under steady reads, and say what readers, Postgres and memory did.
 
-  node tools/outage.ts [options]
+  npm run outage -- [options]
 
   --seconds N   how long Redis is away   (default 30)
   --rate N      reads per second         (default 2000)
@@ -15,10 +15,13 @@ const help = `Kill the Redis of the catalog's cache for a while under steady rea
 Exit code 1 when a promise was not kept, 2 when the machine is too slow or too busy to tell.
 `
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main(process.argv.slice(2)).catch((error: Error) => {
+  process.stderr.write(`${error.message}\n`)
+  return 2
+})
 
 async function main(args: string[]): Promise<number> {
-  const { values } = parseArgs({
+  const { values } = parseArguments({
     args,
     options: {
       seconds: { type: 'string', default: '30' },
@@ -33,8 +36,8 @@ async function main(args: string[]): Promise<number> {
   }
   const poolMax = 10
   const figures = await observeOutage({
-    ratePerSecond: Number(values.rate),
-    outageMs: Number(values.seconds) * 1_000,
+    ratePerSecond: wholeNumber('--rate', values.rate, 1),
+    outageMs: wholeNumber('--seconds', values.seconds, 1, 3_600) * 1_000,
     productCount: 1_000,
     poolMax,
     warmUpMs: 10_000,

@@ -22,8 +22,12 @@ export async function connectPostgres(url: string, options: PostgresClientOption
     await client.connect()
     return client
   } catch (error) {
-    throw new Error(`${source}: the Postgres at ${server.host} ${whyNot(error, server)}`, { cause: error })
+    throw unreachable(source, server, error)
   }
+}
+
+export function unreachable(source: string, server: URL, error: unknown): Error {
+  return new Error(`${source}: the Postgres at ${server.host} ${whyNot(error, server)}`, { cause: error })
 }
 
 export function parsePostgresUrl(url: string, { source, defaultDatabase }: PostgresClientOptions): URL {

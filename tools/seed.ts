@@ -1,6 +1,6 @@
 /** `npm run seed`: products for the catalog and a few accounts. Safe to run again: it adds what is missing. */
-import { parseArgs } from 'node:util'
 import type pg from 'pg'
+import { parseArguments, wholeNumber } from './arguments.ts'
 import { connectPostgres } from './postgres-client.ts'
 import { type Account, generateAccounts, seedAccounts } from './seed/accounts.ts'
 import { seedCatalog } from './seed/catalog.ts'
@@ -65,7 +65,7 @@ says who there is: [{"email":…,"name":…,"role":"customer","password":…}].
 /** Returns the exit code. */
 async function main(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
   try {
-    const { values } = parseArgs({
+    const { values } = parseArguments({
       args,
       options: {
         products: { type: 'string', default: '1000' },
@@ -77,11 +77,7 @@ async function main(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
       process.stdout.write(help)
       return 0
     }
-    const productCount = Number(values.products)
-    if (!/^\d+$/.test(values.products) || productCount < 1 || productCount > maxProducts) {
-      throw new Error(`--products takes a whole number from 1 to ${maxProducts}, not "${values.products}".`)
-    }
-    await run(env, productCount, values.fresh)
+    await run(env, wholeNumber('--products', values.products, 1, maxProducts), values.fresh)
     return 0
   } catch (error) {
     process.stderr.write(`${explain(error)}\nSee npm run seed -- --help\n`)
@@ -91,7 +87,7 @@ async function main(args: string[], env: NodeJS.ProcessEnv): Promise<number> {
 
 async function run(env: NodeJS.ProcessEnv, productCount: number, isFresh: boolean) {
   const { CATALOG_DATABASE_URL: catalogUrl, USER_DATABASE_URL: userUrl } = env
-  if (!catalogUrl) throw new Error('CATALOG_DATABASE_URL is missing: the URL of the catalog’s database.')
+  if (!catalogUrl) throw new Error('CATALOG_DATABASE_URL is missing: set it to the URL of the catalog’s database.')
   const startedAtMs = performance.now()
   const accounts = userUrl ? accountsOf(env) : []
   const onProgress = (line: string) => process.stderr.write(`${line}\n`)
@@ -104,7 +100,25 @@ async function run(env: NodeJS.ProcessEnv, productCount: number, isFresh: boolea
 
 /** The given ones, or new ones. */
 function accountsOf({ SHOP_ACCOUNTS }: NodeJS.ProcessEnv): Account[] {
-  return SHOP_ACCOUNTS ? JSON.parse(SHOP_ACCOUNTS) : generateAccounts()
+  if (!SHOP_ACCOUNTS) return generateAccounts()
+  const accounts = parsed(SHOP_ACCOUNTS)
+  if (Array.isArray(accounts) && accounts.every(isAccount)) return accounts
+  throw new Error(
+    'SHOP_ACCOUNTS is not a list of accounts: write it like [{"email":"a@example.com","name":"A","role":"customer","password":"…"}].',
+  )
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function isAccount(value: unknown): value is Account {
+  const { email, name, password, role } = (value ?? {}) as Partial<Account>
+  return [email, name, password].every((text) => typeof text === 'string') && (role === 'admin' || role === 'customer')
 }
 
 function explain(error: unknown): string {

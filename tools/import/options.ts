@@ -1,6 +1,6 @@
 /** The command line of `npm run import`. */
 import { extname } from 'node:path'
-import { parseArgs } from 'node:util'
+import { parseArguments } from '../arguments.ts'
 
 const formats = { ndjson: 'application/x-ndjson', csv: 'text/csv' } as const
 type Format = keyof typeof formats
@@ -30,7 +30,7 @@ Exit code: 0 everything was taken, 1 lines were refused (the report names them),
 
 /** Throws an Error with a sentence for the person who typed it. */
 export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): ImportOptions | 'help' {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseArguments({
     args: [...args],
     allowPositionals: true,
     options: {
@@ -42,7 +42,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): I
   })
   if (values.help) return 'help'
   const [file, ...others] = positionals
-  if (file === undefined) throw new Error('Which file?')
+  if (file === undefined) throw new Error('No file is named: npm run import -- FILE.')
   if (others.length > 0) throw new Error(`One file at a time, not also ${others.join(', ')}.`)
   return { file, url: shopUrl(values.url), email: values.email, contentType: formats[formatOf(file, values.format)] }
 }

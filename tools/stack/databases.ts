@@ -49,11 +49,16 @@ export interface Stage {
 
 export async function startDatabases(stage: Stage): Promise<Databases> {
   const { redisCacheUrl, redisStateUrl, postgresUrl } = stage.options.servers ?? {}
+  // First what may be refused, so that nothing of ours starts for a wrong URL.
+  const theirCache = redisCacheUrl === undefined ? undefined : await useRedis('cache', redisCacheUrl, stage)
+  const theirState = redisStateUrl === undefined ? undefined : await useRedis('state', redisStateUrl, stage)
+  const theirPostgres = postgresUrl === undefined ? undefined : await usePostgres(postgresUrl, services, stage)
+  stage.signal.throwIfAborted()
   const families = await readKeyFamilies()
   const [postgres, cache, state] = await Promise.all([
-    postgresUrl === undefined ? ownPostgres(stage) : usePostgres(postgresUrl, services, stage),
-    redisCacheUrl === undefined ? ownRedis('cache', families, stage) : useRedis('cache', redisCacheUrl, stage),
-    redisStateUrl === undefined ? ownRedis('state', families, stage) : useRedis('state', redisStateUrl, stage),
+    theirPostgres ?? ownPostgres(stage),
+    theirCache ?? ownRedis('cache', families, stage),
+    theirState ?? ownRedis('state', families, stage),
   ])
   return {
     urls: postgres.urls,

@@ -16,6 +16,8 @@ export async function useRedis(
 ): Promise<{ urlAs: () => string; part?: undefined }> {
   const option = `--redis-${role}`
   const target = targetOf(option, url)
+  const failed = Promise.withResolvers<never>()
+  failed.promise.catch(() => {})
   let reason: Error | undefined
   const redis = connectRedis(url, {
     name: 'demo-check',
@@ -23,10 +25,12 @@ export async function useRedis(
     commandTimeoutMs: 2_000,
     onError: (error) => {
       reason ??= error
+      // Where there are several nodes the next one may answer.
+      if (target.nodes.length === 1) failed.reject(error)
     },
   })
   try {
-    await whenReady(redis, reachTimeoutMs)
+    await Promise.race([whenReady(redis, reachTimeoutMs), failed.promise])
     const problem = await problemOf(redis, target)
     if (problem !== undefined) throw new Error(`${option}: ${placeOf(target)} ${problem}`)
     await warnOfPolicy(redis, role, option, stage)
@@ -93,6 +97,9 @@ function unreachable(target: Target, error: unknown): string {
   }
   if (/NOAUTH/.test(text)) return 'wants a password (NOAUTH): write it into the URL, redis://user:password@host:port.'
   if (/NOPERM/.test(text)) return 'does not allow this user a command that the shop needs (NOPERM): widen its ACL.'
+  if (/unknown command/i.test(text)) {
+    return `does not know HELLO, with which every connection begins: the shop needs Redis ${oldestMajor} or newer, or Valkey.`
+  }
   if (/cluster support disabled/i.test(text)) return 'is not a Cluster: write redis:// instead of redis+cluster://.'
   if (/ENOTFOUND|EAI_AGAIN/.test(text)) return 'has a name that cannot be resolved: correct the host in the URL.'
   if (/ECONNREFUSED/.test(text)) return 'refuses the connection: start the server there, or correct host and port.'

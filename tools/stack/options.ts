@@ -1,6 +1,6 @@
 /** The command line of `npm run demo`. */
 import { resolve } from 'node:path'
-import { parseArgs } from 'node:util'
+import { parseArguments, wholeNumber } from '../arguments.ts'
 import type { Harness } from './harness.ts'
 import { findInstances } from './instances.ts'
 
@@ -89,7 +89,7 @@ Ctrl-C stops all of it. A process that dies is started again.
 
 /** Throws an Error with a sentence for the person who typed it. */
 export function parseOptions(args: readonly string[]): StackOptions | 'help' {
-  const { values } = parseArgs({
+  const { values } = parseArguments({
     args: [...args],
     allowNegative: true,
     options: {
@@ -115,9 +115,9 @@ export function parseOptions(args: readonly string[]): StackOptions | 'help' {
   if (values.help) return 'help'
   const { seed, fresh, watch, json, verbose } = values
   return {
-    port: integer('--port', values.port, 0, 65_535),
+    port: wholeNumber('--port', values.port, 0, 65_535),
     host: text('--host', values.host),
-    productCount: integer('--products', values.products, 1, maxProductCount),
+    productCount: wholeNumber('--products', values.products, 1, maxProductCount),
     dataDir: resolve(text('--data', values.data)),
     env: values.env.map(parseVariable),
     inspect: parseInspected(values.inspect),
@@ -126,7 +126,7 @@ export function parseOptions(args: readonly string[]): StackOptions | 'help' {
       redisStateUrl: values['redis-state'] ?? values.redis,
       postgresUrl: values.postgres,
     },
-    restartLimit: integer('--restarts', values.restarts, 0, 1_000_000),
+    restartLimit: wholeNumber('--restarts', values.restarts, 0, 1_000_000),
     ...{ seed, fresh, watch, json, verbose },
   }
 }
@@ -149,7 +149,7 @@ function parseInspected(texts: readonly string[]): InspectedService[] {
   return texts.map((text) => {
     const [name = '', port] = text.split(':', 2)
     const [instance] = findInstances(name, '--inspect')
-    const chosen = port === undefined ? nextPort : integer(`--inspect ${name}:PORT`, port, 1, 65_535)
+    const chosen = port === undefined ? nextPort : wholeNumber(`--inspect ${name}:PORT`, port, 1, 65_535)
     nextPort = chosen + 1
     return { service: instance?.name ?? name, port: chosen }
   })
@@ -157,13 +157,5 @@ function parseInspected(texts: readonly string[]): InspectedService[] {
 
 function text(name: string, value: string): string {
   if (value.trim() === '') throw new Error(`${name} is empty: give it a value, or leave it out.`)
-  return value
-}
-
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = Number(text)
-  if (!/^\d+$/.test(text) || value < min || value > max) {
-    throw new Error(`${name} takes a whole number from ${min} to ${max}, not "${text}".`)
-  }
   return value
 }

@@ -12,6 +12,7 @@ import { type EnvironmentSource, environmentOf } from './environment.ts'
 import { followSources } from './follow-sources.ts'
 import { allInstances } from './instances.ts'
 import type { Supervisor } from './keep-alive.ts'
+import { requireKnownVariables } from './known-variables.ts'
 import { lockDataDir } from './lock.ts'
 import type { StackOptions } from './options.ts'
 import { requireDataDir, requireFreePort, requireRedisServer } from './requirements.ts'
@@ -131,7 +132,8 @@ async function startParts(options: StackOptions, report: (line: string) => void,
 
 /** Everything that can be found wrong before anything is started. Resolves to the gateway's port. */
 async function requireAll(options: StackOptions, report: (line: string) => void): Promise<number> {
-  const { host = '127.0.0.1', servers = {}, inspect = [] } = options
+  const { host = '127.0.0.1', servers = {}, inspect = [], env = [] } = options
+  await requireKnownVariables(env)
   const port = options.port === 0 ? await pickPort() : options.port
   await requireFreePort(port, host, '--port N')
   for (const { service, port } of inspect) await requireFreePort(port, '127.0.0.1', `--inspect ${service}:PORT`)

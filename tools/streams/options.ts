@@ -1,5 +1,5 @@
 /** The command line of `npm run streams`. */
-import { parseArgs } from 'node:util'
+import { parseArguments, wholeNumber } from '../arguments.ts'
 
 export type Command =
   | { name: 'list' }
@@ -41,7 +41,7 @@ It signs in as an administrator: SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD, or wh
 
 /** Throws an Error with a sentence for the person who typed it. */
 export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): StreamsOptions | 'help' {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = parseArguments({
     args: [...args],
     allowPositionals: true,
     options: {
@@ -54,8 +54,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): S
     },
   })
   if (values.help || positionals.length === 0) return 'help'
-  const limit = Number(values.limit)
-  if (!/^\d+$/.test(values.limit) || limit < 1) throw new Error(`--limit takes a whole number, not "${values.limit}".`)
+  const limit = wholeNumber('--limit', values.limit, 1)
   const { url, json, yes, all } = values
   return { url, json, yes, command: commandOf(positionals, all, limit) }
 }

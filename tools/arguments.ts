@@ -1,0 +1,28 @@
+/** Command lines of the tools: every mistake is an Error with one sentence that says what to do. */
+import { parseArgs } from 'node:util'
+
+/** `parseArgs` of Node, with its errors in the words of a person who typed the command. */
+export const parseArguments: typeof parseArgs = (config) => {
+  try {
+    return parseArgs(config)
+  } catch (error) {
+    throw new Error(sentenceOf(error as NodeJS.ErrnoException), { cause: error })
+  }
+}
+
+function sentenceOf({ code, message }: NodeJS.ErrnoException): string {
+  const [, quoted = ''] = /'([^']+)'/.exec(message) ?? []
+  const [option = quoted] = quoted.split(/[ ,<]/)
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return `${option} is not an option of this command.`
+  if (code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') return `"${quoted}" belongs to no option of this command.`
+  if (/argument missing|ambiguous/.test(message)) return `${option} needs a value.`
+  return /does not take an argument/.test(message) ? `${option} takes no value.` : message
+}
+
+/** Throws unless the text is a whole number within the limits. */
+export function wholeNumber(option: string, text: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value >= min && value <= max) return value
+  const limits = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`
+  throw new Error(`${option} takes a whole number ${limits}, not "${text}".`)
+}
