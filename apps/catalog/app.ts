@@ -6,7 +6,7 @@ import { createRegistry } from '@shop/redis-kit/discovery'
 import { isRedisOutage } from '@shop/redis-kit/errors'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
-import { createCacheMetrics } from '@shop/service-kit/cache-metrics'
+import { copiesProbe, createCacheMetrics } from '@shop/service-kit/cache-metrics'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { Metrics } from '@shop/service-kit/metrics'
@@ -67,6 +67,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
       prismaProbe(prisma),
       redisProbe('redis-state', stateRedis, { required: false }),
       redisProbe('redis-cache', cacheRedis, { required: false }),
+      copiesProbe('copies-products', caches.products),
+      copiesProbe('copies-categories', caches.categories),
     ],
   })
   productRoutes(server, products)

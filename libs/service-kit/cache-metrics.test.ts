@@ -3,7 +3,8 @@ import { cacheKeys, createCache } from '@shop/redis-kit/cache'
 import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/client'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { createCacheMetrics } from './cache-metrics.ts'
+import { copiesProbe, createCacheMetrics } from './cache-metrics.ts'
+import { createHealth } from './health.ts'
 import { createMetrics } from './metrics.ts'
 
 const server = await testRedis()
@@ -36,7 +37,7 @@ async function setUp() {
       .find((one) => one.startsWith(`${name}{`) && wanted.every((part) => one.includes(part)))
     return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')))
   }
-  return { build, value }
+  return { build, value, subscriber }
 }
 
 test('reads, loads and what is kept are counted for each cache by its name', async () => {
@@ -66,6 +67,7 @@ test('reads, loads and what is kept are counted for each cache by its name', asy
   expect(await value('cache_invalidations_total', { cache: 'categories' })).toBe(1)
   expect(await value('cache_invalidations_total', { cache: 'products' })).toBe(0)
   expect(await value('cache_copies', { cache: 'products' })).toBe(2)
+  expect(await value('cache_copies_usable', { cache: 'products' })).toBe(1)
   expect(await value('cache_copies_bytes', { cache: 'products' })).toBeGreaterThan(400)
   expect(await value('cache_copies', { cache: 'categories' })).toBe(0)
   expect(await value('cache_breaker_state', { cache: 'products', state: 'closed' })).toBe(1)
@@ -93,4 +95,17 @@ test('every event is counted by some metric', async () => {
   const more = ['wait-timeout', 'refresh-failed', 'refused', 'unreadable', 'redis-error'] as const
   for (const event of [...others, ...more]) onEvent(event)
   expect(await counted()).toBe(16)
+})
+
+test('copies that are off are a metric, and degrade the service with the reason', async () => {
+  const { build, value, subscriber } = await setUp()
+  const products = build('products')
+  const health = createHealth([copiesProbe('copies-products', products)], { cacheMs: 0 })
+  await vi.waitFor(async () => expect((await health.ready()).status).toBe('ready'))
+  await subscriber.close()
+  expect(await health.ready()).toMatchObject({
+    status: 'degraded',
+    checks: [{ name: 'copies-products', required: false, error: 'SUBSCRIBER-UNHEALTHY' }],
+  })
+  expect(await value('cache_copies_usable', { cache: 'products' })).toBe(0)
 })

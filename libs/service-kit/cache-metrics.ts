@@ -9,6 +9,7 @@
  */
 import type { Cache, CacheEvent, CacheSource, CacheStats, OnEvent } from '@shop/redis-kit/cache'
 import type { Histogram, Registry } from 'prom-client'
+import type { Probe } from './health.ts'
 import type { Metrics, PromClient } from './metrics.ts'
 
 export interface CacheMetrics {
@@ -76,6 +77,15 @@ export function createCacheMetrics(metrics: Metrics): CacheMetrics {
   }
 }
 
+/** Degraded while the cache's copies are off; the check's error says why: NOT-SUBSCRIBED, SUBSCRIBER-UNHEALTHY or UNDELIVERED. */
+export function copiesProbe(name: string, cache: Pick<Cache<unknown>, 'stats'>): Probe {
+  async function check() {
+    const { copies, copiesOffReason } = cache.stats()
+    if (copies === 'off') throw Object.assign(new Error('copies are off'), { code: copiesOffReason?.toUpperCase() })
+  }
+  return { name, required: false, check }
+}
+
 function declareCounters([prom, registers]: Declaring, counts: ReadonlyMap<string, Counts>) {
   new prom.Counter({
     name: 'cache_reads_total',
@@ -113,6 +123,18 @@ function declareGauges([prom, registers]: Declaring, watched: ReadonlyMap<string
       },
     })
   }
+  new prom.Gauge({
+    name: 'cache_copies_usable',
+    help: '0 while copies are neither read nor made, because invalidations may not arrive',
+    labelNames: ['cache'],
+    registers,
+    collect() {
+      for (const [cache, one] of watched) {
+        const { copies } = one.stats()
+        if (copies !== 'none') this.set({ cache }, copies === 'on' ? 1 : 0)
+      }
+    },
+  })
   new prom.Gauge({
     name: 'cache_breaker_state',
     help: '1 for the state that the breaker before Redis is in',

@@ -14,7 +14,7 @@ import { createCore } from './core.ts'
 import type { CacheResult } from './events.ts'
 import { createLoader } from './loader.ts'
 import { createLocalStore } from './local.ts'
-import type { Cache, CacheOptions, Load, LoadMany, TagOptions } from './options.ts'
+import type { Cache, CacheOptions, CacheStats, Load, LoadMany, TagOptions } from './options.ts'
 import { createReadThrough, type ReadThrough } from './read-through.ts'
 import { invalidateEverywhere, invalidateTagEverywhere, writeThrough } from './write-through.ts'
 
@@ -55,6 +55,12 @@ export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): 
     return new Map(await Promise.all(reads))
   }
 
+  function copiesState(): Pick<CacheStats, 'copies' | 'copiesOffReason'> {
+    if (!local) return { copies: 'none' }
+    const copiesOffReason = core.coherence.offReason()
+    return copiesOffReason ? { copies: 'off', copiesOffReason } : { copies: 'on' }
+  }
+
   return {
     get: through(values),
     getBytes: through(buffers),
@@ -73,6 +79,7 @@ export function createCache<Value>(redis: Redis, options: CacheOptions<Value>): 
       copyCount: (objectCopies?.size() ?? 0) + (bytesCopies?.size() ?? 0),
       copyBytes: (objectCopies?.bytes() ?? 0) + (bytesCopies?.bytes() ?? 0),
       breaker: breaker.state(),
+      ...copiesState(),
     }),
     close,
   }

@@ -7,10 +7,11 @@
  * nothing that concerns it has happened since. Keys share 4,096 places: a collision costs one copy that is not kept.
  *
  * Pub/sub loses messages whenever the connection is lost, so a gap means that anything may have changed: all copies are
- * dropped, and none is read or made until the subscriber is healthy again.
+ * dropped, and none is read or made until the subscriber is healthy again and a message has come back (delivery.ts).
  */
 import type { Subscriber } from '../client.ts'
 import type { CoarseClock } from './coarse-clock.ts'
+import { createDelivery } from './delivery.ts'
 import type { OnEvent } from './events.ts'
 
 const PLACES = 4096
@@ -28,11 +29,17 @@ export interface CoherenceOptions {
   /** Without one there are no copies, and only this process's own invalidations are heard. */
   subscriber?: Subscriber
   channel: string
+  /** On the channel, as invalidations are published. */
+  publish(message: string): Promise<unknown>
   coarseClock: CoarseClock
   onEvent?: OnEvent
 }
 
-export function createCoherence({ subscriber, channel, coarseClock, onEvent }: CoherenceOptions) {
+/** Why copies are neither read nor made. */
+export type CopiesOff = 'not-subscribed' | 'subscriber-unhealthy' | 'undelivered'
+
+export function createCoherence({ subscriber, channel, publish, coarseClock, onEvent }: CoherenceOptions) {
+  const channels = subscriber?.sharded ?? subscriber // as announcements.ts publishes
   const listeners = new Set<Listener>()
   const invalidatedAt = new Float64Array(PLACES)
   let flushedAt = 0
@@ -41,10 +48,12 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
   let isHealthy = false
   let checkedAtMs = 0
 
-  const stopHearingGaps = subscriber?.onGap(({ reason }) => flush(reason))
-  const subscription = subscriber?.subscribe(channel, hear).then((unsubscribe) => {
+  const delivery = createDelivery({ publish, onDoubt: () => flush('no message came back') })
+  const stopHearingGaps = channels?.onGap(({ reason }) => flush(reason))
+  const subscription = channels?.subscribe(channel, hear).then((unsubscribe) => {
     forget()
     isSubscribed = true
+    delivery.start()
     return unsubscribe
   })
   subscription?.catch((error) => onEvent?.('local-error', { error }))
@@ -53,6 +62,7 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
     const subject = message.slice(1)
     if (message[0] === 'k') drop(subject)
     else if (message[0] === 't') dropTag(subject)
+    else if (message[0] === 'p') delivery.hear(subject)
     else flush(`an unknown message: ${message.slice(0, 20)}`) // of a later release perhaps: when in doubt, forget
   }
 
@@ -79,17 +89,25 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
     for (const listener of listeners) listener.clear()
   }
 
-  /** The subscriber's word is good for one reading of the coarse clock. */
+  /** The answer is good for one reading of the coarse clock. */
   function isUsable(nowMs = coarseClock()): boolean {
     if (nowMs === checkedAtMs) return isHealthy
     checkedAtMs = nowMs
-    isHealthy = isSubscribed && subscriber?.isHealthy() === true
+    isHealthy = offReason(nowMs) === undefined
     return isHealthy
+  }
+
+  function offReason(nowMs: number): CopiesOff | undefined {
+    if (!isSubscribed) return 'not-subscribed'
+    if (channels?.isHealthy() !== true) return 'subscriber-unhealthy'
+    return delivery.isProven(nowMs) ? undefined : 'undelivered'
   }
 
   return {
     /** May copies be read and made at this moment? */
     isUsable,
+    /** Undefined when they may. */
+    offReason: () => offReason(performance.now()),
     /** To note before Redis is asked. */
     capture: () => counter,
     /** Has nothing that concerns the id happened since? */
@@ -100,8 +118,10 @@ export function createCoherence({ subscriber, channel, coarseClock, onEvent }: C
     add: (listener: Listener) => void listeners.add(listener),
     async close() {
       stopHearingGaps?.()
+      delivery.stop()
       const unsubscribe = await subscription?.catch(() => undefined)
       isSubscribed = false
+      delivery.stop()
       forget()
       await unsubscribe?.()
     },

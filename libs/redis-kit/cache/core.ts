@@ -2,6 +2,7 @@
 import { createBreaker } from '../circuit-breaker/circuit-breaker.ts'
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
+import { createAnnouncements } from './announcements.ts'
 import { createServerClock } from './clock.ts'
 import { createCoarseClock } from './coarse-clock.ts'
 import { bytesCodec, copiedBytesCodec, createPacking, jsonCodec } from './codec.ts'
@@ -23,7 +24,9 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
   const clock = createServerClock(coarseClock)
   const ownBreaker = options.breaker ? undefined : createOwnBreaker(keys.value.pattern)
   const channel = keys.invalidations.key()
-  const coherence = createCoherence({ subscriber: local?.subscriber, channel, coarseClock, onEvent })
+  const announcements = createAnnouncements(redis, channel)
+  const { publish } = announcements
+  const coherence = createCoherence({ subscriber: local?.subscriber, channel, publish, coarseClock, onEvent })
   const breaker = options.breaker ?? (ownBreaker as NonNullable<typeof ownBreaker>)
   const guard = createGuard({ breaker, deadlineMs })
   const order = { count: 0 }
@@ -32,8 +35,8 @@ export function createCore<Value>(redis: Redis, options: CacheOptions<Value>) {
     coarseClock,
     clock,
     coherence,
-    leases: createLeases(redis, { keys, leaseMs, onServerTime: clock.observe }),
-    tags: createTags(redis, keys),
+    leases: createLeases(redis, { keys, announcements, leaseMs, onServerTime: clock.observe }),
+    tags: createTags(redis, keys, announcements),
     guard,
     look: createLookup(redis, { guard, order }),
     order,

@@ -8,6 +8,7 @@
  */
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
+import type { Announcements } from './announcements.ts'
 import type { CacheKeys } from './cache-keys.ts'
 import { newToken } from './envelope.ts'
 
@@ -38,6 +39,7 @@ export type Answer =
 
 export interface LeaseOptions {
   keys: CacheKeys
+  announcements: Announcements
   leaseMs: number
   /** Hears the server's clock, and when it was asked and answered by ours. */
   onServerTime(serverMs: number, sentAtMs: number, receivedAtMs: number): void
@@ -45,9 +47,9 @@ export interface LeaseOptions {
 
 export type Leases = ReturnType<typeof createLeases>
 
-export function createLeases(redis: Redis, { keys, leaseMs, onServerTime }: LeaseOptions) {
+export function createLeases(redis: Redis, { keys, announcements, leaseMs, onServerTime }: LeaseOptions) {
   const keysOf = (id: string) => [keys.value.key(id), keys.lease.key(id)]
-  const channel = keys.invalidations.key()
+  const { scriptChannel, announce } = announcements
 
   return {
     /** Reads the value, or takes the lease. `seen` is the token of a value that will not do. */
@@ -77,7 +79,8 @@ export function createLeases(redis: Redis, { keys, leaseMs, onServerTime }: Leas
     },
 
     async invalidate(id: string): Promise<void> {
-      await invalidate(redis, keysOf(id), [channel, `k${id}`])
+      await invalidate(redis, keysOf(id), [scriptChannel, `k${id}`])
+      await announce(`k${id}`)
     },
 
     /** The lease of a writer, taken from whoever has it. */
@@ -88,7 +91,10 @@ export function createLeases(redis: Redis, { keys, leaseMs, onServerTime }: Leas
 
     /** False: another writer was there in between, and the value is forgotten instead of stored. */
     async settle({ id, token }: Lease, envelope: Buffer, keepMs: number): Promise<boolean> {
-      return (await settle(redis, keysOf(id), [token, envelope, Math.ceil(keepMs), channel, `k${id}`])) === 1
+      const message = `k${id}`
+      const isStored = await settle(redis, keysOf(id), [token, envelope, Math.ceil(keepMs), scriptChannel, message])
+      await announce(message)
+      return isStored === 1
     },
   }
 }

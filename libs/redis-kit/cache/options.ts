@@ -4,6 +4,7 @@ import type { Subscriber } from '../client.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type CacheKeys, MAX_LEASE_MS } from './cache-keys.ts'
 import type { Codec } from './codec.ts'
+import type { CopiesOff } from './coherence.ts'
 import type { CacheResult, OnEvent } from './events.ts'
 import type { LocalLimits } from './local.ts'
 import type { PutResult } from './write-through.ts'
@@ -95,6 +96,10 @@ export interface CacheStats {
   copyCount: number
   copyBytes: number
   breaker: BreakerState
+  /** Whether copies are read and made: `none` when the cache was made without. */
+  copies: 'none' | 'on' | 'off'
+  /** Why they are off. */
+  copiesOffReason?: CopiesOff
 }
 
 export interface Cache<Value> {

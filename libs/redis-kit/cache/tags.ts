@@ -5,6 +5,7 @@
  */
 import type { Redis } from '../client.ts'
 import { script } from '../script.ts'
+import type { Announcements } from './announcements.ts'
 import type { CacheKeys } from './cache-keys.ts'
 import { isToken, MAX_TAG_BYTES, MAX_TAG_COUNT, newToken, type Stamp } from './envelope.ts'
 
@@ -15,9 +16,8 @@ export type Stamps = ReadonlyMap<string, Buffer | null>
 
 export type Tags = ReturnType<typeof createTags>
 
-export function createTags(redis: Redis, keys: CacheKeys) {
+export function createTags(redis: Redis, keys: CacheKeys, { scriptChannel, announce }: Announcements) {
   const keepMs = 'ms' in keys.tag.ttl ? keys.tag.ttl.ms : 0
-  const channel = keys.invalidations.key()
 
   /** For a value about to be loaded: the stamps to seal with it. Creates those that are missing and keeps all alive. */
   async function stamp(tags: readonly string[]): Promise<Stamp[]> {
@@ -46,7 +46,8 @@ export function createTags(redis: Redis, keys: CacheKeys) {
   }
 
   async function invalidate(tag: string): Promise<void> {
-    await invalidateTag(redis, [keys.tag.key(tag)], [newToken(), keepMs, channel, `t${tag}`])
+    await invalidateTag(redis, [keys.tag.key(tag)], [newToken(), keepMs, scriptChannel, `t${tag}`])
+    await announce(`t${tag}`)
   }
 
   /** Throws for what cannot be a tag. */
