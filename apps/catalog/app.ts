@@ -65,8 +65,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
     probes: [
       prismaProbe(prisma),
-      redisProbe('redis-state', stateRedis, { required: false }),
-      redisProbe('redis-cache', cacheRedis, { required: false }),
+      redisProbe('redis-state', stateRedis, { required: false, family: keys.stock.stream }),
+      redisProbe('redis-cache', cacheRedis, { required: false, family: keys.products.value }),
       copiesProbe('copies-products', caches.products),
       copiesProbe('copies-categories', caches.categories),
     ],
@@ -88,7 +88,6 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   return {
     server,
     registry: createRegistry(stateRedis, { keys: registryKeys }),
-    registration: 'optional',
     loops: [
       {
         name: 'order-events',

@@ -56,8 +56,8 @@ export async function buildApp(
     identity: 'none',
     trustProxy: trustedProxies(config.TRUST_PROXY),
     probes: [
-      redisProbe('redis-state', state, { required: false }),
-      redisProbe('redis-cache', cache, { required: false }),
+      redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
+      redisProbe('redis-cache', cache, { required: false, family: keys.addresses }),
     ],
   })
   limitRequests(server, addresses)
@@ -75,7 +75,6 @@ export async function buildApp(
   return {
     server,
     registry,
-    registration: 'optional',
     close: async () => {
       await Promise.all([client.close(), directory.close()])
       await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])

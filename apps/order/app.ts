@@ -72,7 +72,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
     metrics,
     deferrals,
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
-    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true })],
+    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true, family: keys.cart })],
   })
   const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
   const owner = createCartOwner(carts, { ttlMs: config.CART_TTL_MS })

@@ -63,13 +63,8 @@ export async function startOrder(env: Record<string, string> = {}, databaseUrl?:
   const stopping = new AbortController()
   const log = createLog({ service: 'order', instanceId: 'order-test', level: 'silent' })
   const metrics = createMetrics({ service: 'order', instanceId: 'order-test' })
-  const app = await buildApp(config, {
-    name: 'order',
-    instanceId: 'order-test',
-    log,
-    metrics,
-    stopping: stopping.signal,
-  })
+  const names = { name: 'order', instanceId: 'order-test' }
+  const app = await buildApp(config, { ...names, log, metrics, stopping: stopping.signal })
   const server = app.server as unknown as Server
   const prisma = new PrismaClient({ adapter: createPrismaAdapter(database.url, { name: 'test' }) })
   const stock = createTopic(redis, { keys: keys.catalogStock })

@@ -47,7 +47,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     name,
     metrics,
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
-    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true })],
+    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true, family: keys.sessions.session })],
   })
   const accounts = createAccounts(createAccountStore(prisma))
   accountRoutes(server, accounts)

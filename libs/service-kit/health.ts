@@ -4,9 +4,16 @@
  * a deadline, all at once, and at most once a second however often the question is put.
  */
 
+import type { Redis } from '@shop/redis-kit/client'
+import { reachOf } from '@shop/redis-kit/cluster-reach'
+import type { KeyFamily } from '@shop/redis-kit/keys'
+
 export interface Probe {
   name: string
-  /** Resolves when the dependency answers; the signal is aborted when the time is up. */
+  /**
+   * Resolves when the dependency answers; the signal is aborted when the time is up. Rejects with PartlyAway when a share of it does,
+   * which makes the service degraded even where it is required: it does its job for that share.
+   */
   check(signal: AbortSignal): Promise<unknown>
   /** Without a required dependency the service is unready; without an optional one degraded. */
   required: boolean
@@ -21,6 +28,19 @@ export interface Check {
   durationMs: number
   /** A code, never a message: messages hold addresses and user names. */
   error?: string
+  /** How much of it answers, where that is not all or nothing: `2/3`. */
+  share?: string
+}
+
+/** A share of a dependency is away. */
+export class PartlyAway extends Error {
+  readonly code = 'PARTLY_AWAY'
+  override readonly name = 'PartlyAway'
+  readonly share: string
+  constructor(share: string, options: ErrorOptions) {
+    super(`${share} answer`, options)
+    this.share = share
+  }
 }
 
 export interface Readiness {
@@ -85,7 +105,9 @@ async function run({ name, check, required, timeoutMs = 1_000 }: Probe): Promise
     await Promise.race([check(deadline), rejectOn(deadline)])
     return { name, ok: true, required, durationMs: elapsedMs() }
   } catch (error) {
-    return { name, ok: false, required, durationMs: elapsedMs(), error: deadline.aborted ? 'TIMEOUT' : codeOf(error) }
+    const failed = { name, ok: false, required, durationMs: elapsedMs() }
+    if (error instanceof PartlyAway) return { ...failed, error: error.code, share: error.share }
+    return { ...failed, error: deadline.aborted ? 'TIMEOUT' : codeOf(error) }
   }
 }
 
@@ -109,17 +131,34 @@ function codeOfReply({ message }: Error): string {
 
 function judge(checks: Check[]): Readiness {
   const failed = checks.filter((check) => !check.ok)
-  if (failed.some((check) => check.required)) return { status: 'unready', checks }
+  if (failed.some((check) => check.required && check.share === undefined)) return { status: 'unready', checks }
   return { status: failed.length > 0 ? 'degraded' : 'ready', checks }
 }
 
-/** Asks Redis for a PONG. */
+export interface RedisProbeOptions {
+  required: boolean
+  /** Of the job: on a Cluster each master is asked for one of its keys. @default only a PING, to any node */
+  family?: KeyFamily
+  /** @default 1000 */
+  timeoutMs?: number
+}
+
+/** A single server is asked for a PONG; a Cluster whether each of its masters serves keys. */
 export function redisProbe(
   name: string,
-  redis: { ping(): Promise<unknown> },
-  { required, timeoutMs }: { required: boolean; timeoutMs?: number },
+  redis: Redis | { ping(): Promise<unknown>; isCluster?: false },
+  { required, family, timeoutMs = 1_000 }: RedisProbeOptions,
 ): Probe {
-  return { name, required, check: () => redis.ping(), ...(timeoutMs !== undefined && { timeoutMs }) }
+  // Earlier than the probe's own end: what some nodes have answered by then is an answer.
+  const withinMs = timeoutMs * 0.8
+  return { name, required, timeoutMs, check: () => (family && redis.isCluster ? checkCluster(redis) : redis.ping()) }
+
+  async function checkCluster(cluster: Redis): Promise<unknown> {
+    const { nodeCount, reachedCount, error } = await reachOf(cluster, { family: family as KeyFamily, withinMs })
+    if (nodeCount === 0) return cluster.ping() // its slots are not known yet
+    if (reachedCount === 0) throw error
+    if (reachedCount < nodeCount) throw new PartlyAway(`${reachedCount}/${nodeCount}`, { cause: error })
+  }
 }
 
 /** Asks Postgres for a row, through Prisma. */

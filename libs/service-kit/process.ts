@@ -29,11 +29,6 @@ export interface App {
   loops?: readonly Loop[]
   /** Where other services look for this one. Without it nothing is registered. */
   registry?: Registry
-  /**
-   * What an instance is whose heartbeats have not arrived for a whole lifetime. `optional` (degraded) suits one that does its main job
-   * without the registry's Redis, or that is found in another way, as the gateway is. @default 'required' (unready)
-   */
-  registration?: 'required' | 'optional'
   /** Asked before each heartbeat: an instance that cannot work does not say that it can. @default always */
   isHealthy?(): boolean
   /** Closes the connections: after the last request and the last loop. */
@@ -127,7 +122,6 @@ async function start<Schema extends TObject>(
     health,
     log,
     isHealthy: () => app.isHealthy?.() ?? true,
-    required: app.registration !== 'optional',
     onSuperseded: () => stop('superseded'),
   })
   const loops = startLoops(app.loops ?? [], log, { watch })

@@ -1,8 +1,8 @@
 /**
  * How a process is found: it registers once it listens, and leaves before it closes. A process whose registry cannot be reached still
  * starts and serves: the registration goes on trying by itself. A process whose heartbeats failed for a whole lifetime reports itself
- * unready, or degraded, until they work again: callers that know it go on, others may not find it. A process whose name another
- * process took over stops.
+ * degraded until they work again, and not unready: callers ask it and go on, only new ones may not find it. A process whose name
+ * another process took over stops.
  */
 import type { Instance, Registry } from '@shop/redis-kit/discovery'
 import type { Health } from './health.ts'
@@ -18,8 +18,6 @@ export interface RegisterOptions {
   log: Log
   /** Asked before each heartbeat. */
   isHealthy(): boolean
-  /** Whether the instance is unready, or only degraded, while its heartbeats fail. */
-  required: boolean
   /** Another process has our id and keeps it. */
   onSuperseded(): void
 }
@@ -29,7 +27,7 @@ const patienceMs = 1_000
 
 /** Rejects when registering can never succeed (a wrong record, missing rights), not when the registry is away. */
 export async function register(options: RegisterOptions): Promise<{ leave(): Promise<void> }> {
-  const { registry, instance, health, watch, log, isHealthy, required, onSuperseded } = options
+  const { registry, instance, health, watch, log, isHealthy, onSuperseded } = options
   if (registry === undefined) return { leave: () => Promise.resolve() }
   // The app that made a registry has this module loaded already; one without does not pay for it.
   const { createRegistration } = await import('@shop/redis-kit/discovery')
@@ -42,7 +40,7 @@ export async function register(options: RegisterOptions): Promise<{ leave(): Pro
       if (reason === 'superseded') onSuperseded()
     },
   })
-  health.add({ name: 'registry', required, check: () => notFenced(registration.isFenced()) })
+  health.add({ name: 'registry', required: false, check: () => notFenced(registration.isFenced()) })
   const started = await within(patienceMs, registration.start())
   if (!started) log.warn('the registry does not answer yet')
   return { leave }
