@@ -96,8 +96,7 @@ export async function startOrder(env: Record<string, string> = {}, databaseUrl?:
   }
 
   function ask(url: string, { as = { role: 'guest' }, method = 'GET', headers = {}, body }: Ask = {}) {
-    const options = { url, method, headers: { ...identityOf(as), ...headers } }
-    return server.inject(body ? { ...options, body } : options)
+    return server.inject({ url, method, headers: { ...identityOf(as), ...headers }, ...(body && { body }) })
   }
 
   /** The events that were put on the stream about an order, in their order. */

@@ -222,6 +222,24 @@ describe('the list of orders', () => {
     expect(seen).toEqual(ids)
   })
 
+  it('refuses a made-up cursor, whatever date it says', async () => {
+    const as = customer()
+    for (const createdAt of [
+      '2026-12-31T23:59:60Z',
+      '0000-01-01T00:00:00Z',
+      '2026-01-01T00:00:00+99:99',
+      -1,
+      1e300,
+      null,
+    ]) {
+      const cursor = Buffer.from(JSON.stringify({ createdAt, createdAtMs: createdAt, id: randomUUID() })).toString(
+        'base64url',
+      )
+      const answer = await order.ask(`/api/orders?cursor=${cursor}`, { as })
+      expect([createdAt, answer.statusCode, answer.json().code]).toEqual([createdAt, 400, 'cursor-invalid'])
+    }
+  })
+
   it('can be asked for one status', async () => {
     const as = customer()
     const [first, second] = [await placed(as), await placed(as)]

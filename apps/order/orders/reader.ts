@@ -5,7 +5,7 @@ import { type StoredEntry, type StoredHistory, type StoredOrder, withCents, with
 
 /** Where a page of orders ended. */
 export interface OrderPosition {
-  createdAt: string
+  createdAtMs: number
   id: string
 }
 
@@ -36,7 +36,7 @@ export function createOrderReader(prisma: PrismaClient) {
 
   /** Newest first, `limit` + 1 at most: the one too many tells that there is another page. */
   async function page(userId: string, { limit, status, after }: PageQuery): Promise<StoredOrder[]> {
-    const createdAt = after && new Date(after.createdAt)
+    const createdAt = after && new Date(after.createdAtMs)
     const rows = await prisma.order.findMany({
       where: {
         userId,

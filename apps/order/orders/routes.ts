@@ -19,7 +19,11 @@ const defaultLimit = 20
 const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
 
 const cursor = createCursor(
-  Type.Object({ createdAt: Type.String({ format: 'date-time' }), id: Type.String({ format: 'uuid' }) }),
+  // As a number with limits: texts that look like a time may name none, or one that Postgres does not know.
+  Type.Object({
+    createdAtMs: Type.Integer({ minimum: 0, maximum: Date.UTC(9999, 0) }),
+    id: Type.String({ format: 'uuid' }),
+  }),
 )
 
 interface Dependencies {
@@ -63,7 +67,10 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
     const items = rows.slice(0, limit).map((row) => publicOrder(row, windowMs))
     const last = items.at(-1)
     const hasMore = rows.length > limit && last !== undefined
-    return { items, nextCursor: hasMore ? cursor.encode({ createdAt: last.createdAt, id: last.id }) : null }
+    return {
+      items,
+      nextCursor: hasMore ? cursor.encode({ createdAtMs: Date.parse(last.createdAt), id: last.id }) : null,
+    }
   }
 
   /** Another customer's order is answered like one that does not exist. */
