@@ -130,7 +130,7 @@ function urlAs(service: string, port: number, passwords: Secrets['redis']): stri
 
 const purposes = {
   cache: 'cached reads, edge throttles; may be lost',
-  state: 'sessions, carts, streams, registry; append-only file',
+  state: 'sessions, carts, streams; kept on disk',
 }
 
 const settings: Record<KeyRole, RedisOptions['config']> = {

@@ -1,4 +1,4 @@
-/** The first screen: what to open, who to be, what to try. At most 80 columns wide, passwords apart. */
+/** The first screen: what to open, who to be, what to try. At most 80 columns wide. */
 import { hostname } from 'node:os'
 import { relative } from 'node:path'
 import type { StackOptions } from './options.ts'
@@ -8,13 +8,14 @@ import type { Stack } from './start.ts'
 export function summary(stack: Stack, options: StackOptions, tookMs: number): string {
   const { url, accounts, sampleSku } = stack
   const rows = accounts.map(({ email, password, role }) => [email, password, purposes[role]])
-  const dataDir = relative(process.cwd(), options.dataDir) || '.'
+  const inside = relative(process.cwd(), options.dataDir)
   return [
     '',
     `Redis Shop runs (started in ${(tookMs / 1_000).toFixed(1)} s).`,
     '',
     'Open',
-    `  ${url}`,
+    `  ${url}/docs           the API, to read and to try`,
+    `  ${url}/api/products   the catalog`,
     ...elsewhere(options, new URL(url).port),
     ...debuggers(options),
     '',
@@ -27,7 +28,8 @@ export function summary(stack: Stack, options: StackOptions, tookMs: number): st
     '  npm run streams -- list',
     '',
     ...(options.verbose ? ['Processes', ...processes(stack), ''] : []),
-    `Data, logs and passwords: ${dataDir}/   Processes: --verbose   Stop: Ctrl-C`,
+    `Data, logs and passwords: ${inside.startsWith('..') ? options.dataDir : inside || '.'}`,
+    'All options: npm run demo -- --help   Stop: Ctrl-C',
     '',
   ].join('\n')
 }
@@ -47,7 +49,7 @@ function debuggers({ inspect = [] }: StackOptions): string[] {
 }
 
 function processes(stack: Stack): string[] {
-  return table(stack.parts().map(({ name, port, pid, what }) => [name, `127.0.0.1:${port}`, `pid ${pid}`, what]))
+  return table(stack.parts().map(({ name, port, pid, what }) => [name, `port ${port}`, `pid ${pid}`, what]))
 }
 
 function table(rows: readonly (readonly string[])[]): string[] {

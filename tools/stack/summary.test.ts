@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import type { StackOptions } from './options.ts'
+import type { Stack } from './start.ts'
+import { summary } from './summary.ts'
+
+const options: StackOptions = {
+  ...{ port: 8080, seed: true, productCount: 1_000, fresh: false, watch: false, json: false },
+  dataDir: `${process.cwd()}/.data`,
+}
+const password = 'a'.repeat(20)
+const stack = {
+  url: 'http://localhost:65535',
+  accounts: [
+    { email: 'ada@example.com', name: 'Ada Lovelace', role: 'customer', password },
+    { email: 'admin@example.com', name: 'Shop Admin', role: 'admin', password },
+  ],
+  sampleSku: 'CAN-00001',
+  parts: () => [
+    { name: 'redis-state', port: 65_535, pid: 4_194_304, what: 'sessions, carts, streams; kept on disk' },
+    { name: 'catalog-1', port: 65_535, pid: 4_194_304, what: 'found through the registry in Redis' },
+  ],
+} as unknown as Stack
+
+test('the first screen says what to open, who to be and what to try, in 80 columns', () => {
+  const text = summary(stack, options, 12_345)
+  expect(text.match(/^\w[\w ]*$/gm)).toEqual(['Open', 'Sign in as', 'Try'])
+  expect(text).not.toContain('pid ')
+  for (const host of ['127.0.0.1', '0.0.0.0', '192.168.178.100']) {
+    const inspect = [{ service: 'catalog-1', port: 9229 }]
+    const wide = summary(stack, { ...options, host, inspect, verbose: true }, 12_345).split('\n')
+    expect(wide.filter((line) => line.length > 80)).toEqual([])
+  }
+})
+
+test('it says how to be reached from another machine, or under which names it is', () => {
+  expect(summary(stack, options, 1)).toContain('--host 0.0.0.0')
+  expect(summary(stack, { ...options, host: '0.0.0.0' }, 1)).toMatch(/^ {2}http:\/\/[\w.-]+:65535$/m)
+})
