@@ -1,5 +1,7 @@
+import { RedisUnavailable } from '@shop/redis-kit/errors'
 import { describe, expect, test } from 'vitest'
-import { createLog } from './log.ts'
+import { defineErrors } from './errors.ts'
+import { createLog, describeError } from './log.ts'
 
 function capture() {
   const lines: string[] = []
@@ -81,6 +83,21 @@ test('an error tells its type, code, message, stack and causes', () => {
     stack: expect.stringContaining('log.test.ts'),
     cause: { type: 'TypeError', message: 'inner', code: 'E_INNER' },
   })
+})
+
+test('an outage is one line without a stack, its causes too, and so is an answer given on purpose', () => {
+  const cause = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:6379'), { code: 'ECONNREFUSED' })
+  const { full } = defineErrors({ full: ['unavailable', 'storage-full', 'There is no room now'] })
+  for (const error of [new RedisUnavailable('not connected', { cause }), full()]) {
+    const described = JSON.stringify(describeError(error))
+    expect(described).toContain(error.message)
+    expect(described).not.toContain('stack')
+  }
+  expect(describeError(new RedisUnavailable('not connected', { cause }))).toMatchObject({
+    cause: { code: 'ECONNREFUSED', message: cause.message },
+  })
+  const bug = describeError(full({ cause: new TypeError('a bug') }))
+  expect(bug).toMatchObject({ cause: { stack: expect.stringContaining('a bug') } })
 })
 
 test('what is harmless is not touched, and the object that was logged is never changed', () => {

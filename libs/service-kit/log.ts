@@ -4,6 +4,8 @@
  * (a Redis error carries the command with its arguments: passwords, session ids), and credentials inside any URL in the line.
  */
 import pino from 'pino'
+import { ShopError } from './errors.ts'
+import { isDependencyOutage } from './outage.ts'
 
 export type Log = pino.Logger
 
@@ -64,8 +66,15 @@ export function flushLog(log: Log): void {
   }
 }
 
-/** The harmless fields of an error and of its causes. Messages may still hold a URL: those are masked in the finished line. */
-export function describeError(error: unknown, depth = 0): Record<string, unknown> {
+/**
+ * The harmless fields of an error and of its causes. Messages may still hold a URL: those are masked in the finished line. A stack is for
+ * finding bugs: neither the outage of a dependency has one nor an answer that a service gives on purpose.
+ */
+export function describeError(
+  error: unknown,
+  depth = 0,
+  isOutage: boolean = isDependencyOutage(error),
+): Record<string, unknown> {
   if (!(error instanceof Error)) return { message: String(error) }
   const { code, kind, cause, meta } = error as Error & { code?: unknown; kind?: unknown; meta?: unknown }
   return {
@@ -74,10 +83,10 @@ export function describeError(error: unknown, depth = 0): Record<string, unknown
     ...(isPlain(code) && { code }),
     ...(isPlain(kind) && { kind }),
     ...(meta !== undefined && depth === 0 && { meta: withoutSecrets({ meta }, 0).meta }),
-    stack: error.stack,
-    ...(cause !== undefined && depth < 4 && { cause: describeError(cause, depth + 1) }),
+    ...(!isOutage && !(error instanceof ShopError) && { stack: error.stack }),
+    ...(cause !== undefined && depth < 4 && { cause: describeError(cause, depth + 1, isOutage) }),
     ...(error instanceof AggregateError &&
-      depth < 4 && { errors: error.errors.slice(0, 5).map((one) => describeError(one, depth + 1)) }),
+      depth < 4 && { errors: error.errors.slice(0, 5).map((one) => describeError(one, depth + 1, isOutage)) }),
   }
 }
 

@@ -43,6 +43,24 @@ test('a loop that fails is started again after pauses that grow up to a cap', as
   ])
 })
 
+test('a loop that waits for a dependency is a warning, and any other failure an error', async () => {
+  const failures = [Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }), new Error('a bug')]
+  const { promise: done, resolve } = Promise.withResolvers<void>()
+  const run = async (signal: AbortSignal) => {
+    const failure = failures.shift()
+    if (failure !== undefined) throw failure
+    resolve()
+    await untilAborted(signal)
+  }
+  const loops = startLoops([{ name: 'relay', run }], log, { baseMs: 20 })
+  await done
+  await loops.stop()
+  expect(logged().map(({ level, msg, err }) => [level, msg, 'stack' in err])).toEqual([
+    ['warn', 'the loop waits for a dependency', false],
+    ['error', 'the loop failed', true],
+  ])
+})
+
 test('one that ran well for a while starts anew with short pauses', async () => {
   const { promise: third, resolve } = Promise.withResolvers<void>()
   let runs = 0

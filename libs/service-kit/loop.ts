@@ -6,6 +6,7 @@ import { setTimeout as elapse } from 'node:timers/promises'
 import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Log } from './log.ts'
 import type { Watch, WatchedLoop } from './loop-health.ts'
+import { isDependencyOutage } from './outage.ts'
 
 export interface Loop extends WatchedLoop {
   /**
@@ -66,7 +67,10 @@ async function keepRunning(
     const pauseMs = Math.round(Math.max(20, Math.random() * Math.min(capMs, baseMs * 2 ** failures)))
     failures += 1
     pulse.failed(error ?? endedByItself)
-    log.error({ err: error, failures, pauseMs }, error === undefined ? 'the loop ended by itself' : 'the loop failed')
+    const fields = { err: error, failures, pauseMs }
+    // An outage ends by itself; anything else is for a person to look at.
+    if (isDependencyOutage(error)) log.warn(fields, 'the loop waits for a dependency')
+    else log.error(fields, error === undefined ? 'the loop ended by itself' : 'the loop failed')
     await elapse(pauseMs, undefined, { signal }).catch(() => {})
   }
 }
