@@ -16,6 +16,8 @@ import { createServer } from '@shop/service-kit/server'
 import { trustedProxies } from './address.ts'
 import type { Config } from './config.ts'
 import { consoleRoutes } from './console.ts'
+import { createDescriptions } from './docs/descriptions.ts'
+import { docsRoutes } from './docs/routes.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
 import { limitRequests } from './limits.ts'
@@ -54,6 +56,7 @@ export async function buildApp(
     metrics,
     deferrals,
     identity: 'none',
+    docs: 'own',
     trustProxy: trustedProxies(config.TRUST_PROXY),
     probes: [
       redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
@@ -71,6 +74,7 @@ export async function buildApp(
   })
   forwardRoutes(server, forwarding)
   consoleRoutes(server, client, forwarding)
+  docsRoutes(server, createDescriptions({ client, services, log }))
 
   return {
     server,

@@ -20,7 +20,7 @@ const patience = { timeout: 45_000, interval: 100 }
 test('a service whose only consumer may not read its stream is degraded, says why, and is ready once it may', async () => {
   await expect.poll(failingLoops, patience).toEqual([])
   await admin.acl('SETUSER', 'order', '-xreadgroup')
-  await expect.poll(failingLoops, patience).toContain('loop:stock-events NOPERM')
+  await expect.poll(failingLoops, patience).toContain('loop:stock-events REDIS_NOT_PERMITTED')
   expect(await readiness()).toMatchObject({ status: 'degraded' })
   expect((await order.metrics.page()).text).toMatch(/loop_failing\{loop="stock-events",.*} 1/)
   expect((await order.metrics.page()).text).toMatch(/loop_failures_total\{loop="stock-events",.*} [1-9]/)

@@ -17,6 +17,7 @@ const root = join(import.meta.dirname, '..', '..')
 const families = await readKeyFamilies()
 const passwords = generateSecrets().redis
 const admin = { username: 'admin', password: 'for-this-test-only' }
+const adminLine = `user ${admin.username} on >${admin.password} allkeys allchannels allcommands\n`
 
 describe('a script', () => {
   const files = globSync('{apps,libs}/**/*.lua', { cwd: root, exclude: ['**/node_modules'] })
@@ -120,6 +121,31 @@ it('lets who publishes wait for the disk, where the server can say, and block on
   }
 })
 
+it('a right that is new is in force without a restart, by a user that may do nothing else', async () => {
+  const server = await serverWith(aclFile('state', [], passwords))
+  const [asLoader, asAdmin] = [{ username: 'loader', password: passwords.loader }, admin].map((login) => {
+    const redis = new Redis({ port: server.port, ...login, enableReadyCheck: false, disableClientInfo: true })
+    redis.on('error', () => {}) // Redis 7.0 cuts every connection when it loads the file
+    onTestFinished(() => redis.disconnect())
+    return redis
+  }) as [Redis, Redis]
+  const mayCreate = () => asAdmin.call('ACL', 'DRYRUN', 'order', 'HSET', 'order:cart:{1}', 'f', 'v').catch(String)
+  expect(await mayCreate()).toContain('not found')
+  const [, aclfile] = (await asAdmin.config('GET', 'aclfile')) as [string, string]
+  writeFileSync(aclfile, `${aclFile('state', families, passwords)}${adminLine}`)
+  expect(await asLoader.call('ACL', 'LOAD')).toBe('OK')
+  await expect.poll(mayCreate).toBe('OK')
+  for (const command of [
+    ['ACL', 'SETUSER', 'x'],
+    ['ACL', 'LIST'],
+    ['ACL', 'SAVE'],
+    ['GET', 'order:cart:{1}'],
+    ['CONFIG', 'GET', '*'],
+  ]) {
+    await expect(asLoader.call(...(command as [string, ...string[]]))).rejects.toThrow('NOPERM')
+  }
+})
+
 it('has no user for a service without keys on that server', () => {
   expect(namesIn(aclFile('cache', families, passwords))).toEqual(['catalog', 'gateway'])
   expect(namesIn(aclFile('state', families, passwords))).toEqual(['catalog', 'gateway', 'order', 'user'])
@@ -170,17 +196,14 @@ async function serverWith(acl: string, config: Record<string, string> = {}): Pro
   const dir = mkdtempSync(join(tmpdir(), 'shop-acl-'))
   onTestFinished(() => rmSync(dir, { recursive: true, force: true }))
   const aclfile = join(dir, 'users.acl')
-  writeFileSync(
-    aclfile,
-    `${acl.trim()}\nuser ${admin.username} on >${admin.password} allkeys allchannels allcommands\n`,
-  )
+  writeFileSync(aclfile, `${acl.trim()}\n${adminLine}`)
   const redis = await startRedis({ ...admin, config: { aclfile, ...config } })
   onTestFinished(() => redis.stop())
   return redis
 }
 
 function namesIn(acl: string): string[] {
-  const operators = ['default', 'health', 'audit']
+  const operators = ['default', 'health', 'audit', 'loader']
   return [...acl.matchAll(/^user (\S+)/gm)]
     .map(([, name]) => name as string)
     .filter((name) => !operators.includes(name))

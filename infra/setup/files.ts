@@ -33,6 +33,10 @@ export function secretFiles({ secrets, families, caPem, certificates }: Material
     { path: `redis-${role}/audit`, text: secretOf(secrets.redis, 'audit'), uid: owners.redis },
     ...tlsFiles(`redis-${role}`, certificates[`redis-${role}`], caPem, owners.redis),
   ])
+  const loader = [
+    { path: 'redis-users/loader', text: secretOf(secrets.redis, 'loader'), uid: owners.redis },
+    { path: 'redis-users/ca.crt', text: caPem, uid: owners.redis },
+  ]
   const postgres = [
     { path: 'postgres/password', text: secrets.postgres, uid: owners.postgres },
     { path: 'postgres/password.sql', text: passwordSql(secrets), uid: owners.postgres },
@@ -42,7 +46,7 @@ export function secretFiles({ secrets, families, caPem, certificates }: Material
     { path: `${name}/env`, text: envText(variables), uid: owners.node },
     { path: `${name}/ca.crt`, text: caPem, uid: owners.node },
   ])
-  return [...redis, ...postgres, ...node]
+  return [...redis, ...loader, ...postgres, ...node]
 }
 
 /** Writes them all, and removes what an earlier version wrote for a container that is gone. `kept` is a folder that is not touched. */

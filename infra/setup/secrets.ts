@@ -3,7 +3,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 
 export const databases = ['catalog', 'user', 'order'] as const
 export const services = ['catalog', 'gateway', 'order', 'user'] as const
-const redisUsers = [...services, 'health', 'audit']
+const redisUsers = [...services, 'health', 'audit', 'loader']
 
 export interface Account {
   email: string
@@ -16,7 +16,7 @@ export interface Secrets {
   postgres: string
   /** Of the databases' owners. */
   databases: Record<string, string>
-  /** Of the Redis users: one per service, `health` and `audit`; `replica` and `sentinel` on demand. */
+  /** Of the Redis users: one per service, `health`, `audit` and `loader`; `replica` and `sentinel` on demand. */
   redis: Record<string, string>
   identity: { privateKey: string; publicKey: string }
   accounts: Account[]

@@ -6,10 +6,14 @@
  *     await redis.hgetall(key)         // ioredis' own API; errors.ts says how it may fail
  *     await closeRedis(redis)
  */
-import { Cluster, Redis as Server } from 'ioredis'
+import { Cluster, Command, Redis as Server } from 'ioredis'
 import { RedisUnavailable } from './errors.ts'
 import { type Gate, installGate } from './gate.ts'
 import { clusterOptions, type Profile, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
+import { boundRedirects } from './redirects.ts'
+import { connectBySentinel } from './sentinel.ts'
+import { refusalOf } from './sharing.ts'
+import { learnSlots } from './slots.ts'
 import { parseTarget, type Target } from './target.ts'
 import { untilEvent } from './until-event.ts'
 
@@ -77,13 +81,16 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
   // A Cluster's pipelines wait for the first look at the slots, outside of the gate and without a limit of their own.
   if (redis instanceof Cluster) {
     redis.delayUntilReady = (done) => void whenReady(redis, timeoutMs).then(() => done(), done)
+    learnSlots(redis)
+    boundRedirects(redis, timeoutMs)
+    redis.quit = () => Promise.reject(refusalOf(new Command('quit'), 'changes'))
   }
   return redis
 }
 
 function connect(target: Target, profile: Profile): Redis {
   if (target.kind === 'cluster') return new Cluster(target.nodes, clusterOptions(target, profile))
-  if (target.kind === 'sentinel') return new Server(sentinelOptions(target, profile))
+  if (target.kind === 'sentinel') return connectBySentinel(sentinelOptions(target, profile))
   return new Server({ ...serverOptions(target, profile), ...target.nodes[0] })
 }
 

@@ -135,10 +135,10 @@ test('pipelines for a node that was given up never mix up the answers of others'
 })
 
 describe('while a slot moves', () => {
-  async function startMove() {
+  async function startMove(options?: Partial<RedisOptions>) {
     const cluster = await start()
     const [source, destination] = cluster.nodes.map(talkTo) as [Server, Server]
-    const redis = await connect(cluster.url)
+    const redis = await connect(cluster.url, options)
     const slot = 12 // on the first node
     const [from, to] = (await Promise.all([source, destination].map((node) => node.cluster('MYID')))) as [
       string,
@@ -180,6 +180,131 @@ describe('while a slot moves', () => {
     await redis.incr(key)
     return [`{${key}}:other`, key]
   }
+
+  /** The move goes on a moment later: the rest of the keys, then the slot. */
+  async function finishMove(move: Awaited<ReturnType<typeof startMove>>, keys: string[]): Promise<void> {
+    const { cluster, source, slot, to } = move
+    const target = cluster.nodes[1] as RedisServer
+    await source.call('MIGRATE', '127.0.0.1', target.port, '', 0, 5000, 'REPLACE', 'KEYS', ...keys)
+    for (const node of cluster.nodes) await talkTo(node).cluster('SETSLOT', slot, 'NODE', to)
+  }
+  /** `{key}:here` stays on the old node, and `{key}:there` has moved already: each holds its name. */
+  async function startSplitMove() {
+    const move = await startMove({ commandTimeoutMs: 3000 })
+    const [here, there] = [`{${move.key}}:here`, `{${move.key}}:there`]
+    await move.redis.set(there, there) // not on the old node, so it is asked of the new one
+    await move.source.cluster('SETSLOT', move.slot, 'STABLE')
+    await move.source.set(here, here)
+    await move.source.cluster('SETSLOT', move.slot, 'MIGRATING', move.to)
+    return { ...move, here, there }
+  }
+
+  const multiKeyCalls: Record<string, (redis: Redis, here: string, there: string) => Promise<unknown>> = {
+    'a read': (redis, ...keys) => redis.mget(...keys),
+    'a script': (redis, ...keys) => redis.eval("return redis.call('mget', KEYS[1], KEYS[2])", 2, ...keys),
+    'a read in a pipeline': async (redis, ...keys) => {
+      const results = await redis
+        .pipeline()
+        .get(keys[0])
+        .mget(...keys)
+        .exec()
+      const [error, values] = results?.[1] ?? []
+      if (error) throw error
+      return values
+    },
+    'a transaction': async (redis, ...keys) =>
+      (
+        await redis
+          .multi()
+          .mget(...keys)
+          .exec()
+      )?.[0]?.[1],
+  }
+  test.each(Object.keys(multiKeyCalls))(
+    '%s of two keys, one here and one there, waits for the move within its deadline',
+    async (name) => {
+      const move = await startSplitMove()
+      const { redis, here, there } = move
+      const call = multiKeyCalls[name] as (typeof multiKeyCalls)[string]
+      const outcome = outcomeOf(call(redis, here, there))
+      expect(await Promise.race([outcome, sleep(300, 'waiting')])).toBe('waiting')
+      await finishMove(move, [here])
+      expect(await outcome).toEqual([here, there])
+    },
+  )
+
+  test.each([...Object.keys(multiKeyCalls), 'a write'])(
+    '%s of two keys fails typed when the move does not end',
+    async (name) => {
+      const { cluster, here, there } = await startSplitMove()
+      const redis = await connect(cluster.url, { commandTimeoutMs: 500 })
+      const calls: typeof multiKeyCalls = { ...multiKeyCalls, 'a write': () => redis.mset(here, 'a', there, 'b') }
+      const startedMs = performance.now()
+      const outcome = await outcomeOf((calls[name] as (typeof multiKeyCalls)[string])(redis, here, there))
+      expect(outcome).toBeInstanceOf(RedisUnavailable)
+      expect(String(outcome)).toContain('TRYAGAIN')
+      expect(performance.now() - startedMs).toBeLessThan(2000)
+    },
+  )
+
+  test('a pipeline reads and writes each key where it is, and nothing of it twice', async () => {
+    const { redis, here, there, source, destination } = await startSplitMove()
+    const counts = [`${here}:count`, `${there}:count`] as [string, string]
+    await source.cluster('SETSLOT', 12, 'STABLE')
+    await source.set(counts[0], 10)
+    const nodeId = (await destination.cluster('MYID')) as string
+    await source.cluster('SETSLOT', 12, 'MIGRATING', nodeId)
+    const read = await redis.pipeline().get(here).get(there).get(here).exec()
+    expect(read).toEqual([
+      [null, here],
+      [null, there],
+      [null, here],
+    ])
+    const written = await redis.pipeline().incr(counts[0]).incr(counts[1]).incr(counts[0]).incr(counts[1]).exec()
+    expect(written).toEqual([
+      [null, 11],
+      [null, 1],
+      [null, 12],
+      [null, 2],
+    ])
+    expect(await source.get(counts[0])).toBe('12')
+  })
+
+  test('a pipeline of ioredis as it comes reads nothing where there is something (negative control)', async () => {
+    const { cluster, here, there } = await startSplitMove()
+    const plain = new Cluster(cluster.nodes.map(({ port }) => ({ host: '127.0.0.1', port })))
+    cleanups.push(() => plain.disconnect())
+    expect(await plain.pipeline().get(here).get(there).exec()).toEqual([
+      [null, null],
+      [null, there],
+    ])
+  })
+
+  test('a slot that nobody serves is an outage for its keys, and over as soon as somebody does', async () => {
+    const { cluster, redis, source, key, slot } = await startMove({ commandTimeoutMs: 3000 })
+    await source.config('SET', 'cluster-require-full-coverage', 'no')
+    for (const node of cluster.nodes) {
+      await talkTo(node).cluster('SETSLOT', slot, 'STABLE')
+      await talkTo(node).config('SET', 'cluster-require-full-coverage', 'no')
+    }
+    for (const node of cluster.nodes) await talkTo(node).cluster('DELSLOTS', slot)
+    const read = outcomeOf(redis.get(key))
+    expect(await outcomeOf(redis.set(key, '1'))).toMatchObject({
+      name: 'RedisUnavailable',
+      message: expect.stringContaining('CLUSTERDOWN'),
+    })
+    expect(
+      await outcomeOf(
+        redis
+          .pipeline()
+          .get(key)
+          .exec()
+          .then((results) => Promise.reject(results?.[0]?.[0])),
+      ),
+    ).toBeInstanceOf(RedisUnavailable)
+    await source.cluster('ADDSLOTS', slot)
+    expect(await read).toBeNull()
+  })
 
   test('what neither node can serve fails within the deadline and is not executed later', async () => {
     const { redis, key, source, destination, slot } = await startMove()

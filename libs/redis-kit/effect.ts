@@ -6,7 +6,7 @@
  *     once         another effect (INCR, XADD, most scripts): it is never sent twice
  */
 import { exists, hasFlag } from '@ioredis/commands'
-import { Command } from 'ioredis'
+import type { Command } from 'ioredis'
 
 export type Effect = 'read' | 'idempotent' | 'once'
 
@@ -34,10 +34,4 @@ export function effectOf(command: Command): Effect {
     effects.set(name, effect)
   }
   return effect
-}
-
-/** Milliseconds that the server is asked to hold the answer back (0 = for ever), or undefined for an ordinary command. */
-export function blockMsOf(command: Command): number | undefined {
-  if (!Command.checkFlag('BLOCKING_COMMANDS', command.name)) return undefined
-  return command.extractBlockingTimeout() ?? undefined // null: an XREAD without BLOCK
 }

@@ -4,9 +4,15 @@
  */
 import type { Command, Redis as Node } from 'ioredis'
 import { createCork } from './corking.ts'
+import { tendOwnCommand } from './handshake.ts'
 import { type Batch, pendingOf } from './pending.ts'
 
-export function guardExit(node: Node): void {
+export interface ExitOptions {
+  /** Why a command that did not come through the gate may not go out: it was given to a Cluster's node itself. */
+  mistakeIn?: (command: Command, batch: Batch) => Error | undefined
+}
+
+export function guardExit(node: Node, { mistakeIn }: ExitOptions = {}): void {
   const write = node.sendCommand.bind(node)
   const answerError = node.handleReconnection.bind(node)
   const cork = createCork()
@@ -14,6 +20,11 @@ export function guardExit(node: Node): void {
   node.sendCommand = (command: Command, batch?: Batch) => {
     const record = pendingOf(command)
     if (record?.isSettled) return command.promise // its caller was told that it failed: it must not happen any more
+    const mistake = record ? undefined : mistakeIn?.(command, batch)
+    if (mistake) {
+      command.reject(mistake)
+      return command.promise
+    }
     if (!record) tendOwnCommand(command)
     if (node.stream?.writable) cork(node.stream)
     write(command, batch)
@@ -26,18 +37,5 @@ export function guardExit(node: Node): void {
     const record = pendingOf(item.command as Command)
     if (record) record.isSent = false
     answerError(error, item)
-  }
-}
-
-/** Commands of ioredis itself: HELLO, CLIENT SETNAME, INFO; ASKING before a redirected command. */
-function tendOwnCommand(command: Command): void {
-  // ioredis does not listen to all of them, and a lost connection rejects each: that would end the process.
-  command.promise.catch(() => {})
-  if (command.name !== 'info') return
-  // It asks INFO whether the server is still loading. A user who may not ask is connected all the same, with no warning.
-  const { reject } = command
-  command.reject = (error) => {
-    if (error.message.startsWith('NOPERM')) command.resolve(Buffer.alloc(0))
-    else reject(error)
   }
 }

@@ -10,12 +10,15 @@
  * exit of each connection (exit.ts).
  */
 import { type Cluster, type Command, type Redis as Node, ReplyError } from 'ioredis'
-import { blockMsOf, effectOf } from './effect.ts'
-import { OutcomeUnknown, RedisOverloaded, RedisUnavailable } from './errors.ts'
+import { effectOf } from './effect.ts'
+import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable, replyWord } from './errors.ts'
 import { guardExit } from './exit.ts'
-import { createLanes, type Lanes } from './lanes.ts'
+import { isHandshake } from './handshake.ts'
+import { createLanes, type Lane, type Lanes } from './lanes.ts'
 import { type Batch, type ClusterRoute, createPendingSet, type Pending, type PendingSet } from './pending.ts'
 import { explainRefusal } from './permission.ts'
+import { guardPipelines, mistakeInBatch } from './pipelines.ts'
+import { harmOf, isBlocking, refusalOf } from './sharing.ts'
 
 export interface GateOptions {
   name: string
@@ -48,19 +51,26 @@ interface State {
   send: (command: Command, batch?: Batch, node?: ClusterRoute) => unknown
   isShut: boolean
   lastError?: Error
+  /** Since when a server has been refusing what only reads: it is there, and cannot serve. */
+  refusingSinceMs: Map<Lane, number>
 }
 
-/** These change the connection itself, which all callers share: one caller's MULTI would swallow the others' commands. */
-const NOT_SHAREABLE = new Set(['monitor', 'multi', 'psubscribe', 'reset', 'select', 'ssubscribe', 'subscribe', 'watch'])
+/** Before a server that cannot serve now is asked again, on average. */
+const ASK_AGAIN_MS = 50
 
 export function installGate(redis: Node | Cluster, options: GateOptions): Gate {
   const state: State = {
     options,
     pending: createPendingSet(options, (record) => expire(state, record)),
-    lanes: createLanes(redis, { onNode: guardExit, resubmit: (record) => submit(state, record) }),
+    lanes: createLanes(redis, {
+      onNode: (node) => guardExit(node, { mistakeIn: (command, batch) => mistakeOnNode(state, node, command, batch) }),
+      resubmit: (record) => submit(state, record),
+    }),
     send: redis.sendCommand.bind(redis),
     isShut: false,
+    refusingSinceMs: new Map(),
   }
+  guardPipelines(redis, (command) => mistakeIn(state, command))
   for (const event of ['error', 'node error']) {
     redis.on(event, (error: Error) => {
       state.lastError = error
@@ -84,8 +94,8 @@ export function installGate(redis: Node | Cluster, options: GateOptions): Gate {
  * ioredis wraps `reject` again to follow redirections; what it cannot follow arrives here.)
  */
 function enter(state: State, command: Command, batch: Batch, node: ClusterRoute | undefined): void {
-  const { options, pending } = state
-  const mistake = batch === undefined ? mistakeIn(command, options) : undefined
+  const { pending } = state
+  const mistake = batch === undefined ? mistakeIn(state, command) : mistakeInBatch(command)
   const record = mistake ? undefined : pending.accept(command, batch, node)
   if (!record) {
     nextTurn(() => command.reject(mistake ?? overloaded(state)))
@@ -95,6 +105,7 @@ function enter(state: State, command: Command, batch: Batch, node: ClusterRoute 
   command.resolve = (reply) => {
     record.isAnswered = true
     pending.settle(record)
+    if (state.refusingSinceMs.size > 0) served(state, record)
     return resolve(reply)
   }
   command.reject = (error) => failed(state, record, error)
@@ -125,8 +136,10 @@ const nextTurn: (refuse: () => void) => unknown = setImmediate
 /** ioredis is done with a command without a result: the server's error reply, or a connection that is gone. */
 function failed(state: State, record: Pending, error: Error): void {
   if (record.isSettled) return
-  if (record.isAnswered || error instanceof ReplyError) {
+  if (record.isAnswered) {
     fail(state, record, error)
+  } else if (error instanceof ReplyError) {
+    refused(state, record, error)
   } else if (state.isShut || !mayResend(record)) {
     fail(state, record, explain(state, record, 'the connection was lost', error))
   } else {
@@ -139,13 +152,67 @@ function failed(state: State, record: Pending, error: Error): void {
 /** What was never written may be, and what was written may be again when that makes no difference. */
 function mayResend({ command, batch, isSent }: Pending): boolean {
   if (batch !== undefined) return false // some of a pipeline may have been answered, so there is no sending the rest
-  return !isSent || (effectOf(command) !== 'once' && blockMsOf(command) === undefined)
+  return !isSent || (effectOf(command) !== 'once' && !isBlocking(command))
+}
+
+/**
+ * The server's error reply, which says that it was not executed. What speaks of the server's state is asked again as long as
+ * there is time, if that is safe, and never reaches the caller raw.
+ */
+function refused(state: State, record: Pending, error: Error): void {
+  const { batch, command } = record
+  if (!isRedisOutage(error)) {
+    fail(state, record, error)
+  } else if (batch !== undefined && command.inTransaction) {
+    // ioredis redirects a transaction as a whole, and finds out by these words that it has to.
+    fail(state, record, new RedisUnavailable(error.message, { cause: error }))
+  } else {
+    askAgain(state, record, error)
+  }
+}
+
+function askAgain(state: State, record: Pending, error: Error): void {
+  const delayMs = askAgainMs(state, record, replyWord(error.message))
+  record.refusal = error
+  record.batch = undefined
+  record.route = undefined
+  if (delayMs === undefined) fail(state, record, explain(state, record, error.message, error))
+  else if (delayMs === 0) submit(state, record)
+  else setTimeout(() => !record.isSettled && submit(state, record), delayMs).unref()
+}
+
+/** When to ask again, or undefined. Nothing was executed, so only two things count: is it of use, and does it keep the order? */
+function askAgainMs(state: State, record: Pending, word: string): number | undefined {
+  const { lanes, options, refusingSinceMs, isShut } = state
+  const isRead = effectOf(record.command) === 'read'
+  const pauseMs = ASK_AGAIN_MS * (0.5 + Math.random())
+  if (isShut) return undefined
+  if (lanes.redirects && (word === 'MOVED' || word === 'ASK')) {
+    // Of a pipeline, each on its own, in the order of the replies: later commands for the same key are sent on as well.
+    return record.batch === undefined ? pauseMs : 0
+  }
+  // The rest of a pipeline has been executed meanwhile: a write must not come after what was to come after it.
+  if (word === 'TRYAGAIN') return isRead || record.batch === undefined ? pauseMs : undefined
+  if (!isRead || record.batch !== undefined) return undefined
+  const lane = lanes.laneOf(record)
+  const sinceMs = refusingSinceMs.get(lane) ?? performance.now()
+  refusingSinceMs.set(lane, sinceMs)
+  return performance.now() - sinceMs > options.graceMs ? undefined : pauseMs
+}
+
+/** A key was read: this server is well again. */
+function served({ lanes, refusingSinceMs }: State, record: Pending): void {
+  if (effectOf(record.command) === 'read' && record.command.getKeys().length > 0) {
+    refusingSinceMs.delete(lanes.laneOf(record))
+  }
 }
 
 /** The deadline. A late answer finds the record settled and is dropped; one that is still queued is stopped at the exit. */
 function expire(state: State, record: Pending): void {
-  const missing = record.isSent ? 'answer' : 'connection'
-  fail(state, record, explain(state, record, `no ${missing} within ${state.options.timeoutMs} ms`))
+  const { refusal, isSent } = record
+  const missing = `no ${isSent ? 'answer' : 'connection'} within ${state.options.timeoutMs} ms`
+  const reason = refusal ? `${missing}, after ${refusal.message}` : missing
+  fail(state, record, explain(state, record, reason, refusal))
 }
 
 function fail({ pending, options }: State, record: Pending, error: Error): void {
@@ -154,7 +221,7 @@ function fail({ pending, options }: State, record: Pending, error: Error): void 
 }
 
 /** The one place that decides between "nothing happened" and "nobody knows". */
-function explain(state: State, record: Pending, reason: string, cause = state.lastError): Error {
+function explain(state: State, record: Pending, reason: string, cause: Error | undefined = state.lastError): Error {
   const text = `${state.options.name}: ${record.command.name.toUpperCase()}: ${reason}`
   const hasNoEffect = effectOf(record.command) === 'read' || !(record.isSent || record.wasLost)
   return hasNoEffect ? new RedisUnavailable(text, { cause }) : new OutcomeUnknown(text, { cause })
@@ -166,9 +233,16 @@ function overloaded({ options, pending }: State): RedisOverloaded {
 }
 
 /** What would harm the other users of the connection fails in any environment, at the first call. */
-function mistakeIn(command: Command, { isBlocking }: GateOptions): TypeError | undefined {
-  const name = command.name.toLowerCase()
-  if (NOT_SHAREABLE.has(name)) return new TypeError(`${name.toUpperCase()} changes the connection, which others share`)
-  if (isBlocking || blockMsOf(command) === undefined) return undefined
-  return new TypeError(`${name.toUpperCase()} would hold everybody up: use a connection of role 'blocking'`)
+function mistakeIn({ options }: State, command: Command): TypeError | undefined {
+  const harm = harmOf(command)
+  return harm === undefined || (harm === 'blocks' && options.isBlocking) ? undefined : refusalOf(command, harm)
 }
+
+/** ioredis' own commands go to a Cluster's node directly. Those of a caller who took the node may do so, but not everything. */
+function mistakeOnNode(state: State, node: Node, command: Command, batch: Batch): TypeError | undefined {
+  if (batch !== undefined) return mistakeInBatch(command)
+  if (NODE_COMMANDS.has(command.name) || isHandshake(node, command)) return undefined
+  return mistakeIn(state, command)
+}
+/** By the Cluster client: before a redirected command, and when a node changes its role. */
+const NODE_COMMANDS = new Set(['asking', 'readonly', 'readwrite'])

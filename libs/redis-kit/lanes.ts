@@ -3,6 +3,7 @@
  * whole and one for each node, so that commands for the two nodes that work do not wait for the one that does not.
  */
 import type { Cluster, Command, Redis as Node } from 'ioredis'
+import { isHandshake } from './handshake.ts'
 import type { ClusterRoute, Pending } from './pending.ts'
 
 export interface Lane {
@@ -28,10 +29,9 @@ export interface Lanes {
   /** Is ioredis itself setting up a connection with this command? It passes ahead of everybody. */
   isHandshake(command: Command): boolean
   resubmitAll(): void
+  /** Does ioredis follow MOVED and ASK? A single server's client does not. */
+  redirects: boolean
 }
-
-/** What ioredis sends before a connection is ready. They cannot wait for it to become so. */
-const HANDSHAKE = new Set(['hello', 'auth', 'client', 'info', 'readonly'])
 
 export function createLanes(redis: Node | Cluster, options: LanesOptions): Lanes {
   return redis.isCluster ? clusterLanes(redis as Cluster, options) : serverLane(redis as Node, options)
@@ -43,8 +43,9 @@ function serverLane(node: Node, { onNode, resubmit }: LanesOptions): Lanes {
   return {
     blocking: () => lane.unlessUp(),
     laneOf: () => lane,
-    isHandshake: ({ name }) => node.status === 'connect' && HANDSHAKE.has(name),
+    isHandshake: (command) => isHandshake(node, command),
     resubmitAll: lane.resubmitAll,
+    redirects: false,
   }
 }
 
@@ -89,8 +90,9 @@ function clusterLanes(cluster: Cluster, { onNode, resubmit }: LanesOptions): Lan
   return {
     blocking,
     laneOf: (record) => nodeLane(record) ?? whole,
-    isHandshake: ({ name }) => name === 'cluster' && cluster.status === 'connect',
+    isHandshake: ({ name, args }) => cluster.status === 'connect' && name === 'cluster' && args[0] === 'INFO',
     resubmitAll,
+    redirects: true,
   }
 }
 

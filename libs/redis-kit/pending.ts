@@ -26,8 +26,9 @@ export interface PendingLimits {
  */
 export class Pending {
   readonly command: Command
-  readonly batch: Batch
-  readonly route: ClusterRoute | undefined
+  /** Both undefined once a command of a pipeline goes on by itself, after a redirection. */
+  batch: Batch
+  route: ClusterRoute | undefined
   /** The promise's own, before the gate and ioredis wrapped it. */
   readonly reject: Command['reject']
   readonly acceptedMs: number
@@ -38,6 +39,8 @@ export class Pending {
   wasLost = false
   /** The server answered; what fails after that is not the connection. */
   isAnswered = false
+  /** The server said that it cannot do this now, and it is asked again. */
+  refusal: Error | undefined = undefined
   isSettled = false
   previous: Pending | undefined = undefined
   next: Pending | undefined = undefined

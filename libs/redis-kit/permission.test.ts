@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { inspect } from 'node:util'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { aclFile } from './acl/acl.ts'
@@ -68,7 +69,7 @@ describe('a refusal by the ACL names the user, the command and the key', () => {
       keys: ['order:wishes:1'],
       code: 'REDIS_NOT_PERMITTED',
     })
-    expect(refusal.message).toBe('NOPERM the Redis user order may not run SADD (order:wishes:1)')
+    expect(refusal.message).toBe('NOPERM the Redis user order may not run SADD on the key order:wishes:1')
   })
 
   test('of a subcommand', async () => {
@@ -81,7 +82,7 @@ describe('a refusal by the ACL names the user, the command and the key', () => {
   test('of a key that is not declared', async () => {
     const refusal = await refusalOf(connect().hset('order:basket:1', 'field', 'secret-value'))
     expect(refusal).toMatchObject({ missing: 'key', command: 'hset', keys: ['order:basket:1'] })
-    expect(refusal.message).toBe('NOPERM the Redis user order may not use order:basket:1 with HSET')
+    expect(refusal.message).toBe('NOPERM the Redis user order may not use the key order:basket:1 with HSET')
   })
 
   test('of a channel, to publish and to subscribe', async () => {
@@ -112,7 +113,7 @@ describe('a refusal by the ACL names the user, the command and the key', () => {
   ])('of %s inside a script, which is named', async (_what, source, missing) => {
     const refusal = await refusalOf(lua(`touch-${missing}.lua`, source)(connect(), [cart.key(1)], ['secret-value']))
     expect(refusal).toMatchObject({ user: 'order', missing, script: `touch-${missing}.lua` })
-    expect(refusal.message).toMatch(/^NOPERM the Redis user order may not (run|use) .*touch-/)
+    expect(refusal.message).toMatch(/^NOPERM the Redis user order may not (run|use) .* in touch-\w+\.lua/)
   })
 
   test('of a key that a script was given', async () => {
@@ -129,7 +130,7 @@ test('a refusal tells no value, is no outage, and is published for whoever keeps
   notPermittedChannel.subscribe(listen)
   onTestFinished(() => void notPermittedChannel.unsubscribe(listen))
   const refusal = await refusalOf(connect().sadd('order:wishes:1', 'secret-value'))
-  expect(JSON.stringify({ ...refusal, message: refusal.message })).not.toContain('secret-value')
+  expect(inspect(refusal, { depth: 10, showHidden: true })).not.toContain('secret-value')
   expect(isRedisOutage(refusal)).toBe(false)
   expect(published).toEqual([refusal])
 })

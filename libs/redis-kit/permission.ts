@@ -36,18 +36,22 @@ export function explainRefusal(error: Error, command: Command, user: string): Er
     missing,
     command: match?.groups?.command ?? (isScript(name) ? undefined : name),
     script: isScript(name) ? (scriptNames.get(String(command.args[0])) ?? 'a script') : undefined,
-    keys: keysOf(name, command, missing),
-    cause: error,
+    // The keys that a script was given are judged before it runs: what is refused inside of it is another.
+    keys: isInside(error) && missing !== 'command' ? [] : keysOf(name, command, missing),
   })
   notPermittedChannel.publish(refusal)
   return refusal
+}
+
+function isInside({ message }: Error): boolean {
+  return message.startsWith('ERR')
 }
 
 function isScript(name: string): boolean {
   return name.startsWith('eval')
 }
 
-/** The first few: one of them is the one. A script may also have used a key that it did not declare. */
+/** The first few: one of them is the one. */
 function keysOf(name: string, command: Command, missing: RedisNotPermitted['missing']): string[] {
   const named = missing === 'channel' && !isScript(name) ? channelsOf(name, command) : command.getKeys()
   return named.slice(0, MAX_KEY_COUNT).map(String)

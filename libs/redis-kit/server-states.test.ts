@@ -95,7 +95,7 @@ test('a server that loads its data is an outage, and no command is lost in it', 
   await until(async () => {
     const outcome = await outcomeOf(redis.incr('counter'))
     if (outcome instanceof Error) expect(isRedisOutage(outcome)).toBe(true)
-    return outcome instanceof Error && outcome.message.startsWith('LOADING')
+    return outcome instanceof Error && outcome.message.includes('LOADING')
   })
   // Whoever connects now waits until it is done instead of being ready with nothing to offer.
   const late = connect(server.url, { commandTimeoutMs: 200 })
@@ -128,6 +128,127 @@ test('a server that is full is an outage for writes and serves reads', async () 
   expect(refusal).toMatchObject({ message: expect.stringContaining('OOM') })
   expect(isRedisOutage(refusal)).toBe(true)
   expect(await redis.get('key')).toBeNull()
+})
+
+/** How a real server is brought to say it, and how it is brought out of it. */
+const refusingWrites: Record<
+  string,
+  { config?: Record<string, string>; harm: (direct: Server) => unknown; heal: (direct: Server) => unknown }
+> = {
+  READONLY: { harm: (direct) => direct.replicaof('127.0.0.1', 1), heal: (direct) => direct.replicaof('NO', 'ONE') },
+  NOREPLICAS: {
+    harm: (direct) => direct.config('SET', 'min-replicas-to-write', 1),
+    heal: (direct) => direct.config('SET', 'min-replicas-to-write', 0),
+  },
+  OOM: {
+    harm: (direct) => direct.config('SET', 'maxmemory', 1),
+    heal: (direct) => direct.config('SET', 'maxmemory', 0),
+  },
+  MISCONF: {
+    config: { save: '3600 1' },
+    harm: async (direct) => {
+      const [, dir] = (await direct.config('GET', 'dir')) as [string, string]
+      await rm(dir, { recursive: true })
+      await direct.set('dirty', '1')
+      await direct.bgsave()
+      await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:err'))
+    },
+    heal: (direct) => direct.config('SET', 'save', ''),
+  },
+}
+describe.each(Object.keys(refusingWrites))('%s', (word) => {
+  const { config, harm, heal } = refusingWrites[word] as (typeof refusingWrites)[string]
+
+  test('is an outage by every door, and over with its cause', async () => {
+    const server = await start({ config })
+    const redis = connect(server.url)
+    const direct = connectDirect(server.port)
+    await redis.set('key', 'before')
+    await harm(direct)
+    const doors: Record<string, () => Promise<unknown>> = {
+      write: () => redis.set('key', 'during'),
+      script: () => redis.eval("return redis.call('set', KEYS[1], 'during')", 1, 'key'),
+      'script that catches it': () => redis.eval("return redis.pcall('set', KEYS[1], 'during')", 1, 'key'),
+      'script that raises it again': () =>
+        redis.eval("local ok, e = pcall(redis.call, 'set', KEYS[1], 'during') error(e)", 1, 'key'),
+      pipeline: () =>
+        redis
+          .pipeline()
+          .set('key', 'during')
+          .exec()
+          .then((results) => Promise.reject(results?.[0]?.[0])),
+      transaction: () => redis.multi().set('key', 'during').exec(),
+    }
+    for (const [door, call] of Object.entries(doors)) {
+      await until(() => redis.status === 'ready') // READONLY costs the connection
+      const outcome = await outcomeOf(call())
+      expect(outcome, door).toBeInstanceOf(RedisUnavailable)
+      expect(outcome.message, door).toContain(word)
+    }
+    await until(async () => (await outcomeOf(redis.get('key'))) === ('before' as unknown))
+    await heal(direct)
+    await until(async () => (await outcomeOf(redis.set('key', 'after'))) === ('OK' as unknown))
+  })
+})
+
+test('a server that runs a script without end is an outage, and so is the script that an operator ends', async () => {
+  const server = await start({ config: { 'busy-reply-threshold': '50' } })
+  const redis = connect(server.url)
+  const slow = connect(server.url, { commandTimeoutMs: 20_000 })
+  const direct = connectDirect(server.port)
+  await Promise.all([whenReady(redis, 5000), whenReady(slow, 5000), direct.ping()])
+  const endless = outcomeOf(slow.eval('while true do end', 0))
+  await until(async () => isRedisOutage(await outcomeOf(redis.get('key'))))
+  expect((await outcomeOf(redis.get('key'))).message).toContain('BUSY')
+  expect(await outcomeOf(redis.set('key', '1'))).toBeInstanceOf(RedisUnavailable)
+  expect(await outcomeOf(redis.multi().get('key').exec())).toBeInstanceOf(RedisUnavailable)
+  await until(async () => (await outcomeOf(direct.script('KILL'))) === ('OK' as unknown))
+  expect(await endless).toBeInstanceOf(RedisUnavailable)
+  expect(await redis.get('key')).toBeNull()
+})
+
+test('a replica without its master is an outage for reads, and they go on when it has one', async () => {
+  const server = await start({ config: { 'replica-serve-stale-data': 'no' } })
+  const redis = connect(server.url, { commandTimeoutMs: 5000 })
+  const direct = connectDirect(server.port)
+  await redis.set('key', 'value')
+  await direct.replicaof('127.0.0.1', 1)
+  const read = redis.get('key') // asked again until it is answered
+  expect((await outcomeOf(redis.eval('return 1', 1, 'key'))).message).toContain('MASTERDOWN')
+  await direct.replicaof('NO', 'ONE')
+  expect(await read).toBe('value')
+})
+
+test('a read that blocks when its server is demoted is an outage', async () => {
+  const server = await start()
+  const redis = connect(server.url, { role: 'blocking', blockMs: 10_000 })
+  const direct = connectDirect(server.port)
+  await whenReady(redis, 5000)
+  const popped = outcomeOf(redis.blpop('key', 10))
+  await until(async () => (await direct.info('clients')).includes('blocked_clients:1'))
+  await direct.replicaof('127.0.0.1', 1)
+  expect(await popped).toBeInstanceOf(RedisUnavailable)
+})
+
+test('a full house and a missing password fail commands as unavailable and name the reason', async () => {
+  const full = await start({ config: { maxclients: '1' } })
+  const first = connect(full.url)
+  await whenReady(first, 5000)
+  const late = await outcomeOf(connect(full.url, { commandTimeoutMs: 300 }).get('key'))
+  expect(late).toBeInstanceOf(RedisUnavailable)
+  const locked = await start({ password: 'secret' })
+  const stranger = await outcomeOf(connect(`redis://127.0.0.1:${locked.port}`, { commandTimeoutMs: 300 }).get('key'))
+  expect(stranger).toBeInstanceOf(RedisUnavailable)
+  expect(String(stranger.cause)).toContain('NOAUTH')
+})
+
+test('a node of a Cluster that is reached by a URL for one server is an outage where it refers to others', async () => {
+  const node = await start({ config: { 'cluster-enabled': 'yes' } })
+  const redis = connect(node.url, { commandTimeoutMs: 200 })
+  expect(await outcomeOf(redis.get('key'))).toMatchObject({
+    name: 'RedisUnavailable',
+    message: expect.stringContaining('CLUSTERDOWN'),
+  })
 })
 
 test('a mistake of the caller is no outage', async () => {

@@ -80,7 +80,8 @@ export function createLink(redis: Server, { kind, subscriptions, onError, ...eve
       heardMs = performance.now()
       onBeat?.()
     }
-    redis.ping().then(onAnswer, () => {}) // its failure closes the connection, which is heard of there
+    // An error reply is an answer too; a lost connection is heard of as its close.
+    redis.ping().then(onAnswer, (error) => error instanceof ReplyError && onAnswer())
   }
   /** The time matters for the seconds in which a dead connection has not been found out yet. */
   function isAlive(): boolean {

@@ -9,6 +9,7 @@
  */
 import { Redis as Server } from 'ioredis'
 import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
+import { connectBySentinel } from './sentinel.ts'
 import { createShardedLinks } from './sharded-subscriber.ts'
 import { createLink, SILENCE_MS } from './subscriber-link.ts'
 import { createSubscriptions, type Gap, type MessageListener } from './subscriptions.ts'
@@ -70,7 +71,7 @@ export function connectSubscriber(url: string, options: SubscriberOptions): Subs
  * Cluster subscriber changes nodes without a word, and a gap that is not announced is a stale cache.)
  */
 function connect(target: Target, profile: Profile): Server {
-  if (target.kind === 'sentinel') return new Server(sentinelOptions(target, profile))
+  if (target.kind === 'sentinel') return connectBySentinel(sentinelOptions(target, profile))
   let turn = 0
   const redis = new Server({
     ...serverOptions(target, profile),

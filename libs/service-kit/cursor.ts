@@ -6,7 +6,7 @@ import type { Static, TSchema } from 'typebox'
 import { defineErrors } from './errors.ts'
 import { createCheck } from './validation.ts'
 
-const errors = defineErrors({
+export const cursorErrors = defineErrors({
   cursorInvalid: [
     'invalid',
     'cursor-invalid',
@@ -29,9 +29,9 @@ export function createCursor<Schema extends TSchema>(schema: Schema) {
     try {
       position = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'))
     } catch {
-      throw errors.cursorInvalid()
+      throw cursorErrors.cursorInvalid()
     }
-    if (mistakesIn(position).length > 0) throw errors.cursorInvalid()
+    if (mistakesIn(position).length > 0) throw cursorErrors.cursorInvalid()
     return position as Static<Schema>
   }
 }

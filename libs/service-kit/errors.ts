@@ -23,6 +23,7 @@ export type ErrorKind =
   | 'conflict'
   | 'unprocessable'
   | 'too-large'
+  | 'url-too-long'
   | 'unsupported-media-type'
   | 'too-many'
   | 'unavailable'
@@ -84,9 +85,16 @@ type Definition = readonly [
   options?: ShopErrorOptions,
 ]
 
-type Maker<D extends Definition> = D[2] extends (...args: infer Args) => string
-  ? (...args: [...Args, options?: ShopErrorOptions]) => ShopError
-  : (options?: ShopErrorOptions) => ShopError
+/** What an error will be, known before it is made. */
+export interface ErrorMaker {
+  readonly kind: ErrorKind
+  readonly code: string
+}
+
+type Maker<D extends Definition> = ErrorMaker &
+  (D[2] extends (...args: infer Args) => string
+    ? (...args: [...Args, options?: ShopErrorOptions]) => ShopError
+    : (options?: ShopErrorOptions) => ShopError)
 
 /**
  * One function per way of saying no. Each takes what its message takes and, last, optional `ShopErrorOptions`.
@@ -103,12 +111,12 @@ export function defineErrors<const Definitions extends Record<string, Definition
 }
 
 function makerOf([kind, code, message, defaults]: Definition) {
-  if (typeof message === 'string') {
-    return (options?: ShopErrorOptions) => new ShopError(kind, code, message, { ...defaults, ...options })
-  }
   // A message may leave out its optional parameters, so the options are known by not being among those it takes.
-  return (...args: unknown[]) => {
-    const options = args.length > message.length ? (args.pop() as ShopErrorOptions) : undefined
-    return new ShopError(kind, code, message(...args), { ...defaults, ...options })
+  const parameterCount = typeof message === 'string' ? 0 : message.length
+  const make = (...args: unknown[]) => {
+    const options = args.length > parameterCount ? (args.pop() as ShopErrorOptions) : undefined
+    const text = typeof message === 'string' ? message : message(...args)
+    return new ShopError(kind, code, text, { ...defaults, ...options })
   }
+  return Object.assign(make, { kind, code })
 }

@@ -51,7 +51,7 @@ export interface EventStreams {
   count(): number
 }
 
-const errors = defineErrors({
+export const eventStreamErrors = defineErrors({
   exhausted: ['unavailable', 'streams-exhausted', 'Too many streams are open now', { retryAfterMs: 5_000 }],
   tooMany: ['too-many', 'too-many-streams', 'You have too many streams open already', { retryAfterMs: 5_000 }],
 })
@@ -85,9 +85,9 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 
   function take(caller: string): () => void {
-    if (stopping.aborted || count >= maxCount) throw errors.exhausted()
+    if (stopping.aborted || count >= maxCount) throw eventStreamErrors.exhausted()
     const own = countOf.get(caller) ?? 0
-    if (own >= maxCountPerCaller) throw errors.tooMany()
+    if (own >= maxCountPerCaller) throw eventStreamErrors.tooMany()
     countOf.set(caller, own + 1)
     count += 1
     return () => {

@@ -123,9 +123,8 @@ function codeOf(error: unknown): string {
   return error instanceof Error && error.name === 'ReplyError' ? codeOfReply(error) : 'FAILED'
 }
 
-/** Redis begins an error with its code; that a script may not do something, it says in words. */
+/** Redis begins an error with its code. */
 function codeOfReply({ message }: Error): string {
-  if (message.startsWith("ERR The user executing the script can't")) return 'NOPERM'
   return /^[A-Z]{2,20}(?= )/.exec(message)?.[0] ?? 'FAILED'
 }
 

@@ -27,7 +27,7 @@ declare module 'fastify' {
   }
 }
 
-const errors = defineErrors({
+export const identityErrors = defineErrors({
   missing: ['unauthenticated', 'identity-missing', 'This service answers only through the gateway'],
   invalid: ['unauthenticated', 'identity-invalid', 'The identity token is forged, damaged or too old'],
   signInRequired: ['unauthenticated', 'sign-in-required', 'Sign in first'],
@@ -91,8 +91,8 @@ export function createIdentityVerifier(
   const verified = new Map<string, { identity: Identity; untilMs: number }>()
 
   return function verifyIdentity(token) {
-    if (token === undefined || token === '') throw errors.missing()
-    if (typeof token !== 'string') throw errors.invalid()
+    if (token === undefined || token === '') throw identityErrors.missing()
+    if (typeof token !== 'string') throw identityErrors.invalid()
     const known = verified.get(token)
     if (known !== undefined && Date.now() <= known.untilMs) return known.identity
     let claims: Claims
@@ -100,7 +100,7 @@ export function createIdentityVerifier(
       claims = verifier()(token) as Claims
     } catch (cause) {
       verified.delete(token)
-      throw errors.invalid({ cause })
+      throw identityErrors.invalid({ cause })
     }
     const identity = Object.freeze(identityOf(claims))
     verified.set(token, { identity, untilMs: claims.exp * 1_000 + clockToleranceMs })
@@ -117,8 +117,8 @@ interface Claims {
 }
 
 function identityOf({ role, sub, sid }: Claims): Identity {
-  if (role !== 'guest' && role !== 'customer' && role !== 'admin') throw errors.invalid()
-  if (role !== 'guest' && typeof sub !== 'string') throw errors.invalid()
+  if (role !== 'guest' && role !== 'customer' && role !== 'admin') throw identityErrors.invalid()
+  if (role !== 'guest' && typeof sub !== 'string') throw identityErrors.invalid()
   return { role, ...(typeof sub === 'string' && { userId: sub }), ...(typeof sid === 'string' && { session: sid }) }
 }
 
@@ -138,14 +138,15 @@ export function requireIdentity(server: FastifyInstance, verify: IdentityVerifie
 /** The signed-in user, or 401 `sign-in-required`. */
 export function requireUser(request: FastifyRequest): SignedIn {
   const { identity } = request
-  if (identity === null || identity.role === 'guest' || identity.userId === undefined) throw errors.signInRequired()
+  if (identity === null || identity.role === 'guest' || identity.userId === undefined)
+    throw identityErrors.signInRequired()
   return identity as SignedIn
 }
 
 /** The signed-in administrator, or 401 `sign-in-required`, or 403 `admin-only`. */
 export function requireAdmin(request: FastifyRequest): SignedIn {
   const user = requireUser(request)
-  if (user.role !== 'admin') throw errors.adminOnly()
+  if (user.role !== 'admin') throw identityErrors.adminOnly()
   return user
 }
 

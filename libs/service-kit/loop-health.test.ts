@@ -87,11 +87,3 @@ test('a part that fails is not made good by the parts that work', async () => {
   pulse.ok('partition 1')
   expect(await health.ready()).toMatchObject({ status: 'ready' })
 })
-
-test('a script that may not run a command is a missing right, though its reply does not begin so', async () => {
-  const { health, watch } = setUp()
-  const message =
-    "ERR The user executing the script can't run this command or subcommand script: 69, on @user_script:1."
-  watch({ name: 'stock-events' }).failed(Object.assign(new Error(message), { name: 'ReplyError' }))
-  expect(await health.ready()).toMatchObject({ checks: [{ error: 'NOPERM' }] })
-})

@@ -69,7 +69,16 @@ const failures: Record<string, unknown> = {
   wrapped: new Error('outer', { cause: new Error('middle', { cause: coded('ECONNREFUSED') }) }),
   pgPool: new Error('timeout exceeded when trying to connect'),
   breaker: new BreakerOpen('postgres', 1_500),
-  loading: Object.assign(new Error('LOADING Redis is loading the dataset in memory'), { name: 'ReplyError' }),
+  ...Object.fromEntries(
+    Object.entries({
+      loading: 'LOADING Redis is loading the dataset in memory',
+      replicas: 'NOREPLICAS Not enough good replicas to write.',
+      disk: 'MISCONF Errors writing to the AOF file: No space left on device',
+      busy: 'BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.',
+      resharding: 'TRYAGAIN Multiple keys request during rehashing of slot',
+      clients: 'ERR max number of clients reached',
+    }).map(([name, reply]) => [name, Object.assign(new Error(reply), { name: 'ReplyError' })]),
+  ),
   text: 'a string was thrown',
   nothing: undefined,
 }
@@ -411,15 +420,15 @@ describe('a failure of ours', () => {
       })
   })
 
-  test.each([...outageCodes, 'wrapped', 'pgPool', 'breaker', 'loading'])(
-    '%s is a 503 that says when to come back',
-    async (kind) => {
-      const response = await server.inject({ url: `/api/fail?with=${kind}`, headers: { [identityHeader]: guest } })
-      expect(response.json()).toMatchObject({ status: 503, code: 'dependency-unavailable' })
-      expect(response.headers['retry-after']).toBe('2')
-      expect(response.body).not.toContain('secret detail')
-    },
-  )
+  test.each([
+    ...[...outageCodes, 'wrapped', 'pgPool', 'breaker'],
+    ...['loading', 'replicas', 'disk', 'busy', 'resharding', 'clients'],
+  ])('%s is a 503 that says when to come back', async (kind) => {
+    const response = await server.inject({ url: `/api/fail?with=${kind}`, headers: { [identityHeader]: guest } })
+    expect(response.json()).toMatchObject({ status: 503, code: 'dependency-unavailable' })
+    expect(response.headers['retry-after']).toBe('2')
+    expect(response.body).not.toContain('secret detail')
+  })
 })
 
 test('Retry-After is whole seconds, rounded up', () => {

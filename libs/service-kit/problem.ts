@@ -11,7 +11,7 @@ import { fieldProblems, partName, type ValidationError } from './validation.ts'
 const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** Kind to status. Nothing else in the repository decides a status code of a failure. */
-const statusOfKind: Record<ErrorKind, number> = {
+export const statusOfKind: Record<ErrorKind, number> = {
   invalid: 400,
   unauthenticated: 401,
   forbidden: 403,
@@ -19,6 +19,7 @@ const statusOfKind: Record<ErrorKind, number> = {
   'method-not-allowed': 405,
   conflict: 409,
   'too-large': 413,
+  'url-too-long': 414,
   'unsupported-media-type': 415,
   unprocessable: 422,
   'too-many': 429,
@@ -28,7 +29,7 @@ const statusOfKind: Record<ErrorKind, number> = {
 }
 
 /** Fastify's own refusals. Anything of Fastify that is not here is a mistake of ours and stays a 500. */
-const fastifyErrors: Record<string, readonly [ErrorKind | number, code: string, message: string]> = {
+const fastifyErrors: Record<string, readonly [ErrorKind, code: string, message: string]> = {
   FST_ERR_CTP_BODY_TOO_LARGE: ['too-large', 'body-too-large', 'The body is larger than this route accepts'],
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [
     'unsupported-media-type',
@@ -45,7 +46,7 @@ const fastifyErrors: Record<string, readonly [ErrorKind | number, code: string, 
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: ['invalid', 'content-type-missing', 'The body needs a Content-Type'],
   FST_ERR_BAD_URL: ['invalid', 'url-malformed', 'The path is not valid percent-encoded UTF-8'],
   FST_ERR_INVALID_URL: ['invalid', 'url-malformed', 'The URL is not valid'],
-  FST_ERR_MAX_PARAM_LENGTH: [414, 'url-too-long', 'A part of the path is too long'],
+  FST_ERR_MAX_PARAM_LENGTH: ['url-too-long', 'url-too-long', 'A part of the path is too long'],
   FST_ERR_HANDLER_TIMEOUT: ['unavailable', 'handler-timeout', 'The request took too long'],
 }
 
@@ -144,9 +145,8 @@ function understand(error: unknown): { status: number; failure: ShopError } {
   return fail('unknown', 'internal', 'Something went wrong on our side')
 }
 
-function fail(kind: ErrorKind | number, code: string, message: string, options: ShopErrorOptions = {}) {
-  const status = typeof kind === 'number' ? kind : statusOfKind[kind]
-  return { status, failure: new ShopError(typeof kind === 'number' ? 'invalid' : kind, code, message, options) }
+function fail(kind: ErrorKind, code: string, message: string, options: ShopErrorOptions = {}) {
+  return { status: statusOfKind[kind], failure: new ShopError(kind, code, message, options) }
 }
 
 /** Without the query: it may hold what a person typed. */

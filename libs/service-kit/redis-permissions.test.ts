@@ -32,7 +32,7 @@ test('an undeclared key is an error that names service, command, key and the fil
         keys: ['order:basket:1'],
         advice: expect.stringContaining('declare the family of this key in apps/order/keys.ts'),
       },
-      'NOPERM the Redis user order may not use order:basket:1 with HSET',
+      'NOPERM the Redis user order may not use the key order:basket:1 with HSET',
     ],
   ])
   await redis.sadd('order:basket:1', 'v').catch(() => undefined)
@@ -59,7 +59,6 @@ test('a command that is withheld from every service is told with its reason', ()
     missing: 'command',
     command: 'keys',
     keys: [],
-    cause: undefined,
   })
   expect(adviceFor(refusal, 'order')).toBe(
     'no service may use keys, which names the keys or channels of every service; see libs/redis-kit/acl/commands.ts',

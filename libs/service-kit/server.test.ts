@@ -136,7 +136,12 @@ describe('/docs/json', () => {
     expect(Object.keys(description.paths)).toEqual(['/api/things/{id}', '/api/things'])
     const { responses } = description.paths['/api/things/{id}'].get
     expect(responses['200'].content['application/json'].schema.properties.name.description).toBe('Seen by all')
-    expect(responses.default.content['application/problem+json'].schema.required).toContain('code')
+    expect(responses['400'].content['application/problem+json'].schema).toEqual({
+      $ref: '#/components/schemas/Problem',
+    })
+    expect(responses['400'].description).toContain('`validation-failed`')
+    expect(description.components.schemas.Problem.required).toContain('code')
+    expect(Object.keys(description.paths['/api/things'].post.responses)).toEqual(['400', '413', '415', '503'])
   })
 
   test('is made once', async () => {

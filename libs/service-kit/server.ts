@@ -24,7 +24,7 @@ import { createHealth, type Health, type Probe } from './health.ts'
 import { createIdentityVerifier, requireIdentity } from './identity.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
-import { serveOpenApi } from './openapi.ts'
+import { describeRoutes, serveDescription } from './openapi.ts'
 import { isRequestId } from './origin.ts'
 import { sendProblem } from './problem.ts'
 import { createSerializerCompiler } from './serialization.ts'
@@ -48,6 +48,8 @@ export interface ServerOptions {
   bodyLimitBytes?: number
   /** Longest that a whole body may take, except on routes whose `config.streamsBody` says that they watch over theirs. @default 120_000 */
   bodyTimeoutMs?: number
+  /** `own`: the service serves /docs itself. @default 'json': /docs/json, from `describeApi` */
+  docs?: 'json' | 'own'
   /** How long a client that gets its answer before it has sent its body may go on sending. @default 5_000 */
   lingerMs?: number
   /**
@@ -121,7 +123,8 @@ export function createServer(options: ServerOptions) {
     if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
     requireIdentity(server, createIdentityVerifier(identityPublicKey, { deferrals }))
   }
-  serveOpenApi(server, { title: name })
+  describeRoutes(server, { title: name })
+  if (options.docs !== 'own') serveDescription(server)
   serveHealth(server)
   server.decorate('makeDeferred', deferrals.makeAll)
   return server.withTypeProvider<TypeBoxTypeProvider>()
@@ -209,10 +212,11 @@ function answerUnknownRoutes(server: FastifyInstance) {
     throw refusalOf(request)
   })
 
-  function refusalOf({ url }: FastifyRequest) {
+  function refusalOf({ url, method }: FastifyRequest) {
     const path = url.split('?', 1)[0] as string
     const allowed = routes.filter(({ pattern }) => pattern().test({ pathname: path })).map(({ method }) => method)
-    if (allowed.length === 0) return errors.routeNotFound()
+    // A route of this method that found nothing is a folder of files.
+    if (allowed.length === 0 || allowed.includes(method)) return errors.routeNotFound()
     const allow = [...new Set(allowed)].sort().join(', ')
     return errors.methodNotAllowed(allow, { headers: { allow } })
   }

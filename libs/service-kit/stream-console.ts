@@ -21,9 +21,10 @@ import { createDeadLetters, type DeadLetter } from '@shop/redis-kit/stream/dead-
 import { topicOverview } from '@shop/redis-kit/stream/overview'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
-import { createCursor } from './cursor.ts'
-import { defineErrors } from './errors.ts'
-import { type Identity, requireAdmin } from './identity.ts'
+import { createCursor, cursorErrors } from './cursor.ts'
+import { defineErrors, type ErrorMaker } from './errors.ts'
+import { type Identity, identityErrors, requireAdmin } from './identity.ts'
+import { noBody } from './openapi.ts'
 import type { Server } from './server.ts'
 
 const errors = defineErrors({
@@ -39,40 +40,50 @@ const maxRedriveCount = 1_000
 const batchCount = 100
 
 const path = '/api/console/streams'
-const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
+const ofLetter = [errors.topicNotFound, errors.letterNotFound]
+const admin = (...own: ErrorMaker[]) => ({
+  onRequest: async (request: FastifyRequest) => void requireAdmin(request),
+  config: { refusals: [identityErrors.signInRequired, identityErrors.adminOnly, ...own] },
+})
 
 export function streamConsoleRoutes(server: Server, redis: Redis, { topics }: { topics: readonly TopicKeys[] }): void {
   const console = createConsole(redis, topics)
 
-  server.get(path, { ...adminOnly, schema: { response: { 200: StreamTopicList } } }, () => console.overview())
+  server.get(path, { ...admin(), schema: { response: { 200: StreamTopicList } } }, () => console.overview())
 
   server.get(
     `${path}/:topic/dead`,
-    { ...adminOnly, schema: { params: TopicParams, querystring: DeadLetterQuery, response: { 200: DeadLetterPage } } },
+    {
+      ...admin(errors.topicNotFound, cursorErrors.cursorInvalid),
+      schema: { params: TopicParams, querystring: DeadLetterQuery, response: { 200: DeadLetterPage } },
+    },
     ({ params, query }) => console.page(params.topic, query),
   )
 
   server.get(
     `${path}/:topic/dead/:id`,
-    { ...adminOnly, schema: { params: DeadLetterParams, response: { 200: DeadLetterDetail } } },
+    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 200: DeadLetterDetail } } },
     async ({ params }) => detail(await console.find(params.topic, params.id)),
   )
 
   server.post(
     `${path}/:topic/dead/:id/redrive`,
-    { ...adminOnly, schema: { params: DeadLetterParams, response: { 200: Redriven } } },
+    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 200: Redriven } } },
     ({ params, identity, log }) => console.redrive(params.topic, params.id, auditTo(log, identity)),
   )
 
   server.post(
     `${path}/:topic/dead/redrive`,
-    { ...adminOnly, schema: { params: TopicParams, querystring: RedriveAllQuery, response: { 200: RedrivenAll } } },
+    {
+      ...admin(errors.topicNotFound),
+      schema: { params: TopicParams, querystring: RedriveAllQuery, response: { 200: RedrivenAll } },
+    },
     ({ params, query, identity, log }) => console.redriveAll(params.topic, query.limit, auditTo(log, identity)),
   )
 
   server.delete(
     `${path}/:topic/dead/:id`,
-    { ...adminOnly, schema: { params: DeadLetterParams } },
+    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 204: noBody('Discarded') } } },
     async ({ params, identity, log }, reply) => {
       await console.discard(params.topic, params.id, auditTo(log, identity))
       return reply.code(204).send()

@@ -1,6 +1,6 @@
 /** The import over HTTP: the one route that reads its body itself. */
 import { ImportReport } from '@shop/contracts/product'
-import { requireAdmin } from '@shop/service-kit/identity'
+import { identityErrors, requireAdmin } from '@shop/service-kit/identity'
 import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyRequest } from 'fastify'
@@ -10,6 +10,16 @@ import { readCsv } from './csv.ts'
 import type { Imports } from './import.ts'
 import { readNdjson } from './ndjson.ts'
 
+const refusals = [
+  identityErrors.signInRequired,
+  identityErrors.adminOnly,
+  errors.importFormatUnknown,
+  errors.importNotUtf8,
+  errors.importTooLarge,
+  errors.importStalled,
+  errors.importsBusy,
+  errors.csvHeaderInvalid,
+]
 const formats = { 'application/x-ndjson': readNdjson, 'text/csv': readCsv }
 
 export function importRoutes(server: Server, imports: Imports, limits: BodyLimits) {
@@ -21,7 +31,7 @@ export function importRoutes(server: Server, imports: Imports, limits: BodyLimit
       '/api/products/import',
       {
         onRequest: async (request) => void requireAdmin(request),
-        config: { streamsBody: true },
+        config: { streamsBody: true, refusals },
         schema: { consumes: Object.keys(formats), response: { 200: ImportReport } },
       },
       (request) => receive(request, imports, limits),

@@ -10,11 +10,14 @@ import {
   QuoteQuery,
   Sku,
 } from '@shop/contracts/product'
-import { requireAdmin } from '@shop/service-kit/identity'
+import { cursorErrors } from '@shop/service-kit/cursor'
+import { identityErrors, requireAdmin } from '@shop/service-kit/identity'
+import { noBody } from '@shop/service-kit/openapi'
 import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
+import { errors } from '../errors.ts'
 import type { CachedResponse, Products } from './products.ts'
 import { isNotModified } from './stored-response.ts'
 
@@ -24,27 +27,37 @@ import { isNotModified } from './stored-response.ts'
  */
 const askEachTime = 'public, no-cache'
 
+const notModified = noBody('The copy that If-None-Match names is still right')
+const unknownProduct = { refusals: [errors.productNotFound] }
+
 const ProductParams = Type.Object({ sku: Sku })
 
 export function productRoutes(server: Server, products: Products) {
   server.get(
     '/api/products',
-    { schema: { querystring: ProductQuery, response: { 200: ProductPage } } },
+    {
+      schema: { querystring: ProductQuery, response: { 200: ProductPage } },
+      config: { refusals: [cursorErrors.cursorInvalid, errors.relevanceWithoutText] },
+    },
     async (request, reply) => reply.header('cache-control', askEachTime).send(await products.page(request.query)),
   )
 
   // For order only: the gateway does not let it through. Never cached, because it is what a buyer will pay.
-  server.get('/api/products/quote', { schema: { querystring: QuoteQuery, response: { 200: Quote } } }, (request) =>
-    products.quote(request.query.sku),
+  server.get(
+    '/api/products/quote',
+    { schema: { querystring: QuoteQuery, response: { 200: Quote } }, config: { internal: true } },
+    (request) => products.quote(request.query.sku),
   )
 
   server.get(
     '/api/products/:sku',
-    { schema: { params: ProductParams, response: { 200: Product } } },
+    { schema: { params: ProductParams, response: { 200: Product, 304: notModified } }, config: unknownProduct },
     async (request, reply) => stored(request, reply, await products.read(request.params.sku)),
   )
 
-  server.get('/api/products/:sku/image.svg', { schema: { params: ProductParams } }, async (request, reply) =>
+  const image = { 200: { description: 'A picture', content: { 'image/svg+xml': { schema: Type.String() } } } }
+  const imageOf = { schema: { params: ProductParams, response: image }, config: unknownProduct }
+  server.get('/api/products/:sku/image.svg', imageOf, async (request, reply) =>
     reply
       .header('cache-control', 'public, max-age=86400')
       .header('content-security-policy', "default-src 'none'")
@@ -52,8 +65,10 @@ export function productRoutes(server: Server, products: Products) {
       .send(await products.image(request.params.sku)),
   )
 
-  server.get('/api/categories', { schema: { response: { 200: CategoryList } } }, async (request, reply) =>
-    stored(request, reply, await products.categories()),
+  server.get(
+    '/api/categories',
+    { schema: { response: { 200: CategoryList, 304: notModified } } },
+    async (request, reply) => stored(request, reply, await products.categories()),
   )
 
   adminRoutes(server, products)
@@ -61,10 +76,15 @@ export function productRoutes(server: Server, products: Products) {
 
 function adminRoutes(server: Server, products: Products) {
   const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
+  const refusals = [identityErrors.signInRequired, identityErrors.adminOnly]
 
   server.post(
     '/api/products',
-    { ...adminOnly, schema: { body: ProductInput, response: { 201: Product } } },
+    {
+      ...adminOnly,
+      schema: { body: ProductInput, response: { 201: Product } },
+      config: { refusals: [...refusals, errors.productExists, errors.categoryUnknown] },
+    },
     async (request, reply) =>
       reply
         .code(201)
@@ -74,11 +94,20 @@ function adminRoutes(server: Server, products: Products) {
 
   server.patch(
     '/api/products/:sku',
-    { ...adminOnly, schema: { params: ProductParams, body: ProductPatch, response: { 200: Product } } },
+    {
+      ...adminOnly,
+      schema: { params: ProductParams, body: ProductPatch, response: { 200: Product } },
+      config: { refusals: [...refusals, errors.productNotFound, errors.categoryUnknown] },
+    },
     (request) => products.change(request.params.sku, request.body, originOf(request)),
   )
 
-  server.delete('/api/products/:sku', { ...adminOnly, schema: { params: ProductParams } }, async (request, reply) => {
+  const removal = {
+    ...adminOnly,
+    schema: { params: ProductParams, response: { 204: noBody('Deleted') } },
+    config: { refusals: [...refusals, errors.productNotFound] },
+  }
+  server.delete('/api/products/:sku', removal, async (request, reply) => {
     await products.remove(request.params.sku, originOf(request))
     return reply.code(204).send()
   })

@@ -3,6 +3,7 @@ import { Cart, CartItemInput } from '@shop/contracts/cart'
 import { Sku } from '@shop/contracts/product'
 import type { Server } from '@shop/service-kit/server'
 import { Type } from 'typebox'
+import { errors } from '../errors.ts'
 import type { Carts } from './cart.ts'
 import type { CartOwner } from './owner.ts'
 
@@ -15,7 +16,10 @@ export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; own
 
   server.put(
     '/api/cart/items/:sku',
-    { schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } } },
+    {
+      schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } },
+      config: { refusals: [errors.cartFull] },
+    },
     async (request, reply) => {
       const found = await owner.findOrCreate(request, reply)
       await carts.set(found, request.params.sku, request.body.quantity)

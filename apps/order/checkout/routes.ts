@@ -1,17 +1,24 @@
 /** POST /api/orders: the signed-in customer's cart becomes an order, once per Idempotency-Key. */
 import { identityHeader } from '@shop/contracts/identity'
 import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
-import { requireUser } from '@shop/service-kit/identity'
+import { identityErrors, requireUser } from '@shop/service-kit/identity'
 import { originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import { createCheck } from '@shop/service-kit/validation'
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { Type } from 'typebox'
 import { type CartOwner, ownerOfUser } from '../cart/owner.ts'
 import { errors } from '../errors.ts'
 import type { Catalog } from './catalog.ts'
 import type { PlaceOrder } from './checkout.ts'
 
 const checkKey = createCheck(IdempotencyKey)
+const { cartEmpty, cartOrdered, productsGone, priceChanged, keyRequired, inProgress, keyReused } = errors
+const checkoutErrors = [cartEmpty, cartOrdered, productsGone, priceChanged, keyRequired, inProgress, keyReused]
+const config = {
+  refusals: [identityErrors.signInRequired, ...checkoutErrors],
+  describedHeaders: Type.Object({ 'idempotency-key': IdempotencyKey }),
+}
 
 interface Dependencies {
   placeOrder: PlaceOrder
@@ -20,16 +27,20 @@ interface Dependencies {
 }
 
 export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: Dependencies) {
-  server.post('/api/orders', { schema: { body: Checkout, response: { 202: Order } } }, async (request, reply) => {
-    const answer = await placeOrder(await requestOf(request, reply, request.body))
-    if (answer.isReplay) reply.header('idempotent-replayed', 'true')
-    // Stored as text and sent as text: the same bytes every time.
-    return reply
-      .code(answer.status as 202)
-      .type('application/json')
-      .serializer(String)
-      .send(answer.body as never)
-  })
+  server.post(
+    '/api/orders',
+    { schema: { body: Checkout, response: { 202: Order } }, config },
+    async (request, reply) => {
+      const answer = await placeOrder(await requestOf(request, reply, request.body))
+      if (answer.isReplay) reply.header('idempotent-replayed', 'true')
+      // Stored as text and sent as text: the same bytes every time.
+      return reply
+        .code(answer.status as 202)
+        .type('application/json')
+        .serializer(String)
+        .send(answer.body as never)
+    },
+  )
 
   async function requestOf(request: FastifyRequest, reply: FastifyReply, body: Checkout) {
     const { userId } = requireUser(request)

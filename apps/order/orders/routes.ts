@@ -1,8 +1,14 @@
 /** A customer's orders: list, one, cancel, follow; and for administrators how one came to be what it is. Placing one is checkout's. */
 import { Order, OrderPage, OrderQuery, OrderTimeline } from '@shop/contracts/order'
-import { createCursor } from '@shop/service-kit/cursor'
-import { type EventStreams, lastEventNumber, type ServerSentEvent } from '@shop/service-kit/event-stream'
-import { requireAdmin, requireUser } from '@shop/service-kit/identity'
+import { createCursor, cursorErrors } from '@shop/service-kit/cursor'
+import {
+  type EventStreams,
+  eventStreamErrors,
+  lastEventNumber,
+  type ServerSentEvent,
+} from '@shop/service-kit/event-stream'
+import { identityErrors, requireAdmin, requireUser } from '@shop/service-kit/identity'
+import { noBody } from '@shop/service-kit/openapi'
 import { type Origin, originOf } from '@shop/service-kit/origin'
 import type { Server } from '@shop/service-kit/server'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -16,6 +22,12 @@ import type { OrderStore } from './store.ts'
 
 export const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
 const defaultLimit = 20
+const { signInRequired } = identityErrors
+const refusals = [signInRequired, errors.orderNotFound]
+const liveEvents = {
+  description: 'Server-sent events; the data of each is an OrderProgress',
+  content: { 'text/event-stream': { schema: Type.String() } },
+}
 const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAdmin(request) }
 
 const cursor = createCursor(
@@ -35,26 +47,50 @@ interface Dependencies {
 }
 
 export function orderRoutes(server: Server, { store, windowMs, live, streams }: Dependencies) {
-  server.get('/api/orders', { schema: { querystring: OrderQuery, response: { 200: OrderPage } } }, (request) =>
-    page(requireUser(request).userId, request.query),
+  server.get(
+    '/api/orders',
+    {
+      schema: { querystring: OrderQuery, response: { 200: OrderPage } },
+      config: { refusals: [signInRequired, cursorErrors.cursorInvalid] },
+    },
+    (request) => page(requireUser(request).userId, request.query),
   )
 
-  server.get('/api/orders/:id', { schema: { params: OrderParams, response: { 200: Order } } }, (request) =>
-    find(request.params.id, requireUser(request).userId),
+  server.get(
+    '/api/orders/:id',
+    { schema: { params: OrderParams, response: { 200: Order } }, config: { refusals } },
+    (request) => find(request.params.id, requireUser(request).userId),
   )
 
-  server.post('/api/orders/:id/cancel', { schema: { params: OrderParams, response: { 200: Order } } }, (request) =>
-    cancel(request.params.id, requireUser(request).userId, originOf(request)),
+  server.post(
+    '/api/orders/:id/cancel',
+    {
+      schema: { params: OrderParams, response: { 200: Order } },
+      config: { refusals: [...refusals, errors.notCancellable] },
+    },
+    (request) => cancel(request.params.id, requireUser(request).userId, originOf(request)),
   )
 
   server.get(
     '/api/orders/:id/timeline',
-    { schema: { params: OrderParams, response: { 200: OrderTimeline } }, ...adminOnly },
+    {
+      schema: { params: OrderParams, response: { 200: OrderTimeline } },
+      config: { refusals: [...refusals, identityErrors.adminOnly] },
+      ...adminOnly,
+    },
     (request) => timeline(request.params.id),
   )
 
-  server.get('/api/orders/:id/events', { schema: { params: OrderParams } }, (request, reply) =>
-    follow(request.params.id, request, reply),
+  server.get(
+    '/api/orders/:id/events',
+    {
+      schema: {
+        params: OrderParams,
+        response: { 200: liveEvents, 204: noBody('The order is settled: no more events') },
+      },
+      config: { refusals: [...refusals, ...Object.values(eventStreamErrors)] },
+    },
+    (request, reply) => follow(request.params.id, request, reply),
   )
 
   async function page(userId: string, { cursor: from, ...query }: OrderQuery): Promise<OrderPage> {

@@ -1,19 +1,24 @@
 /** Register, see and change one's own profile. */
 import { ProfilePatch, Registration, User } from '@shop/contracts/user'
-import { requireUser } from '@shop/service-kit/identity'
+import { identityErrors, requireUser } from '@shop/service-kit/identity'
 import type { Server } from '@shop/service-kit/server'
+import { errors } from '../errors.ts'
 import type { Accounts } from './accounts.ts'
 
+const own = { refusals: [identityErrors.signInRequired, errors.accountGone] }
+
 export function accountRoutes(server: Server, accounts: Accounts) {
-  server.post('/api/users', { schema: { body: Registration, response: { 201: User } } }, async (request, reply) =>
-    reply.code(201).send(await accounts.register(request.body)),
+  server.post(
+    '/api/users',
+    { schema: { body: Registration, response: { 201: User } }, config: { refusals: [errors.emailTaken] } },
+    async (request, reply) => reply.code(201).send(await accounts.register(request.body)),
   )
 
-  server.get('/api/users/me', { schema: { response: { 200: User } } }, (request) =>
+  server.get('/api/users/me', { schema: { response: { 200: User } }, config: own }, (request) =>
     accounts.profile(requireUser(request).userId),
   )
 
-  server.patch('/api/users/me', { schema: { body: ProfilePatch, response: { 200: User } } }, (request) =>
+  server.patch('/api/users/me', { schema: { body: ProfilePatch, response: { 200: User } }, config: own }, (request) =>
     accounts.rename(requireUser(request).userId, request.body.name),
   )
 }

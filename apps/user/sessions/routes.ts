@@ -1,7 +1,8 @@
 /** Sign in, sign out, see one's devices, revoke one or all. */
 import { Credentials, SessionList, SignedIn } from '@shop/contracts/user'
 import type { Sessions } from '@shop/redis-kit/session'
-import { requireUser } from '@shop/service-kit/identity'
+import { identityErrors, requireUser } from '@shop/service-kit/identity'
+import { noBody } from '@shop/service-kit/openapi'
 import type { Server } from '@shop/service-kit/server'
 import type { SessionCookie } from '@shop/service-kit/session-cookie'
 import { Type } from 'typebox'
@@ -9,6 +10,10 @@ import { publicUser } from '../accounts/store.ts'
 import { errors } from '../errors.ts'
 import { deviceOf, sessionInfo } from './device.ts'
 import type { SignIn } from './sign-in.ts'
+
+const signedIn = { refusals: [identityErrors.signInRequired] }
+const refusals = [errors.credentialsWrong, errors.tooManySignIns, errors.signInUnavailable]
+const nothing = { 204: noBody('Ended') }
 
 const SessionParams = Type.Object({ id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }) })
 
@@ -21,7 +26,7 @@ interface Dependencies {
 export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Dependencies) {
   server.post(
     '/api/sessions',
-    { schema: { body: Credentials, response: { 201: SignedIn } } },
+    { schema: { body: Credentials, response: { 201: SignedIn } }, config: { refusals } },
     async (request, reply) => {
       const device = deviceOf(request.headers['user-agent'])
       const { account, session } = await signIn.signIn(request.body, device, cookie.read(request))
@@ -32,24 +37,35 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
     },
   )
 
-  server.get('/api/sessions', { schema: { response: { 200: SessionList } } }, async (request) => {
+  server.get('/api/sessions', { schema: { response: { 200: SessionList } }, config: signedIn }, async (request) => {
     const { userId, session: current } = requireUser(request)
     return { items: (await sessions.list(userId)).map((session) => sessionInfo(session, current)) }
   })
 
-  server.delete('/api/sessions/current', async (request, reply) => {
-    const { userId, session } = requireUser(request)
-    if (session !== undefined) await sessions.destroyByHandle(userId, session)
-    return reply.code(204).header('set-cookie', cookie.clear(request)).send()
-  })
+  server.delete(
+    '/api/sessions/current',
+    { schema: { response: nothing }, config: signedIn },
+    async (request, reply) => {
+      const { userId, session } = requireUser(request)
+      if (session !== undefined) await sessions.destroyByHandle(userId, session)
+      return reply.code(204).header('set-cookie', cookie.clear(request)).send()
+    },
+  )
 
-  server.delete('/api/sessions/:id', { schema: { params: SessionParams } }, async (request, reply) => {
-    const found = await sessions.destroyByHandle(requireUser(request).userId, request.params.id)
-    if (!found) throw errors.sessionNotFound()
-    return reply.code(204).send()
-  })
+  server.delete(
+    '/api/sessions/:id',
+    {
+      schema: { params: SessionParams, response: nothing },
+      config: { refusals: [...signedIn.refusals, errors.sessionNotFound] },
+    },
+    async (request, reply) => {
+      const found = await sessions.destroyByHandle(requireUser(request).userId, request.params.id)
+      if (!found) throw errors.sessionNotFound()
+      return reply.code(204).send()
+    },
+  )
 
-  server.delete('/api/sessions', async (request, reply) => {
+  server.delete('/api/sessions', { schema: { response: nothing }, config: signedIn }, async (request, reply) => {
     await sessions.revokeAll(requireUser(request).userId)
     return reply.code(204).header('set-cookie', cookie.clear(request)).send()
   })

@@ -22,12 +22,13 @@ const nobody = 'user default off resetpass allkeys allchannels allcommands'
 
 /**
  * Users that are no services, each made when it has a password. `health` asks whether the server is well, `audit` reads who was refused
- * what; neither sees a key. A set of servers needs two more: a replica logs in at its master as `replica` (`masteruser`), and Sentinel
+ * what, `loader` makes the server read its ACL file again; none of them sees a key. A set of servers needs two more: a replica logs in at its master as `replica` (`masteruser`), and Sentinel
  * at all of them as `sentinel` (`sentinel auth-user`). A replica is sent all data.
  */
 const operators: Readonly<Record<string, readonly string[]>> = {
   health: allow(['ping', 'hello', 'auth', 'info']),
   audit: allow(['ping', 'hello', 'auth', 'acl|log']),
+  loader: allow(['ping', 'hello', 'auth', 'acl|load']),
   replica: allow(['ping', 'auth', 'psync', 'replconf']),
   sentinel: [
     ...allow(['ping', 'auth', 'info', 'role', 'multi', 'exec', 'slaveof', 'publish', 'subscribe']),

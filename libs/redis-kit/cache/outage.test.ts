@@ -5,6 +5,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { Redis as Operator } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { BreakerOpen, createBreaker } from '../circuit-breaker/circuit-breaker.ts'
 import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
@@ -355,7 +356,8 @@ describe('copies in memory', () => {
 
   test('are not served 100 ms after a write, however often the server kills the connection meanwhile', async () => {
     const { versions, sources, write } = await setUpCopies()
-    const admin = await connectDirectly()
+    const admin = new Operator(server.url)
+    onTestFinished(() => admin.disconnect())
     for (let version = 2; version <= 12; version++) {
       const [, killed] = await Promise.all([write(), admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')])
       expect(killed).toBe(1)

@@ -4,15 +4,16 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
+import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createBreaker } from '../circuit-breaker/circuit-breaker.ts'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { type Redis as Connection, closeRedis, connectRedis, whenReady } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import { createRateLimit, type Decision, type RateLimit, type RateLimitOptions, rateLimitKeys } from './rate-limit.ts'
 
 const SECOND_MS = 1000
 
-function limitOn(redis: Redis, namespace: string, options: Partial<RateLimitOptions> = {}) {
+function limitOn(redis: Connection, namespace: string, options: Partial<RateLimitOptions> = {}) {
   const keys = rateLimitKeys(namespace, 'thing', 'cache')
   const limit = { count: 10, periodMs: SECOND_MS }
   return { keys, limit: createRateLimit(redis, { keys, limit, burst: 5, onUnavailable: 'closed', ...options }) }
@@ -40,7 +41,7 @@ function block(ms: number) {
 
 describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topology) => {
   const server = await testRedis({ topology })
-  const connections: Redis[] = []
+  const connections: Connection[] = []
 
   async function connect() {
     const redis = connectRedis(server.url, { name: 'test', commandTimeoutMs: 5000 })
@@ -48,7 +49,7 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
     await whenReady(redis, 10_000)
     return redis
   }
-  let redis: Redis
+  let redis: Connection
 
   beforeAll(async () => {
     redis = await connect()
@@ -227,7 +228,7 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
 describe('with a proxy that breaks', () => {
   let server: Awaited<ReturnType<typeof startRedis>>
   let proxy: FaultProxy
-  let redis: Redis
+  let redis: Connection
 
   beforeAll(async () => {
     server = await startRedis()
@@ -292,6 +293,23 @@ describe('with a proxy that breaks', () => {
     expect(await limit.check('a')).toMatchObject({ allowed: mode.allowed, degraded: true })
     expect(await typicalExcessMs(() => limit.check('a'))).toBeLessThan(DEADLINE_MS)
   })
+
+  test.each(modes)(
+    'a server that answers and refuses to write is an outage when failing $onUnavailable',
+    async (mode) => {
+      const { onUnavailable, allowed } = mode
+      const { limit } = limitOn(redis, `test-${randomUUID()}`, { onUnavailable, deadlineMs: 5000 })
+      const operator = new Redis(server.url)
+      try {
+        await operator.config('SET', 'min-replicas-to-write', 1)
+        expect(await limit.check('a')).toMatchObject({ allowed, degraded: true })
+      } finally {
+        await operator.config('SET', 'min-replicas-to-write', 0)
+        operator.disconnect()
+      }
+      expect(await limit.check('a')).toMatchObject({ allowed: true, degraded: false })
+    },
+  )
 
   test('after the fault Redis decides again', async () => {
     const { limit } = limitOn(redis, `test-${randomUUID()}`, { onUnavailable: 'open' })

@@ -128,6 +128,22 @@ describe('a reader survives', () => {
     })
   })
 
+  test.each([
+    ['has too few replicas', 'min-replicas-to-write', '1', '0'],
+    ['is full', 'maxmemory', '1', '0'],
+  ])('a server that %s for a while', async (_, setting, harm, heal) => {
+    const { admin, publish, refusedCount, bodies, running } = await harmableTopic()
+    await publish()
+    await eventually(() => bodies.size).toBe(1)
+    await admin.config('SET', setting, harm)
+    const publishing = publish()
+    await eventually(refusedCount).toBeGreaterThan(3)
+    expect(await Promise.race([running.then(() => 'ended'), 'running'])).toBe('running')
+    await admin.config('SET', setting, heal)
+    await publishing
+    await eventually(() => bodies.size).toBe(2)
+  })
+
   test('a server that becomes a replica for a while', async () => {
     const { admin, publish, refusedCount, isDrained, bodies } = await harmableTopic()
     await publish()

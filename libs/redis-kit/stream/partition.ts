@@ -123,5 +123,5 @@ export function isGroupGone(error: unknown): boolean {
 export function isPassing(error: unknown): boolean {
   if (isRedisOutage(error)) return true
   if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return false
-  return error.name !== 'ReplyError' || /UNBLOCKED|MOVED|BUSY/.test(error.message)
+  return error.name !== 'ReplyError'
 }

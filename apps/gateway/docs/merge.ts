@@ -1,0 +1,207 @@
+/** One description of the public API, from those of the services: what the gateway lets through, and what it adds. */
+import { StreamOverview } from '@shop/contracts/streams'
+import { type Json, type OpenApi, refusalResponses } from '@shop/service-kit/openapi'
+import { errors } from '../errors.ts'
+import { internalPaths, type Route, routes, services, topicListPath, topicRoutes } from '../routes.ts'
+import type { Descriptions } from './descriptions.ts'
+
+const unsafe = new Set(['post', 'put', 'patch', 'delete'])
+
+/** What the gateway itself says no with. */
+const refusals = {
+  always: [
+    errors.tooManyRequests,
+    errors.sessionsUnavailable,
+    errors.serviceUnavailable,
+    { kind: 'timed-out', code: 'service-timed-out' },
+  ],
+  unsafe: [errors.originNotAllowed],
+  streams: [errors.tooManyStreams, errors.streamsExhausted],
+  topics: [errors.topicNotFound],
+} as const
+
+/** A route of the gateway, as a description has it: `/api/products/{sku}`. */
+interface Operation {
+  path: string
+  method: string
+  /** Undefined for a topic's: each owner describes it. */
+  service?: Route['service']
+  streams: boolean
+}
+
+/** @param descriptions a service that is missing leaves a gap that says so */
+export function mergeDescriptions(descriptions: Descriptions): OpenApi {
+  const schemas = createSchemas()
+  const paths: OpenApi['paths'] = { ...ownPaths() }
+  const missing = services.filter((service) => !descriptions.has(service))
+  for (const wanted of operations()) {
+    const found = described(wanted, descriptions)
+    for (const { service, path, operation } of found.length > 0 ? found : [gap(wanted)]) {
+      const named = schemas.named(operation, service, descriptions.get(service)) as Json
+      paths[path] = { ...paths[path], [wanted.method]: publicOperation(named, service, wanted) }
+    }
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Redis Shop', version: '1', description: descriptionOf(missing) },
+    servers: [{ url: '/' }],
+    security: [{}, { session: [] }],
+    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1))),
+    components: {
+      schemas: schemas.all(),
+      securitySchemes: {
+        session: { type: 'apiKey', in: 'cookie', name: 'shop_session', description: 'Set by POST /api/sessions' },
+      },
+    },
+    ...(missing.length > 0 && { 'x-missing-services': missing }),
+  }
+}
+
+function descriptionOf(missing: readonly string[]): string {
+  const about = 'Errors are application/problem+json (RFC 9457) with a stable code; each status lists its codes.'
+  const gaps = missing.map(
+    (service) => `The ${service} service does not answer now: its routes are listed without details.`,
+  )
+  return [about, ...gaps].join('\n\n')
+}
+
+function operations(): Operation[] {
+  const ofRoutes = routes.flatMap(({ methods, path, service, body, answer }) =>
+    methods.map((method) => ({ path, method, service, streams: (body ?? answer) !== undefined })),
+  )
+  const ofTopics = topicRoutes.flatMap(({ methods, path }) =>
+    methods.map((method) => ({ path, method, streams: false })),
+  )
+  return [...ofRoutes, ...ofTopics].map((one) => ({
+    ...one,
+    path: templateOf(one.path),
+    method: one.method.toLowerCase(),
+  }))
+}
+
+/** Every path of the service that the gateway's route lets through: `/api/sessions/{id}` also passes `/api/sessions/current`. */
+function described({ path: pattern, method, service }: Operation, descriptions: Descriptions) {
+  for (const [name, { paths }] of descriptions) {
+    if (service !== undefined && service !== name) continue
+    const found = Object.entries(paths).flatMap(([path, methods]) => {
+      const operation = methods[method]
+      return operation && fits(path, pattern) && ownerOf(path, method, pattern)
+        ? [{ service: name, path, operation }]
+        : []
+    })
+    if (found.length > 0) return found
+  }
+  return []
+}
+
+/** Whether this route of the gateway answers the path: an internal one, and one with a route of its own, do not count for a wider one. */
+function ownerOf(path: string, method: string, pattern: string): boolean {
+  if (internalPaths.includes(path)) return false
+  return path === pattern || !operations().some((other) => other.path === path && other.method === method)
+}
+
+function fits(path: string, pattern: string): boolean {
+  const [segments, wanted] = [path.split('/'), pattern.split('/')]
+  return (
+    segments.length === wanted.length && wanted.every((one, index) => one === segments[index] || one.startsWith('{'))
+  )
+}
+
+function templateOf(path: string): string {
+  return path.replaceAll(/:(\w+)/g, '{$1}')
+}
+
+function gap({ path, service = 'user' }: Operation) {
+  const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+  const operation = {
+    summary: `The ${service} service does not describe itself now`,
+    parameters,
+    responses: {},
+    'x-missing': true,
+  }
+  return { service, path, operation }
+}
+
+function publicOperation(operation: Json, service: string, { method, streams }: Operation): Json {
+  const added = refusalResponses([
+    ...refusals.always,
+    ...(unsafe.has(method) ? refusals.unsafe : []),
+    ...(streams ? refusals.streams : []),
+  ])
+  return { tags: [service], ...operation, responses: joined(operation.responses, added) }
+}
+
+/** Where both have a status, its codes are listed together. */
+function joined(responses: Json, added: Json): Json {
+  const all = { ...responses }
+  for (const [status, response] of Object.entries(added)) {
+    const codes = new Set([all[status]?.description, response.description].flatMap((text) => text?.split(' · ') ?? []))
+    all[status] = { ...response, description: [...codes].join(' · ') }
+  }
+  return all
+}
+
+/** The schemas that operations refer to. Two services may have one name for two things: the second one's is prefixed. */
+function createSchemas() {
+  const schemas = new Map<string, Json>()
+  /** Each as its service wrote it, to compare by. */
+  const texts = new Map<string, string>()
+  return { named, all: () => Object.fromEntries([...schemas].sort(([a], [b]) => (a < b ? -1 : 1))) }
+
+  /** The part of `source`, a service's description, with references into the merged one. */
+  function named(part: unknown, service: string, source: OpenApi | undefined): unknown {
+    if (Array.isArray(part)) return part.map((inner) => named(inner, service, source))
+    if (typeof part !== 'object' || part === null) return part
+    const entries = Object.entries(part).map(([key, inner]) => {
+      return [key, key === '$ref' ? reference(String(inner), service, source) : named(inner, service, source)]
+    })
+    return Object.fromEntries(entries)
+  }
+
+  function reference(target: string, service: string, source: OpenApi | undefined): string {
+    const name = target.replace('#/components/schemas/', '')
+    const schema = source?.components.schemas[name]
+    if (schema === undefined) return target
+    const text = JSON.stringify(schema)
+    const unique = (texts.get(name) ?? text) === text ? name : `${service}-${name}`
+    if (!texts.has(unique)) {
+      texts.set(unique, text) // first: a schema may refer to itself
+      schemas.set(unique, named(schema, service, source) as Json)
+    }
+    return `#/components/schemas/${unique}`
+  }
+}
+
+/** What the gateway answers itself. */
+function ownPaths(): OpenApi['paths'] {
+  const json = (schema: Json) => ({ content: { 'application/json': { schema } } })
+  const health = (description: string) => ({
+    description,
+    ...json({ type: 'object', required: ['status'], properties: { status: { type: 'string' } } }),
+  })
+  const adminOnly = refusalResponses([
+    ...refusals.always,
+    { kind: 'unauthenticated', code: 'sign-in-required' },
+    { kind: 'forbidden', code: 'admin-only' },
+  ])
+  return {
+    '/health/live': { get: { tags: ['gateway'], responses: { 200: health('The process turns') } } },
+    '/health/ready': {
+      get: {
+        tags: ['gateway'],
+        responses: { 200: health('Can do its job, perhaps with less'), 503: health('Cannot do its job') },
+      },
+    },
+    [topicListPath]: {
+      get: {
+        tags: ['gateway'],
+        responses: { 200: { description: 'The streams of all services', ...json(StreamOverview) }, ...adminOnly },
+      },
+    },
+  }
+}

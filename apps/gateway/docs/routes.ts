@@ -1,0 +1,44 @@
+/** /docs: the public API as a page on which it can be tried, and as OpenAPI in /docs/json and /docs/yaml. Everything is served from here. */
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import type { OpenApi } from '@shop/service-kit/openapi'
+import type { Server } from '@shop/service-kit/server'
+import type { createDescriptions, Descriptions } from './descriptions.ts'
+import { mergeDescriptions } from './merge.ts'
+
+/** The page has inline styles and pictures; its scripts are files of ours, and it may talk to nobody else. */
+const contentSecurityPolicy = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data:",
+  "connect-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+export function docsRoutes(server: Server, descriptions: ReturnType<typeof createDescriptions>) {
+  let merged: { of: ReadonlyMap<string, OpenApi>; result: OpenApi } | undefined
+
+  server.register(async (scope) => {
+    await scope.register(fastifySwagger, { mode: 'static', specification: { document: {} as never } })
+    await scope.register(fastifySwaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: contentSecurityPolicy,
+      // The plugin wants the document at once: what has to be waited for is done before its handler.
+      uiHooks: {
+        preHandler: async ({ url }) => {
+          if (/^\/docs\/(json|yaml)/.test(url)) merge(await descriptions.current())
+        },
+      },
+      transformSpecification: () => (merged?.result ?? {}) as never,
+      transformSpecificationClone: false,
+      uiConfig: { docExpansion: 'list', tryItOutEnabled: true, persistAuthorization: false },
+    })
+  })
+
+  function merge(of: Descriptions) {
+    if (merged?.of !== of) merged = { of, result: mergeDescriptions(of) }
+  }
+}
