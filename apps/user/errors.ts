@@ -16,6 +16,11 @@ export const errors = defineErrors({
     'Sign-in does not work at the moment; try again',
     { isShared: true },
   ],
+  sessionsRevoked: [
+    'conflict',
+    'sessions-revoked',
+    'All sessions of this account were ended while you signed in; sign in again',
+  ],
   sessionNotFound: ['not-found', 'session-not-found', 'There is no such session of yours'],
   accountGone: ['unauthenticated', 'account-gone', 'This account does not exist any more'],
 })

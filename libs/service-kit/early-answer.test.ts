@@ -113,6 +113,7 @@ test('another expectation than 100-continue is refused', async () => {
 })
 
 test.each([
+  ['a request without Host', 'GET /read HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'host-missing'],
   ['no HTTP', 'hello\r\n\r\n', 400, 'request-malformed'],
   [
     'headers that are too large',

@@ -24,6 +24,10 @@ export function answerEarly(server: FastifyInstance, lingerMs: number): void {
   http.on('checkExpectation', ({ socket }: IncomingMessage) => {
     refuseConnection({ code: 'EXPECTATION_FAILED' }, socket, lingerMs)
   })
+  // A server that closes waits for its connections, and has nothing more to say on these.
+  server.addHook('preClose', async () => {
+    for (const socket of lingering) socket.destroy()
+  })
   server.addHook('preParsing', ({ raw, routeOptions }, reply, _payload, done) => {
     const isAwaited =
       raw.headers.expect !== undefined && !(Number(raw.headers['content-length']) > routeOptions.bodyLimit)
@@ -80,14 +84,19 @@ function lingerAfter(request: IncomingMessage, response: ServerResponse, lingerM
   }
 }
 
+/** Of all servers of this process: there is one, except in tests. */
+const lingering = new Set<Duplex>()
+
 /** At the end of the client's side, too. Returns how to keep the socket after all. */
 function destroyLater(socket: Duplex, lingerMs: number): () => void {
+  lingering.add(socket)
   const destroy = () => void socket.destroy()
   const timer = setTimeout(destroy, lingerMs)
   socket.once('end', destroy).once('close', keep)
   return keep
 
   function keep() {
+    lingering.delete(socket)
     clearTimeout(timer)
     socket.off('end', destroy).off('close', keep)
   }

@@ -85,7 +85,7 @@ async function describe(routes: readonly RouteOptions[], info: { title: string; 
     const { response, ...parts } = schema as Json
     // A body that the route reads piece by piece has types and no schema.
     const body = parts.body ?? (parts.consumes && { type: 'string' })
-    const answers = { ...refusals(parts, body, config?.refusals), ...response }
+    const answers = { ...refusals(parts, takesBody(method), config?.refusals), ...response }
     const headers = config?.describedHeaders ?? parts.headers
     const described = {
       ...parts,
@@ -121,8 +121,13 @@ const byServer: Record<'always' | 'params' | 'body', readonly Coded[]> = {
   ],
 }
 
-function refusals(parts: Json, body: unknown, own: readonly Coded[] = []): Json {
-  const all = [...byServer.always, ...(parts.params ? byServer.params : []), ...(body ? byServer.body : []), ...own]
+/** Also without a schema: a body that nobody wants is refused by its type. */
+function takesBody(method: RouteOptions['method']): boolean {
+  return [method].flat().some((one) => one !== 'GET' && one !== 'HEAD')
+}
+
+function refusals(parts: Json, hasBody: boolean, own: readonly Coded[] = []): Json {
+  const all = [...byServer.always, ...(parts.params ? byServer.params : []), ...(hasBody ? byServer.body : []), ...own]
   return refusalResponses(all)
 }
 

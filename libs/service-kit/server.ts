@@ -78,6 +78,7 @@ const errors = defineErrors({
   routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],
   methodNotAllowed: ['method-not-allowed', 'method-not-allowed', (allow: string) => `Use ${allow}`],
   bodyNotUtf8: ['invalid', 'body-not-utf8', 'The body is not valid UTF-8'],
+  hostMissing: ['invalid', 'host-missing', 'A request of HTTP/1.1 names its Host'],
   nulCharacter: ['invalid', 'nul-character', 'Text may not contain the character U+0000'],
 })
 
@@ -99,7 +100,12 @@ export function createServer(options: ServerOptions) {
     requestTimeout: 0,
     connectionTimeout: 120_000,
     keepAliveTimeout: 72_000,
-    http: { headersTimeout: 15_000, connectionsCheckingInterval: 5_000, maxHeaderSize: 16_384 },
+    http: {
+      requireHostHeader: false,
+      headersTimeout: 15_000,
+      connectionsCheckingInterval: 5_000,
+      maxHeaderSize: 16_384,
+    },
     routerOptions: { maxParamLength: 256 },
     // While stopping, what still comes in on open connections is served, and told to close the connection.
     return503OnClosing: false,
@@ -117,6 +123,7 @@ export function createServer(options: ServerOptions) {
   readJsonOnly(server)
   server.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') return done(errors.hostMissing())
     done(request.raw.url?.includes('%00') ? errors.nulCharacter() : undefined)
   })
   if (identity === 'required') {

@@ -12,7 +12,7 @@ import { deviceOf, sessionInfo } from './device.ts'
 import type { SignIn } from './sign-in.ts'
 
 const signedIn = { refusals: [identityErrors.signInRequired] }
-const refusals = [errors.credentialsWrong, errors.tooManySignIns, errors.signInUnavailable]
+const refusals = [errors.credentialsWrong, errors.tooManySignIns, errors.signInUnavailable, errors.sessionsRevoked]
 const nothing = { 204: noBody('Ended') }
 
 const SessionParams = Type.Object({ id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }) })

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { Credentials } from '@shop/contracts/user'
 import type { RateLimit } from '@shop/redis-kit/rate-limit'
-import type { CreatedSession, Sessions } from '@shop/redis-kit/session'
+import { type CreatedSession, type NewSession, SessionRevoked, type Sessions } from '@shop/redis-kit/session'
 import type { Accounts } from '../accounts/accounts.ts'
 import { normalEmail } from '../accounts/accounts.ts'
 import type { Account } from '../accounts/store.ts'
@@ -36,10 +36,18 @@ export function createSignIn({ accounts, sessions, attempts }: Dependencies) {
     const isOwner = await accounts.isOwner(account, credentials.password)
     if (!account || !isOwner) throw errors.credentialsWrong()
     const fields = { role: account.role }
-    const session = await sessions.create({ userId: account.id, fields, device, replaces: previousId, epoch })
+    const session = await begin({ userId: account.id, fields, device, replaces: previousId, epoch })
     // Only failures use up attempts: whoever knows the password is not the one to slow down.
     if (attempt.charge) await attempts.refund(subject, attempt.charge)
     return { account, session }
+  }
+
+  async function begin(session: NewSession): Promise<CreatedSession> {
+    try {
+      return await sessions.create(session)
+    } catch (error) {
+      throw error instanceof SessionRevoked ? errors.sessionsRevoked({ cause: error }) : error
+    }
   }
 }
 

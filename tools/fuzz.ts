@@ -1,0 +1,84 @@
+/** `npm run fuzz`: thousands of requests that are wrong in some way, over every route of the shop's own description. */
+import { randomInt } from 'node:crypto'
+import { parseArgs } from 'node:util'
+import { fuzz, type Result, tableOf } from './fuzz/run.ts'
+import { type Shop, startShop } from './fuzz/shop.ts'
+
+const help = `Send requests that are wrong in some way to every route, and find answers that must not be:
+5xx, no answer, a stack, a refusal that is not problem+json, a status or a body that is not described.
+
+  npm run fuzz -- [options]
+
+  --seed N            the same requests again                       (default: a random one, printed)
+  --requests N        how many                                      (default 10000)
+  --url URL           a shop that runs, instead of one of its own. It will be changed. Raise its limits first:
+                      npm run demo -- --env gateway:RATE_LIMIT_COUNT=1000000 --env gateway:RATE_LIMIT_BURST=1000000
+  --admin EMAIL:PASSWORD   an administrator of that shop
+  --help              this text
+
+The exit code is 0 when nothing was found, 1 when something was, 2 for a wrong option.
+`
+const maxShown = 20
+
+process.exitCode = await main()
+
+async function main(): Promise<number> {
+  const options = read()
+  if (typeof options === 'number') return options
+  const { seed, requestCount, url, admin } = options
+  process.stdout.write(`seed ${seed}, ${requestCount} requests\n`)
+  const shop = url === undefined ? await startShop() : running(url, admin)
+  const interrupt = () => void shop.stop().then(() => process.exit(130))
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
+  let exitCode = 1
+  try {
+    const onProgress = (count: number) => process.stderr.write(`${count} of ${requestCount}\n`)
+    exitCode = report(await fuzz(shop, { seed, requestCount, onProgress }))
+    return exitCode
+  } finally {
+    await shop.stop(exitCode !== 0)
+  }
+}
+
+function report(result: Result): number {
+  process.stdout.write(`\n${tableOf(result)}\n`)
+  for (const { request, status, problems, body, command } of result.findings.slice(0, maxShown)) {
+    const name = request.operation?.name ?? 'no request'
+    process.stdout.write(`\n${name} as ${request.role}: ${status}; ${problems.join('; ')}\n${body}\n  ${command}\n`)
+  }
+  process.stdout.write(`\n${result.findings.length} findings\n`)
+  return result.findings.length === 0 ? 0 : 1
+}
+
+function running(url: string, admin: string | undefined): Shop {
+  const [email = '', password = ''] = admin?.split(/:(.*)/s) ?? []
+  const accounts = admin === undefined ? [] : [{ email, password, role: 'admin' as const }]
+  return { url: url.replace(/\/$/, ''), accounts, stop: async () => {} }
+}
+
+function read() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+        requests: { type: 'string', default: '10000' },
+        url: { type: 'string' },
+        admin: { type: 'string' },
+        help: { type: 'boolean', default: false },
+      },
+    })
+    if (values.help) {
+      process.stdout.write(help)
+      return 0
+    }
+    const [seed, requestCount] = [values.seed, values.requests].map(Number) as [number, number]
+    if (!Number.isSafeInteger(seed)) throw new Error('--seed takes a whole number.')
+    if (!Number.isSafeInteger(requestCount) || requestCount < 1)
+      throw new Error('--requests takes a whole number from 1.')
+    if (values.url !== undefined && !URL.canParse(values.url)) throw new Error('--url takes a URL.')
+    return { seed, requestCount, url: values.url, admin: values.admin }
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\nSee npm run fuzz -- --help\n`)
+    return 2
+  }
+}

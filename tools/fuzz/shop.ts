@@ -1,0 +1,123 @@
+/** The shop that is fuzzed: one that is started for it, or one that runs. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { topics } from '@shop/contracts/topics'
+import { createBrowser } from '@shop/test-kit/browser'
+import { root } from '../run.ts'
+import type { Known, Role } from './requests.ts'
+
+interface Account {
+  email: string
+  password: string
+  role: Role
+}
+
+export interface Shop {
+  url: string
+  accounts: readonly Account[]
+  /** @param keepsLogs what the services said is wanted */
+  stop(keepsLogs?: boolean): Promise<void>
+}
+
+/** Limits that no run reaches: what is looked for is not how often one may ask. */
+const limits = [
+  'gateway:RATE_LIMIT_COUNT=1000000',
+  'gateway:RATE_LIMIT_BURST=1000000',
+  'user:SIGN_IN_LIMIT_COUNT=1000000',
+]
+
+export async function startShop(): Promise<Shop> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-fuzz-'))
+  const args = [
+    '--json',
+    '--port',
+    '0',
+    '--data',
+    dataDir,
+    '--products',
+    '400',
+    ...limits.flatMap((limit) => ['--env', limit]),
+  ]
+  const stack = spawn(process.execPath, [join(root, 'tools/stack.ts'), ...args], {
+    cwd: root,
+    // The channel ties the shop to us: it stops itself when we are killed.
+    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+  })
+  const lines = createInterface({ input: stack.stdout as NodeJS.ReadableStream })
+  const died = once(stack, 'exit').then(() => Promise.reject(new Error('the shop did not start')))
+  const [line] = await Promise.race([once(lines, 'line'), died])
+  died.catch(() => {})
+  const { url, accounts } = JSON.parse(line)
+  return { url, accounts, stop }
+
+  async function stop(keepsLogs = false) {
+    await stopped(stack)
+    if (keepsLogs) process.stderr.write(`The services' logs are in ${join(dataDir, 'logs')}\n`)
+    else rmSync(dataDir, { recursive: true, force: true })
+  }
+}
+
+async function stopped(stack: ChildProcess): Promise<void> {
+  if (stack.exitCode !== null || stack.signalCode !== null) return
+  const gone = once(stack, 'exit')
+  stack.kill('SIGTERM')
+  await gone
+}
+
+/** Signed in as each role, and again when a request has ended the sessions. */
+export async function createVisitors({ url, accounts }: Shop) {
+  const customer = await register(url)
+  const credentials: Partial<Record<Role, Account>> = { customer, admin: accounts.find(({ role }) => role === 'admin') }
+  const cookies = new Map<Role, string>()
+  await Promise.all([signIn('customer'), signIn('admin')])
+  return { signIn, cookieOf: (role: Role) => cookies.get(role) }
+
+  /** Throws when the shop refuses. */
+  async function signIn(role: Role): Promise<void> {
+    const account = credentials[role]
+    if (!account) return
+    const browser = createBrowser(url)
+    const { email, password } = account
+    const answer = () => browser.post('/api/sessions', { email, password })
+    let { status, text } = await answer()
+    // Another request may end all sessions just now.
+    for (let attempt = 1; status === 409 && attempt < 5; attempt += 1) ({ status, text } = await answer())
+    if (status !== 201) throw new Error(`signing in as ${role} answered ${status}: ${text}`)
+    cookies.set(role, browser.cookieHeader().cookie as string)
+  }
+}
+
+async function register(url: string): Promise<Account> {
+  const account = { email: `${randomUUID()}@example.com`, password: randomUUID() }
+  const { status, text } = await createBrowser(url).post('/api/users', { ...account, name: 'Fuzz' })
+  if (status !== 201) throw new Error(`registering answered ${status}: ${text}`)
+  return { ...account, role: 'customer' }
+}
+
+/** What is there to be asked for: products, a customer's orders, topics. */
+export async function findKnown({ url }: Shop, cookie: string | undefined): Promise<Known> {
+  const browser = createBrowser(url)
+  const headers: Record<string, string> = cookie === undefined ? {} : { cookie }
+  const { body } = await browser.get<{ items: { sku: string; category: string }[] }>('/api/products?limit=20')
+  const orders: string[] = []
+  for (const { sku } of body.items.slice(0, 3)) {
+    await browser.send('PUT', `/api/cart/items/${sku}`, { headers, body: { quantity: 1 } })
+    const placed = await browser.post<{ id?: string }>(
+      '/api/orders',
+      { payment: { card: 'approve' } },
+      { ...headers, 'idempotency-key': randomUUID() },
+    )
+    if (placed.body.id) orders.push(placed.body.id)
+  }
+  return {
+    sku: body.items.map(({ sku }) => sku),
+    category: [...new Set(body.items.map(({ category }) => category))],
+    id: [...orders, 'current', '0.1-1'],
+    topic: Object.values(topics).map(({ service, entity }) => `${service}:${entity}`),
+  }
+}
