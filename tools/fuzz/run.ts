@@ -39,7 +39,7 @@ export async function fuzz(
   const description = (await (await fetch(`${shop.url}/docs/json`)).json()) as OpenApi
   const operations = operationsOf(description).filter(({ path }) => !path.startsWith('/health/'))
   const visitors = await createVisitors(shop)
-  const known = await findKnown(shop, visitors.cookieOf('customer'))
+  const known = await findKnown(shop, await visitors.cookieOf('customer'))
   const requests = fc.sample(requestsOf(operations, known), { seed, numRuns: requestCount })
   const judge = createJudge()
   const result: Result = { findings: [], counts: new Map() }
@@ -56,7 +56,7 @@ export async function fuzz(
   }
 
   async function one(request: FuzzRequest) {
-    const bytes = bytesOf(request, url.host, visitors.cookieOf(request.role))
+    const bytes = bytesOf(request, url.host, await visitors.cookieOf(request.role))
     const answer = await exchange(url, bytes, request)
     count(request.operation?.name ?? 'no request', answer.status)
     const problems = judge.problemsOf(request, answer)
@@ -65,7 +65,7 @@ export async function fuzz(
       result.findings.push({ request, status: answer.status, problems, body: answer.body.slice(0, 500), command })
     }
     const hasEndedSessions = answer.status === 204 && request.target.startsWith('/api/sessions')
-    if (hasEndedSessions) await visitors.signIn(request.role)
+    if (hasEndedSessions) await visitors.signInAgain(request.role)
   }
 
   function count(name: string, status: number) {

@@ -73,14 +73,21 @@ async function stopped(stack: ChildProcess): Promise<void> {
 export async function createVisitors({ url, accounts }: Shop) {
   const customer = await register(url)
   const credentials: Partial<Record<Role, Account>> = { customer, admin: accounts.find(({ role }) => role === 'admin') }
-  const cookies = new Map<Role, string>()
-  await Promise.all([signIn('customer'), signIn('admin')])
-  return { signIn, cookieOf: (role: Role) => cookies.get(role) }
+  const cookies = new Map<Role, Promise<string | undefined>>()
+  await Promise.all([signInAgain('customer'), signInAgain('admin')])
+  return { signInAgain, cookieOf: async (role: Role) => cookies.get(role) }
+
+  /** From now on requests of this role wait for the new cookie. */
+  async function signInAgain(role: Role): Promise<void> {
+    const signingIn = signIn(role)
+    cookies.set(role, signingIn)
+    await signingIn
+  }
 
   /** Throws when the shop refuses. */
-  async function signIn(role: Role): Promise<void> {
+  async function signIn(role: Role): Promise<string | undefined> {
     const account = credentials[role]
-    if (!account) return
+    if (!account) return undefined
     const browser = createBrowser(url)
     const { email, password } = account
     const answer = () => browser.post('/api/sessions', { email, password })
@@ -88,7 +95,7 @@ export async function createVisitors({ url, accounts }: Shop) {
     // Another request may end all sessions just now.
     for (let attempt = 1; status === 409 && attempt < 5; attempt += 1) ({ status, text } = await answer())
     if (status !== 201) throw new Error(`signing in as ${role} answered ${status}: ${text}`)
-    cookies.set(role, browser.cookieHeader().cookie as string)
+    return browser.cookieHeader().cookie
   }
 }
 
@@ -114,6 +121,7 @@ export async function findKnown({ url }: Shop, cookie: string | undefined): Prom
     )
     if (placed.body.id) orders.push(placed.body.id)
   }
+  if (orders.length === 0) throw new Error('no order could be placed')
   return {
     sku: body.items.map(({ sku }) => sku),
     category: [...new Set(body.items.map(({ category }) => category))],
