@@ -96,8 +96,8 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
   }
 
   /**
-   * Moves what is in `from` to `to`. The two live in different slots, so it takes three steps; whoever finds a move that was begun
-   * ends it. True when nothing is left in `from`: new lines may have come, or too much waits in `to`.
+   * Moves the lines of `from` to `to`. The two live in different slots, so it takes three steps; a move that broke off is ended by the
+   * next call, with the same lines. False when lines are left in `from`: new ones came meanwhile, or too much waits in `to`.
    */
   async function move(from: string, to: string): Promise<boolean> {
     const [moveId, ...pairs] = await beginMove(redis, [keys.key(from)], [randomUUID()])

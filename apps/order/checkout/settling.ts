@@ -1,7 +1,7 @@
 /**
- * Brings carts in line with orders. That something is to be done is in the order's row, written in the transaction that places or cancels
- * it, so nothing is forgotten: what was ordered leaves the cart also when the instance died after its commit or Redis was away, and
- * the lines of an order that came to nothing go back. Both happen once in the cart, however often they are tried.
+ * Brings carts in line with orders. The order's row says what is to be done, written in the transaction that places or cancels the order. So
+ * ordered lines leave the cart also when the instance died after its commit or Redis was away, and the lines of a refused order go
+ * back. The loop may try either several times; the cart changes once.
  */
 import type { CartLine } from '@shop/contracts/cart'
 import type { Log } from '@shop/service-kit/log'
@@ -30,7 +30,7 @@ interface DueCart {
 
 const lookEveryMs = 2_000
 const batchCount = 50
-/** Whoever takes one has this long; after that, or a failure, it is tried again. */
+/** A cart that was taken and not finished, or that failed, is tried again after this long. */
 const retryMs = 10_000
 
 /** Any number of instances may run it. */

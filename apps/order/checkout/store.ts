@@ -79,7 +79,7 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
   }
 }
 
-/** Its lines leave the cart at once, and again after this long: whoever should have seen to it may have died. */
+/** The lines leave the cart at once. The loop tries again after this long, because the instance may have died in between. */
 const takeAgainMs = 5_000
 /** What an order that was just placed does not have. */
 const nothingYet = { cancelReason: null, confirmedAt: null, refund: null, cartReturn: null }
