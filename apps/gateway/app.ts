@@ -6,7 +6,7 @@ import { createSessionReader } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/client'
 import { createCrossOriginCheck } from '@shop/service-kit/cross-origin'
 import { createDeferrals } from '@shop/service-kit/deferral'
-import { redisProbe } from '@shop/service-kit/health'
+import { directoryProbe, redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import { answersAsItself } from '@shop/service-kit/instance-check'
 import type { App, Surroundings } from '@shop/service-kit/process'
@@ -60,6 +60,7 @@ export async function buildApp(
     trustProxy: trustedProxies(config.TRUST_PROXY),
     probes: [
       redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
+      directoryProbe(directory),
       redisProbe('redis-cache', cache, { required: false, family: keys.addresses }),
     ],
   })

@@ -10,7 +10,7 @@ import { createServiceClient } from '@shop/service-kit/client'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
 import { createDeferrals } from '@shop/service-kit/deferral'
 import { createEventStreams } from '@shop/service-kit/event-stream'
-import { prismaProbe, redisProbe } from '@shop/service-kit/health'
+import { directoryProbe, prismaProbe, redisProbe } from '@shop/service-kit/health'
 import { answersAsItself } from '@shop/service-kit/instance-check'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
@@ -72,7 +72,11 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
     metrics,
     deferrals,
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
-    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true, family: keys.cart })],
+    probes: [
+      prismaProbe(prisma),
+      redisProbe('redis-state', redis, { required: true, family: keys.cart }),
+      directoryProbe(directory),
+    ],
   })
   const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
   const owner = createCartOwner(carts, { ttlMs: config.CART_TTL_MS })

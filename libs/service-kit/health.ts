@@ -160,6 +160,15 @@ export function redisProbe(
   }
 }
 
+/** Whether the list of instances is as the registry has it. Callers go on with the last one, and ask the instances themselves. */
+export function directoryProbe(directory: { isDegraded(): boolean }): Probe {
+  return { name: 'directory', required: false, check: async () => refuseIf(directory.isDegraded()) }
+}
+
+function refuseIf(isOutdated: boolean): void {
+  if (isOutdated) throw Object.assign(new Error('the registry does not answer'), { code: 'DIRECTORY_OUTDATED' })
+}
+
 /** Asks Postgres for a row, through Prisma. */
 export function prismaProbe(
   prisma: { $queryRawUnsafe(sql: string): Promise<unknown> },

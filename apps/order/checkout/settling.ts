@@ -3,7 +3,9 @@
  * ordered lines leave the cart also when the instance died after its commit or Redis was away, and the lines of a refused order go
  * back. The loop may try either several times; the cart changes once.
  */
+
 import type { CartLine } from '@shop/contracts/cart'
+import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
 import type { Carts } from '../cart/cart.ts'
@@ -35,26 +37,31 @@ const retryMs = 10_000
 
 /** Any number of instances may run it. */
 export function settleCarts(dependencies: Dependencies) {
-  return async (signal: AbortSignal) => {
+  return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
-      const dueCount = await settleDue(dependencies)
+      const { dueCount, failures } = await settleDue(dependencies)
+      for (const error of failures) pulse?.failed(error, 'carts')
+      if (failures.length === 0 && dueCount > 0) pulse?.ok('carts')
+      pulse?.ok()
       if (dueCount < batchCount) await dependencies.alarm.next(lookEveryMs, signal)
     }
   }
 }
 
-async function settleDue({ prisma, orders, carts, log }: Dependencies): Promise<number> {
+async function settleDue({ prisma, orders, carts, log }: Dependencies) {
   const due = await takeDue(prisma)
   const linesByOrder = await linesOf(prisma, due)
   const settled = await Promise.allSettled(due.map(settle))
+  const failures: unknown[] = []
   for (const [index, { status, ...outcome }] of settled.entries()) {
     if (status === 'fulfilled') continue
     const { reason } = outcome as PromiseRejectedResult
+    failures.push(reason)
     log.warn({ err: reason, orderId: due[index]?.orderId }, 'cart not brought in line with its order, will try again')
   }
   const taken = due.filter(({ isReturn }, index) => !isReturn && settled[index]?.status === 'fulfilled')
   if (taken.length > 0) await finish(prisma, taken)
-  return due.length
+  return { dueCount: due.length, failures }
 
   async function settle({ orderId, userId, cartId, isReturn }: DueCart): Promise<void> {
     const [owner, lines] = [ownerOfUser(userId), linesByOrder.get(orderId) ?? []]

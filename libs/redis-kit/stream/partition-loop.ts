@@ -22,7 +22,7 @@ type Room = Pick<HandOut<unknown>, 'reserve' | 'release'>
 type Give = (messages: Message[]) => void
 
 type Next = [
-  state: 'entries' | 'empty' | 'wait' | 'not-owner',
+  state: 'entries' | 'empty' | 'wait' | 'not-owner' | 'swept',
   afterId: string,
   waitMs: number,
   lostCount: number,
@@ -46,7 +46,8 @@ export async function runPartition(partition: Partition, room: Room, give: Give)
   try {
     while (!signal.aborted) {
       try {
-        await turn(partition, room, give, doorbell.connection)
+        const state = await turn(partition, room, give, doorbell.connection)
+        if (state === 'swept') continue // shows that pending messages can be read, and no more
         failureCount = 0
         settings.pulse.ok(name)
       } catch (error) {
@@ -69,16 +70,16 @@ export async function runPartition(partition: Partition, room: Room, give: Give)
   }
 }
 
-async function turn(partition: Partition, room: Room, give: Give, doorbell: Redis): Promise<void> {
+async function turn(partition: Partition, room: Room, give: Give, doorbell: Redis): Promise<Next[0] | undefined> {
   const { settings, inFlight, signal, lease } = partition
   if (!partition.isGroupKnown) await ensureGroup(partition)
   while (inFlight.size >= settings.concurrency && !signal.aborted) await partition.bell.next()
-  if (settings.isOrdered && !(await lease.untilOurs(signal))) return
+  if (settings.isOrdered && !(await lease.untilOurs(signal))) return undefined
 
   const freeCount = settings.concurrency - inFlight.size
   // A hand takes one message, or one batch.
   const handCount = await room.reserve(settings.isBatched ? 1 : freeCount)
-  if (handCount === 0) return
+  if (handCount === 0) return undefined
   let givenCount = 0
   let next: Next
   try {
@@ -96,6 +97,7 @@ async function turn(partition: Partition, room: Room, give: Give, doorbell: Redi
     room.release(handCount - givenCount)
   }
   await rest(partition, next, doorbell)
+  return next[0]
 }
 
 /** From the very beginning: a group that starts at `$` would miss what was published before it. */
@@ -135,7 +137,7 @@ async function fetchAny(partition: Partition, count: number): Promise<Next> {
     if (cursor === '0-0') sweep.scope = 'idle'
     reportLoss(partition, lostCount)
     if (entries.length > 0) partition.report({ fact: 'taken-over', count: entries.length })
-    return ['entries', '', 0, lostCount, entries]
+    return ['swept', '', 0, lostCount, entries]
   }
   const next = await nextAny(redis, [keys.stream, keys.retry], [...names, count])
   reportLoss(partition, next[3])

@@ -188,6 +188,26 @@ describe.each(topologies)('a topic, %s', async (topology) => {
       await expect(consume('a', ack).done).rejects.toThrow('WRONGTYPE')
     })
 
+    test('a partition whose new messages cannot be fetched fails, although its pending ones can be looked at', async () => {
+      const { consume, user, publish } = setUp(servers, { partitions: 1 })
+      let [isRefused, okCount, failedCount] = [false, 0, 0]
+      meddle(user, (name) => (isRefused && name === 'next-any' ? 'unsent' : undefined))
+      const pulse = {
+        ok: (part?: string) => void (okCount += Number(part === 'partition 0')),
+        failed: () => void (failedCount += 1),
+      }
+      const { seen } = consume('a', ack, { pulse, blockMs: 20, concurrency: 4 })
+      await publish()
+      await eventually(() => seen.length).toBe(1)
+      isRefused = true
+      await eventually(() => failedCount).toBeGreaterThan(0)
+      okCount = 0
+      await eventually(() => failedCount).toBeGreaterThan(4)
+      expect(okCount).toBe(0)
+      isRefused = false
+      await eventually(() => okCount).toBeGreaterThan(0)
+    })
+
     test('each partition says whether its rounds work', async () => {
       const { consume, user, publish } = setUp(servers, { partitions: 1 })
       const failing = new Set<string | undefined>()
