@@ -154,6 +154,26 @@ test('a channel that the ACL forbids is refused to whoever subscribes it, and th
   expect(channels.isHealthy()).toBe(true)
 })
 
+test('one node in the URL is enough, also when that node is replaced', { timeout: 90_000 }, async () => {
+  const cluster = await start({ nodeTimeoutMs: 1000 })
+  const [first] = cluster.nodes as [RedisCluster['nodes'][number]]
+  await addReplica(cluster)
+  const { subscriber, channels } = connect(`redis+cluster://127.0.0.1:${first.port}`)
+  const name = names.find((one) => slotOf(one) < 5461) as string // on the first node
+  const heard: string[] = []
+  await channels.subscribe(name, (message) => heard.push(message))
+  await subscriber.subscribe('global', (message) => heard.push(message))
+  expect([subscriber.isHealthy(), channels.isHealthy()]).toEqual([true, true])
+  await first.kill('SIGKILL')
+  await until(() => !subscriber.isHealthy() && !channels.isHealthy())
+  await until(() => subscriber.isHealthy() && channels.isHealthy(), 60_000)
+  const direct = publisher(cluster)
+  await until(async () => {
+    await Promise.allSettled([direct.spublish(name, 'sharded'), direct.publish('global', 'global')])
+    return heard.includes('sharded') && heard.includes('global')
+  })
+})
+
 test('closing leaves no connection behind, whatever is subscribed', async () => {
   const cluster = await start()
   const { subscriber, channels } = connect(cluster.url)

@@ -8,6 +8,7 @@
  */
 import { Command, Redis as Server } from 'ioredis'
 import { isRedisOutage } from './errors.ts'
+import { type KnownNodes, reachable, splitAddress } from './known-nodes.ts'
 import { type Profile, serverOptions } from './profiles.ts'
 import { createLink, type Link } from './subscriber-link.ts'
 import type { Carrier, Channel, Subscriptions } from './subscriptions.ts'
@@ -21,6 +22,7 @@ const IDLE_MS = 5000
 export interface ShardedOptions {
   target: Target
   profile: Profile
+  nodes: KnownNodes
   subscriptions: Subscriptions
   onError: (error: Error) => void
 }
@@ -38,8 +40,8 @@ interface Place {
   hops: number
 }
 
-export function createShardedLinks({ target, profile, subscriptions, onError }: ShardedOptions) {
-  const shards = createShards(target, openShard)
+export function createShardedLinks({ target, profile, nodes, subscriptions, onError }: ShardedOptions) {
+  const shards = createShards(nodes, openShard)
   const owners = new Map<number, string>() // slot -> address, as last heard
   const places = new Map<Channel, Place>()
   let isClosed = false
@@ -88,7 +90,8 @@ export function createShardedLinks({ target, profile, subscriptions, onError }: 
   }
   function openShard(address: string): Shard {
     const [host, port] = splitAddress(address)
-    const redis = new Server({ ...serverOptions(target, profile), host, port: Number(port) })
+    const redis = new Server({ ...serverOptions(target, profile), host, port })
+    redis.on('ready', () => void nodes.learn(redis, address)) // before the first channel is asked for
     const link = createLink(redis, {
       kind: 'sharded',
       subscriptions,
@@ -109,10 +112,8 @@ export function createShardedLinks({ target, profile, subscriptions, onError }: 
 }
 
 /** The nodes that we are connected to, by address. */
-function createShards(target: Target, open: (address: string) => Shard) {
-  const seeds = target.nodes.map(({ host, port }) => `${host}:${port}`)
+function createShards(nodes: KnownNodes, open: (address: string) => Shard) {
   const shards = new Map<string, Shard>()
-  let turn = 0
   const sweeper = setInterval(closeIdle, IDLE_MS).unref()
 
   function at(address: string): Shard {
@@ -120,10 +121,10 @@ function createShards(target: Target, open: (address: string) => Shard) {
     shards.set(address, shard)
     return shard
   }
-  /** Whoever is connected knows where a channel lives; with nobody connected, one seed after the other. */
+  /** Whoever is connected knows where a channel lives; without a connection, one known node after the other. */
   function any(except?: Shard): string {
     for (const shard of shards.values()) if (shard !== except && shard.link.isReady()) return shard.address
-    return seeds[turn++ % seeds.length] as string
+    return nodes.next()
   }
   function closeIdle(): void {
     for (const shard of shards.values()) {
@@ -161,19 +162,6 @@ function noticeMoves(redis: Server, onMoved: () => void): { explain(): void } {
     unexplainedCount = 0
   }
   return { explain: () => void unexplainedCount-- }
-}
-
-/** As the Cluster announces an address -> as it is reached from here. Without a host it means "the same as mine". */
-function reachable(announced: string, askedAddress: string, natMap: Profile['natMap']): string {
-  const address = announced.startsWith(':') ? splitAddress(askedAddress)[0] + announced : announced
-  const mapped = typeof natMap === 'function' ? natMap(address) : natMap?.[address]
-  return mapped ? `${mapped.host}:${mapped.port}` : address
-}
-
-/** At the last colon: an IPv6 address has more of them. */
-function splitAddress(address: string): [host: string, port: string] {
-  const colon = address.lastIndexOf(':')
-  return [address.slice(0, colon), address.slice(colon + 1)]
 }
 
 function slotOf({ name }: Channel): number {

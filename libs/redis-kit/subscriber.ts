@@ -8,6 +8,7 @@
  *     subscriber.onGap(() => local.clear())
  */
 import { Redis as Server } from 'ioredis'
+import { createKnownNodes, type KnownNodes, splitAddress } from './known-nodes.ts'
 import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
 import { connectBySentinel } from './sentinel.ts'
 import { createShardedLinks } from './sharded-subscriber.ts'
@@ -51,8 +52,10 @@ export function connectSubscriber(url: string, options: SubscriberOptions): Subs
   const target = parseTarget(url)
   const profile: Profile = { ...options, silenceMs: SILENCE_MS }
   const subscriptions = createSubscriptions({ commandTimeoutMs, onError })
-  const link = createLink(connect(target, profile), { kind: 'global', subscriptions, onError })
-  const sharded = target.kind === 'cluster' ? connectSharded(target, profile, { commandTimeoutMs, onError }) : undefined
+  const nodes = createKnownNodes(target, profile.natMap)
+  const link = createLink(connect(target, profile, nodes), { kind: 'global', subscriptions, onError })
+  const sharded =
+    target.kind === 'cluster' ? connectSharded(target, profile, { nodes, commandTimeoutMs, onError }) : undefined
 
   return {
     subscribe: (channel, listener) => subscriptions.subscribe(link, channel, listener),
@@ -70,28 +73,35 @@ export function connectSubscriber(url: string, options: SubscriberOptions): Subs
  * A Cluster passes each message on to all of its nodes, so any of them will do: the next one at each attempt. (ioredis'
  * Cluster subscriber changes nodes without a word, and a gap that is not announced is a stale cache.)
  */
-function connect(target: Target, profile: Profile): Server {
+function connect(target: Target, profile: Profile, nodes: KnownNodes): Server {
   if (target.kind === 'sentinel') return connectBySentinel(sentinelOptions(target, profile))
-  let turn = 0
   const redis = new Server({
     ...serverOptions(target, profile),
-    ...target.nodes[0],
+    ...addressOf(nodes.next()),
     retryStrategy: (attempt) => {
-      Object.assign(redis.options, target.nodes[++turn % target.nodes.length])
+      Object.assign(redis.options, addressOf(nodes.next()))
       return reconnectDelayMs(attempt)
     },
   })
+  // Asked before the first channel is, because without RESP3 a subscribed connection may not ask.
+  if (target.kind === 'cluster')
+    redis.on('ready', () => void nodes.learn(redis, `${redis.options.host}:${redis.options.port}`))
   return redis
+}
+
+function addressOf(node: string): { host: string; port: number } {
+  const [host, port] = splitAddress(node)
+  return { host, port }
 }
 
 /** Connects when there is something to subscribe, and to the nodes that have it. */
 function connectSharded(
   target: Target,
   profile: Profile,
-  options: { commandTimeoutMs: number; onError: (error: Error) => void },
+  options: { nodes: KnownNodes; commandTimeoutMs: number; onError: (error: Error) => void },
 ): { channels: Channels; close(): Promise<void> } {
   const subscriptions = createSubscriptions(options)
-  const links = createShardedLinks({ target, profile, subscriptions, onError: options.onError })
+  const links = createShardedLinks({ ...options, target, profile, subscriptions })
   const channels: Channels = {
     subscribe: (channel, listener) => subscriptions.subscribe(links.carrier, channel, listener),
     onGap: subscriptions.onGap,
