@@ -154,6 +154,24 @@ test('a channel that the ACL forbids is refused to whoever subscribes it, and th
   expect(channels.isHealthy()).toBe(true)
 })
 
+test('a replica does not carry channels, because its messages come over the bus', { timeout: 90_000 }, async () => {
+  const cluster = await start({ nodeTimeoutMs: 1000 })
+  const replica = await addReplica(cluster)
+  const { channels } = connect(`redis+cluster://127.0.0.1:${replica.options.port}`)
+  const heard = await listenToAll(channels)
+  await until(() => channels.isHealthy())
+  expect(await replica.pubsub('SHARDCHANNELS', '*')).toEqual([])
+  await publishToAll(publisher(cluster), 'hello')
+  await until(() => haveAll(heard, 'hello'))
+
+  // A master that has become a replica keeps the subscriptions, and no connection ends.
+  await replica.cluster('FAILOVER', 'TAKEOVER')
+  const [first] = cluster.nodes.map(talkTo) as [Server]
+  await until(async () => (await first.info('replication')).includes('role:slave'))
+  await until(async () => channels.isHealthy() && (await first.pubsub('SHARDCHANNELS', '*')).length === 0)
+  expect((await replica.pubsub('SHARDCHANNELS', '*')).length).toBeGreaterThan(5)
+})
+
 test('one node in the URL is enough, also when that node is replaced', { timeout: 90_000 }, async () => {
   const cluster = await start({ nodeTimeoutMs: 1000 })
   const [first] = cluster.nodes as [RedisCluster['nodes'][number]]

@@ -3,7 +3,9 @@
  * node. So there is a connection per shard that has a channel of ours.
  *
  * Where a channel lives is learned by asking: any node answers SSUBSCRIBE or says MOVED and to whom. That needs neither a
- * map of the slots nor the right to read one, and is right after a failover and a move of slots as well. ioredis has sharded
+ * map of the slots nor the right to read one, and is right after a failover and a move of slots as well. A replica accepts the
+ * subscription too, but messages reach it over the bus, which may lose them: so a node is asked for its role first, and again with
+ * each beat. ioredis has sharded
  * subscribers too; they change nodes without a word, and a gap that nobody announces is a stale copy.
  */
 import { Command, Redis as Server } from 'ioredis'
@@ -73,6 +75,23 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
       subscriptions.refuse(channel, error)
     } // else the next beat asks again
   }
+  /** The node is a replica. Another one knows its master, and says so with MOVED. */
+  function leave(shard: Shard, channel: Channel): void {
+    const place = places.get(channel)
+    if (place?.shard !== shard) return
+    subscriptions.lose([channel], 'the node is a replica')
+    owners.delete(slotOf(channel))
+    if (place.hops < MAX_HOPS) put(channel, shards.at(shards.any(shard)), place.hops + 1) // else the next beat asks again
+  }
+  async function beat(shard: Shard): Promise<void> {
+    const { link } = shard
+    if (link.channels.size > 0 && !(await isMaster(link.redis))) {
+      for (const channel of [...link.channels]) {
+        ;(places.get(channel) as Place).hops = 0
+        leave(shard, channel)
+      }
+    } else askAgain(link, ({ isConfirmed }) => !isConfirmed)
+  }
   /** What this node had may be anywhere now: the others are asked. */
   function closed(shard: Shard): void {
     if (isClosed) return
@@ -98,7 +117,12 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
       onError,
       onRefused: (channel, error) => refused(shard, channel, error),
       onClosed: () => closed(shard),
-      onBeat: () => askAgain(link, ({ isConfirmed }) => !isConfirmed),
+      maySubscribe: async (channel) => {
+        const isFit = await isMaster(redis)
+        if (!isFit) leave(shard, channel)
+        return isFit
+      },
+      onBeat: () => void beat(shard),
     })
     const moves = noticeMoves(redis, () => askAgain(link, ({ isConfirmed }) => isConfirmed))
     const shard: Shard = { address, link, moves, idleSinceMs: 0 }
@@ -162,6 +186,17 @@ function noticeMoves(redis: Server, onMoved: () => void): { explain(): void } {
     unexplainedCount = 0
   }
   return { explain: () => void unexplainedCount-- }
+}
+
+/** A server that does not tell its role is taken for a master. */
+async function isMaster(redis: Server): Promise<boolean> {
+  const reply = await redis.call('HELLO').catch(() => undefined)
+  const fields = Array.isArray(reply)
+    ? reply.map(String)
+    : Object.entries(reply ?? {})
+        .flat()
+        .map(String)
+  return fields[fields.indexOf('role') + 1] !== 'replica'
 }
 
 function slotOf({ name }: Channel): number {

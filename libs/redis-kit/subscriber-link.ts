@@ -17,6 +17,8 @@ export interface LinkOptions {
   onError: (error: Error) => void
   /** The server's error reply to a subscription. @default the subscription is refused */
   onRefused?: (channel: Channel, error: Error) => void
+  /** Asked before a channel is subscribed. @default always */
+  maySubscribe?: (channel: Channel) => Promise<boolean>
   /** After each connection that ended and each attempt that failed. */
   onClosed?: () => void
   /** After each sign of life, once a second. */
@@ -32,7 +34,7 @@ const COMMANDS = {
 
 export function createLink(redis: Server, { kind, subscriptions, onError, ...events }: LinkOptions) {
   const commands = COMMANDS[kind]
-  const { onRefused = subscriptions.refuse, onClosed, onBeat } = events
+  const { onRefused = subscriptions.refuse, maySubscribe, onClosed, onBeat } = events
   const channels = new Set<Channel>()
   let heardMs = 0
   guardExit(redis)
@@ -56,6 +58,7 @@ export function createLink(redis: Server, { kind, subscriptions, onError, ...eve
   /** Never rejects: a lost connection asks again when it is back, and a refusal goes to whoever subscribed. */
   async function ask(channel: Channel): Promise<void> {
     try {
+      if (maySubscribe && !(await maySubscribe(channel))) return
       await redis[commands.subscribe](channel.name)
       if (channels.has(channel)) subscriptions.confirm(channel)
     } catch (error) {
