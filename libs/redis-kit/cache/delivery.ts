@@ -16,8 +16,6 @@ export interface DeliveryOptions {
   onDoubt(): void
 }
 
-export type Delivery = ReturnType<typeof createDelivery>
-
 export function createDelivery({ publish, onDoubt }: DeliveryOptions) {
   const name = randomUUID()
   const sentAtMs = new Map<number, number>()

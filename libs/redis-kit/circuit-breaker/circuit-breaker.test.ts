@@ -337,3 +337,13 @@ function startCall(breaker: Breaker) {
   }
   return { started: () => started, settle, ended }
 }
+
+test.each(['timeoutMs', 'probeTimeoutMs', 'windowMs', 'openMs', 'minimumCount', 'probes', 'failureRatio'])(
+  'a number that makes no sense is refused when the breaker is made: %s',
+  (option) => {
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY, -1, 2 ** 60]) {
+      const options = { name: 'test', isFailure: () => true, [option]: value }
+      expect(() => createBreaker(options)).toThrow(option)
+    }
+  },
+)

@@ -11,6 +11,7 @@
  * hears nothing more, so an answer that arrives late never decides about a later phase.
  */
 import CircuitBreaker from 'opossum'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { BreakerOpen, BreakerTimeout } from './errors.ts'
 
 export { BreakerOpen, BreakerTimeout } from './errors.ts'
@@ -58,7 +59,19 @@ interface Phase {
   end(): void
 }
 
+/** Throws a RangeError that names the option for a number that makes no sense. */
 export function createBreaker(options: BreakerOptions): Breaker {
+  const time = { min: 1, max: MAX_TIMER_MS }
+  const counted = { min: 1, isWhole: true }
+  checkNumbers(`breaker ${options.name}`, options, {
+    timeoutMs: time,
+    probeTimeoutMs: time,
+    windowMs: time,
+    openMs: time,
+    minimumCount: counted,
+    probes: counted,
+    failureRatio: { min: 0, max: 1 },
+  })
   const policy = policyOf(options)
   const { name, onStateChange } = options
   let phase = closedPhase(policy, open)
