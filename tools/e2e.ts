@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -33,14 +33,27 @@ export async function runE2e(args: readonly string[]): Promise<number> {
   const interrupt = () => stack.kill('SIGTERM')
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
-    const exitCode = await runTests(args, await opened(stack))
+    const testsExitCode = await runTests(args, await opened(stack))
     await stopped(stack)
+    const exitCode = testsExitCode || reportRefusals(join(dataDir, 'logs'))
     if (exitCode === 0) rmSync(dataDir, { recursive: true, force: true })
     else process.stderr.write(`What the services said is in ${join(dataDir, 'logs')}\n`)
     return exitCode
   } finally {
     await stopped(stack)
   }
+}
+
+/** A right that a service lacks is a failure, though every test may have passed. Returns the exit code. */
+function reportRefusals(logsFolder: string): number {
+  const refusals = globSync('*.log', { cwd: logsFolder }).flatMap((file) =>
+    readFileSync(join(logsFolder, file), 'utf8')
+      .split('\n')
+      .filter((line) => line.includes('"msg":"NOPERM '))
+      .map((line) => `${file}: ${line}\n`),
+  )
+  process.stderr.write(refusals.join(''))
+  return refusals.length === 0 ? 0 : 1
 }
 
 interface OpenShop {

@@ -135,6 +135,11 @@ test('a refusal tells no value, is no outage, and is published for whoever keeps
   expect(published).toEqual([refusal])
 })
 
+test('a long id, which may be a secret, is shortened', async () => {
+  const id = 'g-aNag8gb2PRVgWJmBbMgXLaB8fXOS4f8ksQoKzD4NDKI'
+  expect((await refusalOf(connect().hget(`order:basket:{${id}}`, 'f'))).keys).toEqual(['order:basket:{g-aNag8g…}'])
+})
+
 test('an error of another kind stays what it is', async () => {
   const redis = connect()
   await redis.hset(cart.key(1), 'f', 'text')

@@ -17,6 +17,8 @@ const REFUSALS: readonly [RedisNotPermitted['missing'], RegExp][] = [
 ]
 const IS_REFUSAL = /^NOPERM|^ERR (?:ACL failure in script|The user executing the script)/
 const MAX_KEY_COUNT = 3
+/** May be what lets a guest in: the family shows without it. */
+const LONG_ID = /[^:{}]{25,}/g
 
 /** SHA-1 and source of each script -> its file. */
 const scriptNames = new Map<string, string>()
@@ -54,7 +56,7 @@ function isScript(name: string): boolean {
 /** The first few: one of them is the one. */
 function keysOf(name: string, command: Command, missing: RedisNotPermitted['missing']): string[] {
   const named = missing === 'channel' && !isScript(name) ? channelsOf(name, command) : command.getKeys()
-  return named.slice(0, MAX_KEY_COUNT).map(String)
+  return named.slice(0, MAX_KEY_COUNT).map((key) => String(key).replace(LONG_ID, (id) => `${id.slice(0, 8)}…`))
 }
 
 function channelsOf(name: string, { args }: Command): unknown[] {

@@ -97,7 +97,11 @@ async function start<Schema extends TObject>(
   const { HOST: host, PORT, INTERNAL_PORT, ADVERTISE_HOST, DRAIN_MS, SHUTDOWN_TIMEOUT_MS } = config as CommonConfig
   const metrics = createMetrics({ service: name, instanceId })
   const stopping = new AbortController()
-  const permissions = watchPermissions({ service: name, log })
+  const permissions = watchPermissions({
+    service: name,
+    log,
+    onRefusal: (text) => tellParent({ type: 'not-permitted', text }),
+  })
   const app = await build(config, { log, name, instanceId, metrics, stopping: stopping.signal })
   const { server } = app
   const { health } = server

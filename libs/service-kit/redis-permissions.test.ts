@@ -9,18 +9,20 @@ async function watched({ shownMs }: { shownMs?: number } = {}) {
   const server = await startRedisWithUsers('state')
   const redis = connectRedis(server.urlAs('order'), { name: 'test' })
   const error = vi.fn()
-  const { probe, stop } = watchPermissions({ service: 'order', log: { error }, shownMs })
+  const sentences: string[] = []
+  const onRefusal = (sentence: string) => void sentences.push(sentence)
+  const { probe, stop } = watchPermissions({ service: 'order', log: { error }, onRefusal, shownMs })
   const health = createHealth([probe], { cacheMs: 0 })
   onTestFinished(async () => {
     stop()
     await closeRedis(redis)
     await server.stop()
   })
-  return { redis, health, error }
+  return { redis, health, error, sentences }
 }
 
 test('an undeclared key is an error that names service, command, key and the file to edit, once per kind', async () => {
-  const { redis, error } = await watched()
+  const { redis, error, sentences } = await watched()
   for (const id of ['1', '2']) await redis.hset(`order:basket:${id}`, 'f', 'v').catch(() => undefined)
   expect(error.mock.calls).toEqual([
     [
@@ -34,6 +36,10 @@ test('an undeclared key is an error that names service, command, key and the fil
       },
       'NOPERM the Redis user order may not use the key order:basket:1 with HSET',
     ],
+  ])
+  expect(sentences).toEqual([
+    'NOPERM the Redis user order may not use the key order:basket:1 with HSET: ' +
+      'declare the family of this key in apps/order/keys.ts, then start the Redis servers again or run ACL LOAD',
   ])
   await redis.sadd('order:basket:1', 'v').catch(() => undefined)
   expect(error).toHaveBeenCalledTimes(2)

@@ -12,6 +12,8 @@ export interface PermissionOptions {
   /** Whose `apps/<service>/keys.ts` declares what it uses. */
   service: string
   log: Pick<Log, 'error'>
+  /** Hears the same sentences as the log. @default nothing */
+  onRefusal?: (sentence: string) => void
   /** How long a refusal is shown in health. @default 60_000 */
   shownMs?: number
 }
@@ -25,7 +27,12 @@ export interface Permissions {
 }
 
 /** From now on: refusals while a service is built are the ones that matter most. */
-export function watchPermissions({ service, log, shownMs = 60_000 }: PermissionOptions): Permissions {
+export function watchPermissions({
+  service,
+  log,
+  onRefusal = () => {},
+  shownMs = 60_000,
+}: PermissionOptions): Permissions {
   const told = new Set<string>()
   let last: { refusal: RedisNotPermitted; atMs: number } | undefined
   notPermittedChannel.subscribe(hear)
@@ -41,7 +48,9 @@ export function watchPermissions({ service, log, shownMs = 60_000 }: PermissionO
     const kind = [user, missing, command, script].join(' ')
     if (told.has(kind) || told.size >= maxKindCount) return
     told.add(kind)
-    log.error({ user, missing, command, script, keys, advice: adviceFor(message, service) }, message.message)
+    const advice = adviceFor(message, service)
+    log.error({ user, missing, command, script, keys, advice }, message.message)
+    onRefusal(`${message.message}: ${advice}`)
   }
 
   async function check(): Promise<void> {

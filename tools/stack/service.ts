@@ -84,7 +84,8 @@ function launch(state: State, options: ServiceOptions): Promise<Running> {
     reject(new Error(`it did not listen within ${startTimeoutMs / 1000} s; see ${options.logFile}`))
     child.kill('SIGKILL')
   }, startTimeoutMs)
-  child.on('message', (message: { type?: string; port?: number }) => {
+  child.on('message', (message: { type?: string; port?: number; text?: string }) => {
+    if (message.type === 'not-permitted') options.supervisor.report(`${options.name}: ${message.text}`)
     if (message.type !== 'listening' || message.port === undefined) return
     state.port = message.port
     clearTimeout(deadline)
