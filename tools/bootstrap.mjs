@@ -16,6 +16,7 @@ const [command, ...args] = process.argv.slice(2)
 /** The child that runs now. */
 let current
 let isStopping = false
+let isInstalling = false
 
 if (!/^[a-z0-9-]+$/.test(command ?? '') || !existsSync(join(root, 'tools', `${command}.ts`))) {
   stop('usage: node tools/bootstrap.mjs <command> [arguments], where tools/<command>.ts exists', 2)
@@ -39,9 +40,11 @@ async function install() {
   // A clean clone gets exactly the lockfile; a folder that somebody works in is brought up to it, and not thrown away first.
   const command = existsSync(join(root, 'node_modules')) ? ['install', '--no-save'] : ['ci']
   console.log(`Installing packages (npm ${command[0]}), once; about a minute …`)
+  isInstalling = true
   const code = await spawned('npm', [...command, '--no-audit', '--no-fund', '--loglevel=error'])
+  isInstalling = false
   clearInterval(progress)
-  if (isStopping) process.exit(130)
+  if (isStopping) stop('Installation interrupted; the next start goes on with it.', 130)
   if (code !== 0) stop(`npm ${command[0]} failed (exit code ${code}); what it printed above says why.`, 1)
   console.log(`Installed in ${seconds()} s.`)
 }
@@ -80,6 +83,8 @@ function spawned(file, fileArgs, channel = []) {
 function stopWithParent() {
   process.on('SIGINT', () => {
     isStopping = true
+    // npm itself would finish the installation first, some versions also after SIGTERM. What is half installed is completed next time.
+    if (isInstalling) current?.kill('SIGKILL')
   })
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => pass(signal))
   const parent = process.ppid

@@ -152,7 +152,7 @@ describe('an import', () => {
 describe('what went wrong is said in a sentence:', () => {
   const tea = ['tea.csv']
   it.each<[what: string, args: string[], env: Record<string, string>, sentence: RegExp]>([
-    ['no file named', [], {}, /^Which file\?/],
+    ['no file named', [], {}, /^No file is named/],
     ['two files', ['a.csv', 'b.csv'], {}, /^One file at a time, not also b\.csv/],
     ['no such file', ['none.csv'], {}, /^There is no file \S+none\.csv\./],
     ['a folder', ['.', '--format', 'csv'], {}, /^\. is no file\./],

@@ -1,0 +1,37 @@
+/** What the pages say about commands and versions, compared with what is there. */
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { root } from './run.ts'
+
+const read = (path: string) => readFileSync(join(root, path), 'utf8')
+const pages = globSync('**/*.md', { cwd: root, exclude: (path) => /node_modules|^\.|reports/.test(path) })
+const manifest: { scripts: Record<string, string>; engines: { npm: string } } = JSON.parse(read('package.json'))
+
+test('README, package.json and the bootstrap name the same oldest npm', () => {
+  const [, readme] = /Needs npm (\d+) or newer/.exec(read('README.md')) ?? []
+  const [, bootstrap] = /const minimumNpm = (\d+)/.exec(read('tools/bootstrap.mjs')) ?? []
+  expect([readme, bootstrap, manifest.engines.npm]).toEqual(['10', '10', '>=10'])
+})
+
+test('every npm script that a page or a help text names exists', () => {
+  const sources = [
+    ...pages,
+    ...globSync('tools/**/*.ts', { cwd: root, exclude: (path) => path.includes('node_modules') }),
+  ]
+  const named = sources.flatMap((path) =>
+    [...read(path).matchAll(/npm run ([a-z][\w:-]*)/g)].map(([, script = '']) => ({ path, script })),
+  )
+  expect(named.length).toBeGreaterThan(20)
+  expect(named.filter(({ script }) => manifest.scripts[script] === undefined)).toEqual([])
+})
+
+test('no page names a command that needs the pinned Node on the PATH', () => {
+  const direct = pages.filter((path) => /(?:^|[^\w/])node (?:tools|apps|infra)\/\S+\.ts/m.test(read(path)))
+  expect(direct).toEqual([])
+})
+
+test('every script of a tool goes through the bootstrap, which installs what is missing', () => {
+  const own = Object.entries(manifest.scripts).filter(([name, line]) => line.includes('tools/') && name !== 'prepare')
+  expect(own.filter(([, line]) => !line.startsWith('exec node tools/bootstrap.mjs '))).toEqual([])
+})
