@@ -3,7 +3,7 @@
  * slow and ends with the other; what ends a stream is silence, and neither its size nor its age makes the gateway grow.
  */
 import type { OutgoingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import type { ServiceClient, ServiceRequest, ServiceResponse } from '@shop/service-kit/client'
 import type { Metrics } from '@shop/service-kit/metrics'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -60,6 +60,8 @@ export function createStreaming(options: StreamingOptions) {
     const hasBody = route.body === 'stream' && request.body !== undefined
     const limits = { maxBytes: uploadMaxBytes, idleMs }
     const body = hasBody ? receive(request.raw, limits, (error) => ending.abort(error)) : outgoing.body
+    // After an early answer the service's connection would wait for the rest of the body.
+    if (body instanceof Readable) reply.raw.once('close', () => body.destroy())
     const response = await client.request({
       ...outgoing,
       headers: { ...outgoing.headers, ...(hasBody && lengthOf(request)) },
