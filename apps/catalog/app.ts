@@ -12,7 +12,7 @@ import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { Metrics } from '@shop/service-kit/metrics'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
+import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
@@ -44,12 +44,15 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   })
   const pool = createPool(config.DATABASE_URL, { name: instanceId, poolMax: Math.max(half, relayConnections + 1) })
   const tls = redisTls(config)
-  const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
-  const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, tls })
-  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls })
+  const toCache = { tls, onStateChange: logRedisState({ role: 'cache', log }) }
+  const toState = { tls, onStateChange: logRedisState({ role: 'state', log }) }
+  const cacheRedis = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, ...toCache })
+  const invalidations = connectSubscriber(config.REDIS_CACHE_URL, { name: `${instanceId}-invalidations`, ...toCache })
+  const stateRedis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, ...toState })
   warnOfEviction(cacheRedis, { role: 'cache', log })
   warnOfEviction(stateRedis, { role: 'state', log })
-  const connect = () => connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, tls, role: 'blocking' })
+  const connect = () =>
+    connectRedis(config.REDIS_STATE_URL, { name: `${instanceId}-events`, ...toState, role: 'blocking' })
 
   const caches = createCaches(cacheRedis, { invalidations, metrics })
   const { forget, invalidate } = createFreshness({

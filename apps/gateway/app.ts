@@ -10,7 +10,7 @@ import { directoryProbe, redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import { answersAsItself } from '@shop/service-kit/instance-check'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
+import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { trustedProxies } from './address.ts'
@@ -30,11 +30,13 @@ export async function buildApp(
   { log, name, instanceId, metrics, stopping }: Surroundings,
 ): Promise<App> {
   const tls = redisTls(config)
-  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
-  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, tls })
+  const toCache = { tls, onStateChange: logRedisState({ role: 'cache', log }) }
+  const toState = { tls, onStateChange: logRedisState({ role: 'state', log }) }
+  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, ...toState, commandTimeoutMs: 1_000 })
+  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, ...toCache })
   warnOfEviction(state, { role: 'state', log })
   warnOfEviction(cache, { role: 'cache', log })
-  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: instanceId, tls })
+  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: `${instanceId}-subscriber`, ...toState })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
   const deferrals = createDeferrals()

@@ -15,7 +15,7 @@ import { answersAsItself } from '@shop/service-kit/instance-check'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { createTopicRelay } from '@shop/service-kit/outbox/topic-relay'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
+import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { streamConsoleRoutes } from '@shop/service-kit/stream-console'
@@ -48,7 +48,7 @@ const claimMs = 3_000
 
 export async function buildApp(config: Config, surroundings: Surroundings): Promise<App> {
   const { log, name, instanceId, metrics, stopping } = surroundings
-  const { prisma, pool, redis, subscriber, connectBlocking } = openConnections(config, instanceId)
+  const { prisma, pool, redis, subscriber, connectBlocking } = openConnections(config, surroundings)
   warnOfEviction(redis, { role: 'state', log })
   const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'], answers: answersAsItself })
@@ -131,14 +131,14 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   }
 }
 
-function openConnections(config: Config, instanceId: string) {
-  const tls = redisTls(config)
+function openConnections(config: Config, { instanceId, log }: Surroundings) {
+  const toState = { tls: redisTls(config), onStateChange: logRedisState({ role: 'state', log }) }
   const { DATABASE_URL, DATABASE_POOL_MAX: poolMax, REDIS_STATE_URL } = config
   return {
     prisma: new PrismaClient({ adapter: createPrismaAdapter(DATABASE_URL, { name: instanceId, poolMax }) }),
     pool: createPool(DATABASE_URL, { name: `${instanceId}-outbox`, poolMax: relayConnections }),
-    redis: connectRedis(REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 }),
-    subscriber: connectSubscriber(REDIS_STATE_URL, { name: instanceId, tls }),
-    connectBlocking: () => connectRedis(REDIS_STATE_URL, { name: `${instanceId}-stock`, tls, role: 'blocking' }),
+    redis: connectRedis(REDIS_STATE_URL, { name: instanceId, ...toState, commandTimeoutMs: 1_000 }),
+    subscriber: connectSubscriber(REDIS_STATE_URL, { name: `${instanceId}-subscriber`, ...toState }),
+    connectBlocking: () => connectRedis(REDIS_STATE_URL, { name: `${instanceId}-stock`, ...toState, role: 'blocking' }),
   }
 }

@@ -7,7 +7,7 @@ import { createSessions } from '@shop/redis-kit/session'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { prismaProbe, redisProbe } from '@shop/service-kit/health'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { redisTls, warnOfEviction } from '@shop/service-kit/redis'
+import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
 import { createSessionCookie } from '@shop/service-kit/session-cookie'
@@ -26,7 +26,8 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     adapter: createPrismaAdapter(config.DATABASE_URL, { name: instanceId, poolMax: config.DATABASE_POOL_MAX }),
   })
   const tls = redisTls(config)
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, commandTimeoutMs: 1_000 })
+  const onStateChange = logRedisState({ role: 'state', log })
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, onStateChange, commandTimeoutMs: 1_000 })
   warnOfEviction(redis, { role: 'state', log })
   const sessions = createSessions(redis, {
     keys: keys.sessions,

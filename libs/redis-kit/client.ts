@@ -7,6 +7,7 @@
  *     await closeRedis(redis)
  */
 import { Cluster, Command, Redis as Server } from 'ioredis'
+import { type OnStateChange, type Watch, watchConnection } from './connection-state.ts'
 import { RedisUnavailable } from './errors.ts'
 import { type Gate, installGate } from './gate.ts'
 import { clusterOptions, type Profile, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
@@ -18,6 +19,7 @@ import { parseTarget, type Target } from './target.ts'
 import { untilEvent } from './until-event.ts'
 
 export type Redis = Server | Cluster
+export type { ConnectionChange, OnStateChange } from './connection-state.ts'
 export { connectSubscriber, type Subscriber, type SubscriberOptions } from './subscriber.ts'
 
 export interface RedisOptions {
@@ -41,13 +43,16 @@ export interface RedisOptions {
   tls?: Tls
   /** Hears why connections fail; the kit reconnects by itself. @default nobody: a command's error carries it as its cause */
   onError?: (error: Error) => void
-  /** Where the addresses that a Cluster or Sentinel announces are reached from here: port-forwarding, proxies. @default as announced */
+  /** Told when the connection is made, lost and restored, and why; on a Cluster for each node too. @default nobody */
+  onStateChange?: OnStateChange
+  /** Where the addresses that a Cluster or Sentinel announces are reached from here: port-forwarding, proxies. @default the URL's `nat` (target.ts), else as announced */
   natMap?: Profile['natMap']
 }
 
 const BLOCK_MARGIN_MS = 2000
 const CLOSE_TIMEOUT_MS = 1000
 const gates = new WeakMap<Redis, Gate>()
+const watches = new WeakMap<Redis, Watch>()
 const closings = new WeakMap<Redis, Promise<void>>()
 
 /**
@@ -65,7 +70,7 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
     // Later than the deadline: one slow command costs its caller an answer, a silent connection costs us the connection.
     silenceMs: isBlocking ? timeoutMs : Math.max(1000, 2 * commandTimeoutMs),
     tls: options.tls,
-    natMap: options.natMap,
+    natMap: options.natMap ?? target.natMap,
   })
   const gate = installGate(redis, {
     name,
@@ -77,6 +82,8 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
     maxPendingBytes: options.maxPendingBytes ?? 64 * 1024 * 1024,
   })
   gates.set(redis, gate)
+  const { onStateChange } = options
+  if (onStateChange) watches.set(redis, watchConnection(redis, { name, isTls: target.isTls, onStateChange }))
   redis.on('error', options.onError ?? (() => {}))
   // A Cluster's pipelines wait for the first look at the slots, outside of the gate and without a limit of their own.
   if (redis instanceof Cluster) {
@@ -116,6 +123,7 @@ export function closeRedis(redis: Redis): Promise<void> {
 }
 
 async function close(redis: Redis): Promise<void> {
+  watches.get(redis)?.stop()
   await gates.get(redis)?.shut()
   if (redis.status === 'end') return
   const ended = untilEvent(redis, 'end', CLOSE_TIMEOUT_MS)

@@ -6,6 +6,7 @@ import type { Command, Redis as Node } from 'ioredis'
 import { createCork } from './corking.ts'
 import { tendOwnCommand } from './handshake.ts'
 import { type Batch, pendingOf } from './pending.ts'
+import { isDemotion } from './profiles.ts'
 
 export interface ExitOptions {
   /** Why a command that did not come through the gate may not go out: it was given to a Cluster's node itself. */
@@ -36,6 +37,7 @@ export function guardExit(node: Node, { mistakeIn }: ExitOptions = {}): void {
     // An error is an answer too: MOVED, ASK and TRYAGAIN say that it was not executed here.
     const record = pendingOf(item.command as Command)
     if (record) record.isSent = false
+    if (isDemotion(error)) node.emit('demoted', error)
     answerError(error, item)
   }
 }

@@ -10,6 +10,7 @@
  * exit of each connection (exit.ts).
  */
 import { type Cluster, type Command, type Redis as Node, ReplyError } from 'ioredis'
+import { saysNothing } from './diagnosis.ts'
 import { effectOf } from './effect.ts'
 import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable, replyWord } from './errors.ts'
 import { guardExit } from './exit.ts'
@@ -73,9 +74,10 @@ export function installGate(redis: Node | Cluster, options: GateOptions): Gate {
   guardPipelines(redis, (command) => mistakeIn(state, command))
   for (const event of ['error', 'node error']) {
     redis.on(event, (error: Error) => {
-      state.lastError = error
+      if (!saysNothing(error)) state.lastError = error
     })
   }
+  redis.on('ready', () => delete state.lastError)
   redis.sendCommand = (command: Command, batch?: Batch, node?: ClusterRoute) => {
     if (state.lanes.isHandshake(command)) state.send(command, batch, node)
     else enter(state, command, batch, node)

@@ -3,6 +3,7 @@
  * the end; a service has to answer its own caller in time, and to know what happened. See docs/decisions/0002.
  */
 import type { ClusterOptions, NatMap, RedisOptions, SentinelAddress } from 'ioredis'
+import { replyWord } from './errors.ts'
 import type { Target } from './target.ts'
 
 export interface Tls {
@@ -33,6 +34,9 @@ export function reconnectDelayMs(attempt: number): number {
   return Math.random() * Math.min(MAX_RECONNECT_DELAY_MS, 50 * 2 ** Math.min(attempt - 1, 10))
 }
 
+/** In a script's error too. */
+export const isDemotion = ({ message }: Error): boolean => replyWord(message) === 'READONLY'
+
 /** For every connection to a server that executes commands. */
 export function serverOptions(target: Target, { name, silenceMs, tls }: Profile): RedisOptions {
   return {
@@ -60,8 +64,7 @@ export function serverOptions(target: Target, { name, silenceMs, tls }: Profile)
     retryStrategy: reconnectDelayMs,
     maxLoadingRetryTime: 1000,
     // After a failover we may be talking to a replica. 1 = reconnect and let the command fail; 2 would resend it.
-    // `includes`: from within a script the reply starts with `ERR Error running script` on older servers.
-    reconnectOnError: (error) => (error.message.includes('READONLY') ? 1 : false),
+    reconnectOnError: (error) => (isDemotion(error) ? 1 : false),
     // CLIENT SETINFO is unknown to Redis 7.0 and would fill the ACL log of a user without it.
     disableClientInfo: true,
   }

@@ -9,6 +9,7 @@
  * subscribers too; they change nodes without a word, and a gap that nobody announces is a stale copy.
  */
 import { Command, Redis as Server } from 'ioredis'
+import type { WatchOptions } from './connection-state.ts'
 import { isRedisOutage } from './errors.ts'
 import { type KnownNodes, reachable, splitAddress } from './known-nodes.ts'
 import { type Profile, serverOptions } from './profiles.ts'
@@ -27,6 +28,7 @@ export interface ShardedOptions {
   nodes: KnownNodes
   subscriptions: Subscriptions
   onError: (error: Error) => void
+  watched?: WatchOptions
 }
 
 interface Shard {
@@ -42,7 +44,7 @@ interface Place {
   hops: number
 }
 
-export function createShardedLinks({ target, profile, nodes, subscriptions, onError }: ShardedOptions) {
+export function createShardedLinks({ target, profile, nodes, subscriptions, onError, watched }: ShardedOptions) {
   const shards = createShards(nodes, openShard)
   const owners = new Map<number, string>() // slot -> address, as last heard
   const places = new Map<Channel, Place>()
@@ -115,6 +117,7 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
       kind: 'sharded',
       subscriptions,
       onError,
+      watched: watched && { ...watched, node: address },
       onRefused: (channel, error) => refused(shard, channel, error),
       onClosed: () => closed(shard),
       maySubscribe: async (channel) => {

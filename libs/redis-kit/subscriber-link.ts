@@ -1,5 +1,6 @@
 /** One connection of a subscriber and the channels that it carries: asked for whenever the connection is new, and kept alive. */
 import { Command, ReplyError, type Redis as Server } from 'ioredis'
+import { type WatchOptions, watchConnection } from './connection-state.ts'
 import { guardExit } from './exit.ts'
 import { explainRefusal } from './permission.ts'
 import type { Channel, Subscriptions } from './subscriptions.ts'
@@ -19,6 +20,8 @@ export interface LinkOptions {
   onRefused?: (channel: Channel, error: Error) => void
   /** Asked before a channel is subscribed. @default always */
   maySubscribe?: (channel: Channel) => Promise<boolean>
+  /** Who is told what becomes of the connection. */
+  watched?: WatchOptions
   /** After each connection that ended and each attempt that failed. */
   onClosed?: () => void
   /** After each sign of life, once a second. */
@@ -34,7 +37,8 @@ const COMMANDS = {
 
 export function createLink(redis: Server, { kind, subscriptions, onError, ...events }: LinkOptions) {
   const commands = COMMANDS[kind]
-  const { onRefused = subscriptions.refuse, maySubscribe, onClosed, onBeat } = events
+  const { onRefused = subscriptions.refuse, maySubscribe, onClosed, onBeat, watched } = events
+  const watch = watched && watchConnection(redis, watched)
   const channels = new Set<Channel>()
   let heardMs = 0
   guardExit(redis)
@@ -92,6 +96,7 @@ export function createLink(redis: Server, { kind, subscriptions, onError, ...eve
   }
   async function close(): Promise<void> {
     clearInterval(heartbeat)
+    watch?.stop()
     if (redis.status === 'end') return
     const ended = untilEvent(redis, 'end', CLOSE_TIMEOUT_MS)
     redis.disconnect()

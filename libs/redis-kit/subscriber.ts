@@ -9,6 +9,7 @@
  */
 import { Redis as Server } from 'ioredis'
 import { createKnownNodes, type KnownNodes, splitAddress } from './known-nodes.ts'
+import type { OnStateChange, WatchOptions } from './connection-state.ts'
 import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
 import { connectBySentinel } from './sentinel.ts'
 import { createShardedLinks } from './sharded-subscriber.ts'
@@ -26,6 +27,8 @@ export interface SubscriberOptions {
   /** How long `subscribe` waits for the server to confirm. @default 500 */
   commandTimeoutMs?: number
   natMap?: Profile['natMap']
+  /** Told when a connection is made, lost and restored, and why. @default nobody */
+  onStateChange?: OnStateChange
 }
 
 export interface Channels {
@@ -50,12 +53,14 @@ export interface Subscriber extends Channels {
 export function connectSubscriber(url: string, options: SubscriberOptions): Subscriber {
   const { commandTimeoutMs = 500, onError = () => {} } = options
   const target = parseTarget(url)
-  const profile: Profile = { ...options, silenceMs: SILENCE_MS }
+  const profile: Profile = { ...options, natMap: options.natMap ?? target.natMap, silenceMs: SILENCE_MS }
+  const { name, onStateChange } = options
+  const watched = onStateChange && { name, isTls: target.isTls, onStateChange }
   const subscriptions = createSubscriptions({ commandTimeoutMs, onError })
   const nodes = createKnownNodes(target, profile.natMap)
-  const link = createLink(connect(target, profile, nodes), { kind: 'global', subscriptions, onError })
+  const link = createLink(connect(target, profile, nodes), { kind: 'global', subscriptions, onError, watched })
   const sharded =
-    target.kind === 'cluster' ? connectSharded(target, profile, { nodes, commandTimeoutMs, onError }) : undefined
+    target.kind === 'cluster' ? connectSharded(target, profile, { nodes, commandTimeoutMs, onError, watched }) : undefined
 
   return {
     subscribe: (channel, listener) => subscriptions.subscribe(link, channel, listener),
@@ -98,7 +103,7 @@ function addressOf(node: string): { host: string; port: number } {
 function connectSharded(
   target: Target,
   profile: Profile,
-  options: { nodes: KnownNodes; commandTimeoutMs: number; onError: (error: Error) => void },
+  options: { nodes: KnownNodes; commandTimeoutMs: number; onError: (error: Error) => void; watched?: WatchOptions },
 ): { channels: Channels; close(): Promise<void> } {
   const subscriptions = createSubscriptions(options)
   const links = createShardedLinks({ ...options, target, profile, subscriptions })

@@ -42,8 +42,23 @@ test.each([
   ['redis://a:1,b:2', 'several hosts'],
   ['redis://host/3', 'only database 0'],
   ['redis+sentinel://host', 'name of the master'],
+  ['redis+cluster://host?nat=10.0.0.5:6379', 'announced:port=reached:port'],
+  ['redis+cluster://host?nat=10.0.0.5=localhost:1', 'a port is a number'],
+  ['redis+cluster://host?nat=a:1=b:2=c:3', 'announced:port=reached:port'],
+  ['redis://host?nat=a:1=b:2', 'announces nothing'],
 ])('%j is refused', (url, reason) => {
   expect(() => parseTarget(url)).toThrow(reason)
+})
+
+test('a URL says where announced addresses are reached', () => {
+  expect(
+    parseTarget('redis+cluster://n1?nat=10.0.0.5:6379=localhost:7001,n2:6379=[::1]:7002&nat=n3:1=n4:2').natMap,
+  ).toEqual({
+    '10.0.0.5:6379': { host: 'localhost', port: 7001 },
+    'n2:6379': { host: '::1', port: 7002 },
+    'n3:1': { host: 'n4', port: 2 },
+  })
+  expect(parseTarget('redis+cluster://n1').natMap).toBeUndefined()
 })
 
 test('a refusal never shows the password', () => {

@@ -5,19 +5,28 @@
  *     redis+sentinel://user:password@s1:26379,s2:26379/main    the server that Sentinel calls the master of `main`
  *     redis+cluster://user:password@n1:6379,n2:6379            a Cluster, found through any of these nodes
  *
- * Sentinel's own password goes into the query: `?sentinel-password=…` (and `sentinel-username`).
+ * Sentinel's own password goes into the query: `?sentinel-password=…` (and `sentinel-username`). Where a Cluster or a Sentinel
+ * announces addresses that are not reached from here, `nat` says which are: `?nat=10.0.0.5:6379=localhost:7001`, several of them
+ * with commas.
  */
 
 export interface Target {
   kind: 'standalone' | 'sentinel' | 'cluster'
   isTls: boolean
-  nodes: { host: string; port: number }[]
+  nodes: Node[]
   username?: string
   password?: string
   /** Sentinel only: what the group of servers is called. */
   masterName?: string
   sentinelUsername?: string
   sentinelPassword?: string
+  /** An address as it is announced -> as it is reached from here. */
+  natMap?: Record<string, Node>
+}
+
+interface Node {
+  host: string
+  port: number
 }
 
 /** Not `URL`, which has no place for a list of hosts. */
@@ -40,6 +49,7 @@ export function parseTarget(url: string): Target {
     password: decode(parts.password),
     sentinelUsername: query.get('sentinel-username') ?? undefined,
     sentinelPassword: query.get('sentinel-password') ?? undefined,
+    natMap: parseNatMap(query.getAll('nat'), kind),
   }
   if (kind === 'sentinel') {
     if (!parts.path) throw new TypeError('a redis+sentinel:// URL ends in /<name of the master>')
@@ -53,7 +63,23 @@ export function parseTarget(url: string): Target {
   return target
 }
 
-function parseNode(text: string, defaultPort: number): { host: string; port: number } {
+function parseNatMap(texts: string[], kind: Target['kind']): Target['natMap'] {
+  if (texts.length === 0) return undefined
+  if (kind === 'standalone')
+    throw new TypeError('nat is for redis+cluster:// and redis+sentinel://: one server announces nothing')
+  const pairs = texts
+    .flatMap((text) => text.split(','))
+    .map((pair) => {
+      const [announced, reached, ...rest] = pair.split('=').map((address) => parseNode(address, 0))
+      if (!announced?.port || !reached?.port || rest.length > 0) {
+        throw new TypeError('nat in a Redis URL is announced:port=reached:port, several of them with commas')
+      }
+      return [`${announced.host}:${announced.port}`, reached] as const
+    })
+  return Object.fromEntries(pairs)
+}
+
+function parseNode(text: string, defaultPort: number): Node {
   const parts = HOST_AND_PORT.exec(text)?.groups
   const host = parts?.ipv6 ?? parts?.name
   if (!host) throw new TypeError('a Redis URL names each node as host:port')

@@ -11,6 +11,8 @@ export interface WireServer {
   commands: string[][]
   /** From now on. */
   answer(answer: Answer): void
+  /** Ends every connection of now. */
+  drop(): void
 }
 
 /** What a healthy server says while a connection is set up. */
@@ -57,6 +59,9 @@ export async function startWireServer(first: Answer): Promise<WireServer> {
     commands,
     answer: (next) => {
       answer = next
+    },
+    drop: () => {
+      for (const socket of sockets) socket.destroy()
     },
   }
 }

@@ -3,6 +3,7 @@
  * outage of Redis does not restart every service. Ready: can it do its main job now? Asked of the dependencies themselves, each with
  * a deadline, all at once, and at most once a second however often the question is put.
  */
+import { diagnose } from '@shop/redis-kit/diagnosis'
 
 import type { Redis } from '@shop/redis-kit/client'
 import { reachOf } from '@shop/redis-kit/cluster-reach'
@@ -119,6 +120,8 @@ function rejectOn(signal: AbortSignal): Promise<never> {
 
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown })?.code
+  // Not "unavailable" but why: WRONGPASS, CERTIFICATE, UNREACHABLE.
+  if (code === 'REDIS_UNAVAILABLE' && (error as Error).cause) return diagnose((error as Error).cause).code
   if (typeof code === 'string' && /^[\w-]{1,40}$/.test(code)) return code
   return error instanceof Error && error.name === 'ReplyError' ? codeOfReply(error) : 'FAILED'
 }

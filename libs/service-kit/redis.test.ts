@@ -3,9 +3,10 @@ import { setImmediate } from 'node:timers/promises'
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startRedis } from '@shop/test-kit/redis-server'
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it, onTestFinished, vi } from 'vitest'
+import { createHealth, redisProbe } from './health.ts'
 import { createLog } from './log.ts'
-import { warnOfEviction } from './redis.ts'
+import { logRedisState, warnOfEviction } from './redis.ts'
 
 /** A service's connection to a server with this policy, and the lines of its log. */
 async function setUp(role: 'cache' | 'state', policy: string) {
@@ -67,4 +68,57 @@ it('says it once, however often the connection is lost, and again when it has be
     await isBack
     await answered(redis)
   }
+})
+
+/** A service's log, and what it passes to its connections. */
+function logged(role: 'cache' | 'state') {
+  const lines: Record<string, unknown>[] = []
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) }
+  const log = createLog({ service: 'test', instanceId: 'test-1', destination })
+  return { lines, onStateChange: logRedisState({ role, log }) }
+}
+
+it('a connection that is lost and restored is two lines, and none while all is well', async () => {
+  const server = await startRedis()
+  onTestFinished(() => server.stop())
+  const proxy = await startFaultProxy({ port: server.port })
+  onTestFinished(() => proxy.stop())
+  const { lines, onStateChange } = logged('state')
+  const readers = [1, 2].map(() => connectRedis(proxy.url, { name: 'test-events', role: 'blocking', onStateChange }))
+  onTestFinished(() => Promise.all(readers.map(closeRedis)).then(() => {}))
+  for (const redis of readers) await whenReady(redis, 10_000)
+  expect(lines).toEqual([])
+  await proxy.refuse()
+  await vi.waitFor(() => expect(lines).toHaveLength(1), 10_000)
+  await proxy.heal()
+  for (const redis of readers) await whenReady(redis, 10_000)
+  await vi.waitFor(() => expect(lines.length).toBeGreaterThan(1), 10_000)
+  expect(lines).toMatchObject([
+    {
+      level: 'warn',
+      redis: 'state',
+      connection: 'test-events',
+      msg: expect.stringContaining('state redis connection lost: '),
+    },
+    { level: 'info', redis: 'state', connection: 'test-events', msg: 'state redis connection restored' },
+  ])
+})
+
+it('a shop that has never worked says what to change, in its log and its health, and no password', async () => {
+  const server = await startRedis({ password: 'right-password' })
+  onTestFinished(() => server.stop())
+  const { lines, onStateChange } = logged('state')
+  const url = `redis://somebody:hunter2@127.0.0.1:${server.port}`
+  const redis = connectRedis(url, { name: 'test', commandTimeoutMs: 300, onStateChange })
+  onTestFinished(() => closeRedis(redis))
+  const health = createHealth([redisProbe('redis-state', redis, { required: true })])
+  expect(await health.ready()).toMatchObject({
+    status: 'unready',
+    checks: [{ name: 'redis-state', error: 'WRONGPASS' }],
+  })
+  expect(lines).toMatchObject([{ level: 'error', redis: 'state', code: 'WRONGPASS' }])
+  expect(lines[0]?.msg).toBe(
+    'state redis connection never established so far: WRONGPASS invalid username-password pair or user is disabled; check user and password in REDIS_STATE_URL',
+  )
+  expect(JSON.stringify(lines)).not.toMatch(/hunter2|somebody|right-password/)
 })

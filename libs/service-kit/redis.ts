@@ -1,6 +1,6 @@
 /** How a service reaches Redis, from its configuration, and whether what it found there suits it. */
 import { readFileSync } from 'node:fs'
-import type { Redis, RedisOptions } from '@shop/redis-kit/client'
+import type { ConnectionChange, OnStateChange, Redis, RedisOptions } from '@shop/redis-kit/client'
 import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
 import type { KeyRole } from '@shop/redis-kit/keys'
 import { ConfigError } from './config.ts'
@@ -22,6 +22,56 @@ export function redisTls({ REDIS_TLS_CA_FILE: file }: { REDIS_TLS_CA_FILE?: stri
   }
   if (!ca.includes('-----BEGIN CERTIFICATE-----')) throw problem('holds no certificate')
   return { ca }
+}
+
+/** What to change when a connection has never worked. */
+const advice: Record<string, (url: string) => string> = {
+  WRONGPASS: (url) => `check user and password in ${url}`,
+  NOAUTH: (url) => `the server wants a password: put it into ${url}`,
+  NOPERM: (url) => `the user in ${url} lacks a right`,
+  CERTIFICATE: (url) => `check REDIS_TLS_CA_FILE, and that the certificate is for the host in ${url}`,
+  NO_TLS: (url) => `check that the port in ${url} speaks TLS; if it does not, the URL begins with redis:`,
+  TLS_EXPECTED: (url) => `check whether the port in ${url} expects TLS; if it does, the URL begins with rediss:`,
+  NO_CLUSTER: (url) => `it is one server: ${url} begins with redis:// or rediss://, without +cluster`,
+  NO_SUCH_MASTER: (url) => `check the name of the master at the end of ${url}`,
+  UNKNOWN_HOST: (url) => `check the host in ${url}`,
+  UNREACHABLE: (url) => `start the server, or check host and port in ${url}`,
+}
+
+/**
+ * Writes one line when a connection is lost, one when it is restored, and one per reason why it cannot be made: with the server's own
+ * words and, if it has never worked, with what to change. Pass the result to every connection to that server; those of one name (the
+ * readers of a stream's partitions) are told as one.
+ */
+export function logRedisState({
+  role,
+  log,
+}: {
+  role: KeyRole
+  log: Pick<Log, 'info' | 'warn' | 'error'>
+}): OnStateChange {
+  const url = `REDIS_${role.toUpperCase()}_URL`
+  const places = new Map<string, { hasWorked: boolean; told?: string }>()
+
+  return function logChange({ state, name, reason, code = '', node, afterMs }: ConnectionChange): void {
+    const key = `${name} ${node ?? ''}`
+    const place = places.get(key) ?? { hasWorked: false }
+    places.set(key, place)
+    const fields = { redis: role, connection: name, node, code, reason, afterMs }
+    if (state === 'connected' || state === 'restored') {
+      if (place.told) log.info(fields, `${role} redis connection ${place.hasWorked ? 'restored' : 'established'}`)
+      places.set(key, { hasWorked: true })
+    } else if (place.told !== code) {
+      place.told = code
+      if (place.hasWorked) log.warn(fields, `${role} redis connection lost: ${reason}`)
+      else log.error(fields, `${role} redis connection never established so far: ${reason}${toDo(code, url)}`)
+    }
+  }
+}
+
+function toDo(code: string, url: string): string {
+  const text = advice[code]?.(url)
+  return text ? `; ${text}` : ''
 }
 
 /** What happens once memory is full. Nothing shows before. */
