@@ -3,10 +3,10 @@
  * outage of Redis does not restart every service. Ready: can it do its main job now? Asked of the dependencies themselves, each with
  * a deadline, all at once, and at most once a second however often the question is put.
  */
-import { diagnose } from '@shop/redis-kit/diagnosis'
 
 import type { Redis } from '@shop/redis-kit/client'
 import { reachOf } from '@shop/redis-kit/cluster-reach'
+import { diagnose } from '@shop/redis-kit/diagnosis'
 import type { KeyFamily } from '@shop/redis-kit/keys'
 
 export interface Probe {
