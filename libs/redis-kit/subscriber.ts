@@ -8,8 +8,8 @@
  *     subscriber.onGap(() => local.clear())
  */
 import { Redis as Server } from 'ioredis'
-import { createKnownNodes, type KnownNodes, splitAddress } from './known-nodes.ts'
 import type { OnStateChange, WatchOptions } from './connection-state.ts'
+import { createKnownNodes, type KnownNodes, splitAddress } from './known-nodes.ts'
 import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
 import { connectBySentinel } from './sentinel.ts'
 import { createShardedLinks } from './sharded-subscriber.ts'
@@ -60,7 +60,9 @@ export function connectSubscriber(url: string, options: SubscriberOptions): Subs
   const nodes = createKnownNodes(target, profile.natMap)
   const link = createLink(connect(target, profile, nodes), { kind: 'global', subscriptions, onError, watched })
   const sharded =
-    target.kind === 'cluster' ? connectSharded(target, profile, { nodes, commandTimeoutMs, onError, watched }) : undefined
+    target.kind === 'cluster'
+      ? connectSharded(target, profile, { nodes, commandTimeoutMs, onError, watched })
+      : undefined
 
   return {
     subscribe: (channel, listener) => subscriptions.subscribe(link, channel, listener),
