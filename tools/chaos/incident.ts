@@ -1,8 +1,8 @@
 /** Doing what the plan says: each fault begins at once and answers how it ends. */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createClient, unlimited } from '@shop/service-kit/database'
 import { command } from '@shop/test-kit/redis-wire'
-import pg from 'pg'
 import type { Incident, RedisTarget, ServerTarget } from './plan.ts'
 import type { ShopUnderTest } from './shop.ts'
 
@@ -102,7 +102,7 @@ async function refuseWrites(url: string): Promise<Heal> {
 }
 
 async function configure(url: string, statement: string) {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 5_000 })
+  const client = createClient(url, { name: 'chaos', connectTimeoutMs: 5_000, ...unlimited })
   client.on('error', () => {}) // the statement itself rejects
   await client.connect()
   try {

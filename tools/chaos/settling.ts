@@ -3,8 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { topics } from '@shop/contracts/topics'
 import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/client'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
+import { createClient, unlimited } from '@shop/service-kit/database'
 import type { RedisAddress } from '@shop/test-kit/redis-wire'
-import pg from 'pg'
 import type { StreamState } from './books.ts'
 
 export interface SettlingOptions {
@@ -59,7 +59,7 @@ export async function settle({ databaseUrls, redis: address, timeoutMs }: Settli
 async function countOpen(urls: SettlingOptions['databaseUrls']): Promise<number> {
   const counts = await Promise.all(
     (['order', 'catalog'] as const).map(async (service) => {
-      const client = new pg.Client({ connectionString: urls[service], connectionTimeoutMillis: 5_000 })
+      const client = createClient(urls[service], { name: 'chaos', connectTimeoutMs: 5_000, ...unlimited })
       await client.connect()
       try {
         return Number((await client.query(openQueries[service])).rows[0].count)

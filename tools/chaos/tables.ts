@@ -1,5 +1,6 @@
 /** What the services have written, read from their databases as it is. */
-import pg from 'pg'
+import { createClient, unlimited } from '@shop/service-kit/database'
+import type pg from 'pg'
 
 export interface OrderRow {
   id: string
@@ -56,7 +57,7 @@ const ordersQuery = `
   FROM orders LEFT JOIN refunds ON refunds.order_id = orders.id`
 
 async function connect(connectionString: string): Promise<pg.Client> {
-  const client = new pg.Client({ connectionString, connectionTimeoutMillis: 5_000 })
+  const client = createClient(connectionString, { name: 'chaos', connectTimeoutMs: 5_000, ...unlimited })
   await client.connect()
   return client
 }
