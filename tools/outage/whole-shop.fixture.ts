@@ -1,0 +1,151 @@
+/** All services as processes, on servers of their own that may be broken, and a customer with a cookie jar. */
+import { randomUUID } from 'node:crypto'
+import { generateIdentityKeys } from '@shop/service-kit/identity'
+import { createDatabase } from '@shop/test-kit/postgres-database'
+import { startPostgres } from '@shop/test-kit/postgres-server'
+import { startRedis } from '@shop/test-kit/redis-server'
+import { type RunningService, startService } from '@shop/test-kit/service'
+import { migrate } from '../migrate.ts'
+import { generateProducts } from '../seed/catalogue.ts'
+import { seed } from '../seed.ts'
+
+const instanceNames = ['catalog-1', 'catalog-2', 'user-1', 'user-2', 'order-1', 'order-2', 'gateway-1'] as const
+type InstanceName = (typeof instanceNames)[number]
+type App = 'catalog' | 'user' | 'order' | 'gateway'
+
+export interface Answer {
+  status: number
+  /** Of a problem. */
+  code?: string
+  body: unknown
+}
+
+export async function startShop({ productCount = 50 } = {}) {
+  const undo: (() => Promise<unknown>)[] = []
+  const stop = async () => {
+    for (const step of undo.reverse()) await step()
+  }
+  try {
+    const [postgres, state, cache] = await Promise.all([
+      startPostgres(),
+      startRedis({ config: { appendonly: 'yes', appendfsync: 'everysec', 'maxmemory-policy': 'noeviction' } }),
+      startRedis({ config: { 'maxmemory-policy': 'allkeys-lfu' } }),
+    ])
+    undo.push(postgres.stop, state.stop, cache.stop)
+    const databases = await createDatabases(postgres.url)
+    await seed({ catalogUrl: databases.catalog, productCount })
+    const keys = generateIdentityKeys()
+    const environment = (app: App) => ({
+      REDIS_STATE_URL: state.url,
+      REDIS_CACHE_URL: cache.url,
+      LOG_LEVEL: 'warn',
+      PORT: '0',
+      INTERNAL_PORT: '0',
+      ...(app === 'gateway'
+        ? { IDENTITY_PRIVATE_KEY: keys.IDENTITY_PRIVATE_KEY, RATE_LIMIT_COUNT: '10000', RATE_LIMIT_BURST: '10000' }
+        : { IDENTITY_PUBLIC_KEY: keys.IDENTITY_PUBLIC_KEY, DATABASE_URL: databases[app] }),
+    })
+    const instances = new Map<InstanceName, RunningService>()
+    await Promise.all(instanceNames.map(startInstance))
+    undo.push(() => Promise.all([...instances.values()].map((instance) => instance.stop())))
+    const skus = Array.from(generateProducts(productCount), ({ sku }) => sku)
+    return { postgres, state, cache, skus, customer, attemptCounts, restart, stopInstance, stop }
+
+    async function startInstance(name: InstanceName) {
+      const app = name.slice(0, -2) as App
+      instances.set(name, await startService({ app, env: { ...environment(app), INSTANCE_ID: name } }))
+    }
+
+    /** Another process of the same name, at another port. */
+    async function restart(name: InstanceName) {
+      await instances.get(name)?.stop()
+      await startInstance(name)
+    }
+
+    /** As a rolling restart does: with a goodbye. */
+    async function stopInstance(name: InstanceName) {
+      await instances.get(name)?.stop()
+      instances.delete(name)
+    }
+
+    function customer() {
+      return createCustomer(() => instances.get('gateway-1')?.url as string)
+    }
+
+    /** Requests that have reached each service so far. */
+    async function attemptCounts() {
+      const counts = { catalog: 0, user: 0, order: 0 }
+      for (const [name, { internalPort }] of instances) {
+        const app = name.slice(0, -2)
+        if (app in counts) counts[app as keyof typeof counts] += await requestCount(internalPort as number)
+      }
+      return counts
+    }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function createDatabases(serverUrl: string) {
+  const [catalog, user, order] = await Promise.all(
+    ['catalog', 'user', 'order'].map(async (service) => {
+      const databaseUrl = await createDatabase(serverUrl, service, { name: service })
+      await migrate({ service, databaseUrl })
+      return databaseUrl
+    }),
+  )
+  return { catalog, user, order } as { catalog: string; user: string; order: string }
+}
+
+/** Of the public API: neither health nor what services ask each other. */
+async function requestCount(internalPort: number): Promise<number> {
+  const page = await (await fetch(`http://127.0.0.1:${internalPort}/metrics`)).text()
+  const lines = page.matchAll(/^http_request_duration_seconds_count\{[^}]*route="(\/api\/[^"]*)"[^}]*\} (\d+)$/gm)
+  const fromOutside = [...lines].filter(([, route]) => route !== '/api/products/quote')
+  return fromOutside.reduce((sum, [, , count]) => sum + Number(count), 0)
+}
+
+export type Customer = ReturnType<typeof createCustomer>
+
+function createCustomer(url: () => string) {
+  const cookies = new Map<string, string>()
+  return { ask, signUp }
+
+  /** Status 0: no answer within 15 seconds, or a connection that broke. */
+  async function ask(method: string, path: string, body?: object, key?: string): Promise<Answer> {
+    const headers = {
+      ...(cookies.size > 0 && { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') }),
+      ...(body && { 'content-type': 'application/json' }),
+      ...(key && { 'idempotency-key': key }),
+    }
+    try {
+      const signal = AbortSignal.timeout(15_000)
+      const response = await fetch(url() + path, { method, headers, body: body && JSON.stringify(body), signal })
+      remember(response.headers.getSetCookie())
+      const text = await response.text()
+      const answer = text === '' ? undefined : JSON.parse(text)
+      return { status: response.status, code: answer?.code, body: answer }
+    } catch (error) {
+      return { status: 0, code: (error as Error).message, body: undefined }
+    }
+  }
+
+  function remember(lines: readonly string[]) {
+    for (const line of lines) {
+      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line) ?? []
+      if (name && value) cookies.set(name, value)
+    }
+  }
+
+  async function signUp() {
+    const credentials = { email: `${randomUUID()}@example.com`, password: randomUUID() }
+    await succeed('/api/users', { ...credentials, name: 'Test Customer' })
+    await succeed('/api/sessions', credentials)
+  }
+
+  async function succeed(path: string, body: object) {
+    const { status, code } = await ask('POST', path, body)
+    if (status !== 201) throw new Error(`${path} answered ${status} ${code}`)
+  }
+}
