@@ -94,11 +94,17 @@ async function world() {
   }
 
   /** A caller, and every list that it has shown. */
-  async function call(answers: (instance: Instance) => Promise<boolean>) {
+  async function call(answers: (instance: Instance) => Promise<boolean>, user = '') {
     const subscriber = connectSubscriber(server.url, { name: 'caller' })
     onTestFinished(() => subscriber.close())
-    const callers = createRegistry(connect('caller'), { keys, ttlMs: TTL_MS })
-    const directory = createDirectory(callers, subscriber, { services: ['catalog'], answers, resyncMs: 600 })
+    const url = user ? server.url.replace('//', `//${user}:secret@`) : server.url
+    const callers = createRegistry(connect('caller', url), { keys, ttlMs: TTL_MS })
+    const directory = createDirectory(callers, subscriber, {
+      services: ['catalog'],
+      answers,
+      resyncMs: 600,
+      onError() {},
+    })
     onTestFinished(() => directory.close())
     const shown: string[] = []
     const ids = () => idsOf(directory.instances('catalog'))
@@ -141,6 +147,19 @@ for (const [cause, { refuse, heal }] of Object.entries(causes)) {
     expect([ids(), late.ids(), shown.slice(from)]).toEqual(['ab', 'ab', ['a', 'ab']])
   }, 60_000)
 }
+
+test('a caller whose rights are taken away keeps what it knows', async () => {
+  const { admin, start, call } = await world()
+  await start('a')
+  const { directory, ids, shown } = await call(async () => true, 'catalog')
+  await vi.waitFor(() => expect(ids()).toBe('a'), quickly)
+  await admin.acl('SETUSER', 'catalog', 'resetkeys')
+  await vi.waitFor(() => expect(directory.isDegraded()).toBe(true), quickly)
+  expect([ids(), shown]).toEqual(['a', ['a']])
+  await admin.acl('SETUSER', 'catalog', '~*')
+  await vi.waitFor(() => expect(directory.isDegraded()).toBe(false), quickly)
+  expect([ids(), shown]).toEqual(['a', ['a']])
+})
 
 test('control: without a question to the instances, refused heartbeats leave none', async () => {
   const { admin, start, call } = await world()

@@ -149,13 +149,14 @@ test('one whose id was taken over stops for good and says so', async () => {
   expect([first.isFenced(), successor.isFenced(), counter.beatCount]).toEqual([true, false, beatCount])
 })
 
-test('an unhealthy instance falls off the list, and is back when it is well', async () => {
-  const { registry, listed } = await setUp()
+test('an unhealthy instance leaves, and is back when it is well', async () => {
+  const { registry, truth, listed } = await setUp()
   let isHealthy = true
   await registrationOf(registry, { healthy: () => isHealthy }).start()
   expect(await listed()).toEqual(['a'])
   isHealthy = false
   await vi.waitFor(async () => expect(await listed()).toEqual([]), quickly)
+  expect((await truth.list('catalog')).overdue).toEqual([]) // it has left: nobody is to ask whether it is still there
   isHealthy = true
   await vi.waitFor(async () => expect(await listed()).toEqual(['a']), quickly)
 })

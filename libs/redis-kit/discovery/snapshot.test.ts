@@ -180,6 +180,23 @@ describe('an instance that the registry no longer lists', () => {
     expect(view.hasUnlisted()).toBe(false)
   })
 
+  test('is asked less often when there are many: not more than fifty questions a second in all', () => {
+    const view = world()
+    const ids = Array.from({ length: 5_000 }, (_, index) => `many-${index}`)
+    view.applyListing(listing(10, ...ids))
+    view.applyListing(listing(0))
+    let questionCount = 0
+    for (let second = 0; second < 200; second++) {
+      view.nowMs += 1_000
+      for (const one of view.dueQuestions()) {
+        view.heard(one, 'answers')
+        questionCount += 1
+      }
+    }
+    expect(questionCount).toBeGreaterThanOrEqual(5_000)
+    expect(questionCount).toBeLessThanOrEqual(5_000 + 50 * 200)
+  })
+
   test('leaves at once with its goodbye', () => {
     const view = world()
     view.applyListing(listing(10, 'a', 'b'))

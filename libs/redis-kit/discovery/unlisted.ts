@@ -23,6 +23,8 @@ interface Entry {
 }
 
 const MAX_ASK_PAUSE_MS = 30_000
+/** Of all questions together: thousands of instances are asked in turn, and not each one every second. */
+const MAX_QUESTIONS_PER_SECOND = 50
 
 export function createUnlisted({ askEveryMs, forgetAfterMs, now }: UnlistedOptions) {
   const entries = new Map<string, Entry>()
@@ -53,6 +55,11 @@ export function createUnlisted({ askEveryMs, forgetAfterMs, now }: UnlistedOptio
     return [...entries.values()].filter(({ askAtMs }) => askAtMs <= nowMs).map(({ instance }) => instance)
   }
 
+  function pauseMs({ missCount }: Entry) {
+    const growingMs = Math.min(MAX_ASK_PAUSE_MS, askEveryMs * 2 ** Math.max(0, missCount - 2))
+    return Math.max(growingMs, (entries.size / MAX_QUESTIONS_PER_SECOND) * 1_000)
+  }
+
   /** What changes for the caller. Nothing, if the registry has listed the instance meanwhile. */
   function heard(asked: Instance, finding: Finding): 'show' | 'hide' | undefined {
     const entry = entries.get(asked.id)
@@ -60,7 +67,7 @@ export function createUnlisted({ askEveryMs, forgetAfterMs, now }: UnlistedOptio
     const wasHidden = entry.silentSinceMs !== undefined
     const isAlive = finding === 'answers'
     entry.missCount = isAlive ? 0 : entry.missCount + 1
-    entry.askAtMs = now() + Math.min(MAX_ASK_PAUSE_MS, askEveryMs * 2 ** Math.max(0, entry.missCount - 2))
+    entry.askAtMs = now() + pauseMs(entry)
     if (isAlive) {
       entry.silentSinceMs = undefined
       return wasHidden ? 'show' : undefined
