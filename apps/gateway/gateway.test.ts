@@ -297,8 +297,8 @@ describe('when an instance dies', () => {
   })
 })
 
-describe('with Redis servers that refuse writes', () => {
-  it('public pages answer, and private ones know who asks', async () => {
+describe('with Redis servers that refuse', () => {
+  it('writes, public pages answer, and private ones know who asks', async () => {
     const refusing = await startGateway()
     const userId = randomUUID()
     const { id } = await refusing.sessions.create({ userId, fields: { role: 'customer' } })
@@ -306,7 +306,7 @@ describe('with Redis servers that refuse writes', () => {
     for (const { url } of [refusing.state, refusing.cache]) {
       const redis = connectRedis(url, { name: 'test' })
       await whenReady(redis, 5_000)
-      await redis.config('SET', 'maxmemory', '1')
+      await redis.config('SET', 'min-replicas-to-write', '1')
       await closeRedis(redis)
     }
     for (let round = 0; round < 10; round++) {
@@ -314,6 +314,18 @@ describe('with Redis servers that refuse writes', () => {
       const { asked } = await ask('/api/orders', { headers }, refusing.url)
       expect(refusing.verify(asked.headers['x-shop-identity'])).toMatchObject({ userId })
     }
+    await refusing.stop()
+  })
+
+  it('the gateway itself, for rights that were taken away, public pages answer a customer as a guest', async () => {
+    const refusing = await startGateway()
+    const { id } = await refusing.sessions.create({ userId: randomUUID(), fields: { role: 'customer' } })
+    const redis = connectRedis(refusing.state.url, { name: 'test' })
+    await whenReady(redis, 5_000)
+    await redis.acl('SETUSER', 'gateway', 'resetkeys')
+    await closeRedis(redis)
+    const { status, asked } = await ask('/api/products', { headers: { cookie: `shop_session=${id}` } }, refusing.url)
+    expect([status, refusing.verify(asked.headers['x-shop-identity'])]).toEqual([200, { role: 'guest' }])
     await refusing.stop()
   })
 })
