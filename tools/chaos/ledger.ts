@@ -19,8 +19,8 @@ export interface RouteFigures {
   /** Failures by outcome. */
   outcomes: Record<string, number>
   /**
-   * From the end of a cause to the end of the last failed request that began after it and before the next cause. The longest of the
-   * run, and which cause it was.
+   * From the end of a cause to the end of the last failed request that began after it and ended before the next cause. The longest of
+   * the run, and which cause it was.
    */
   longestOutageMs: number
   outageCause?: Incident
@@ -51,7 +51,7 @@ function longestOutage(failed: readonly Entry[], incidents: readonly Incident[])
   let longestOutageMs = 0
   let outageCause: Incident | undefined
   for (const { cause, fromMs, untilMs } of quietTimes(incidents)) {
-    const late = failed.filter(({ startMs }) => startMs >= fromMs && startMs < untilMs)
+    const late = failed.filter(({ startMs, endMs }) => startMs >= fromMs && endMs < untilMs)
     const outageMs = Math.max(0, ...late.map(({ endMs }) => endMs - fromMs))
     if (outageMs > longestOutageMs) {
       longestOutageMs = outageMs

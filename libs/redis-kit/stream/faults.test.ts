@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
@@ -61,6 +62,21 @@ async function harmableTopic() {
 }
 
 describe('a reader survives', () => {
+  test('a server that answers and refuses writes, and asks it less and less often', async () => {
+    const { admin, publish, bodies, facts } = await harmableTopic()
+    await publish()
+    await eventually(() => [...bodies]).toEqual(['1'])
+    await admin.config('SET', 'min-replicas-to-write', '1')
+    await eventually(() => facts.includes('interrupted')).toBe(true)
+    const interruptionCount = () => facts.filter((fact) => fact === 'interrupted').length
+    // Two partitions. Each waits up to 50 ms, 100 ms, 200 ms … so a busy machine makes it fewer.
+    await sleep(3_000)
+    expect(interruptionCount()).toBeLessThan(40)
+    await admin.config('SET', 'min-replicas-to-write', '0')
+    await publish()
+    await eventually(() => [...bodies]).toEqual(['1', '2'])
+  })
+
   test.each([1, 4])('a stream that was deleted under it, concurrency %d', async (concurrency) => {
     const { publish, consume, redis, keys, partition } = setUp(servers)
     const { bodies, facts } = consume('a', ack, { concurrency })
