@@ -82,7 +82,8 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   const owner = createCartOwner(carts, { ttlMs: config.CART_TTL_MS })
   const { placeOrder } = createCheckout({
     carts,
-    claims: createIdempotency(redis, { keys: keys.checkout, leaseMs: claimMs }),
+    // Postgres has a record of each key, and takes none twice: a damaged one in Redis is worth nothing.
+    claims: createIdempotency(redis, { keys: keys.checkout, leaseMs: claimMs, onDamaged: 'start' }),
     store: createCheckoutStore(prisma, { instance: instanceId }),
     onLeft: (error, what) => log.warn({ err: error }, `after a checkout ${what} was left in Redis`),
   })

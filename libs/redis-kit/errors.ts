@@ -137,6 +137,11 @@ export function replyWord(message: string): string {
   return WRAPPED.exec(message)?.groups?.word ?? /^[A-Z]+\b/.exec(message)?.[0] ?? ''
 }
 
+/** A key holds another type than its family declares. What that means, and whether the key may be replaced, is the pattern's to say. */
+export function isWrongType(error: unknown): boolean {
+  return error instanceof Error && error.name === 'ReplyError' && replyWord(error.message) === 'WRONGTYPE'
+}
+
 /**
  * Is Redis itself the reason, and not what was asked of it? This is what a circuit breaker counts and what a cache answers
  * by going around Redis. A WRONGTYPE or a bug in a script is no outage, and must not be treated as one.

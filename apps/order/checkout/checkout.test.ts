@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '@shop/contracts/identity'
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
 import type { Idempotency } from '@shop/redis-kit/idempotency'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
@@ -49,6 +49,30 @@ describe('an Idempotency-Key', () => {
     await fill(as, 'TEA-1', 1)
     expect((await place(as, 'one', 'approve', { expectedTotalCents: 1 })).json().code).toBe('price-changed')
     expect((await place(as, 'one', 'approve', { expectedTotalCents: 450 })).statusCode).toBe(202)
+  })
+
+  it.each([
+    ['no hash', (redis: Redis, record: string) => redis.set(record, 'foreign')],
+    ['cut short', (redis: Redis, record: string) => redis.hset(record, 'headers', '{')],
+  ])('whose record in Redis is %s gets the answer that Postgres has, and no second order', async (_, harm) => {
+    const as = customer()
+    await fill(as, 'TEA-1', 1)
+    const first = await place(as, 'one')
+    const redis = connectRedis(order.redis.url, { name: 'test' })
+    onTestFinished(() => closeRedis(redis))
+    const [, [record]] = (await redis.scan(
+      0,
+      'MATCH',
+      `order:idempotency:checkout:${as.userId}:*`,
+      'COUNT',
+      10_000,
+    )) as [string, [string]]
+    await harm(redis, record)
+    const again = await place(as, 'one')
+    expect([again.statusCode, again.body]).toEqual([202, first.body])
+    expect(await ordersOf(as.userId)).toBe(1)
+    expect((await place(as, 'one')).body).toBe(first.body) // from Redis again
+    expect(await redis.hget(record, 'status')).toBe('202')
   })
 
   it("of one customer says nothing about another's", async () => {

@@ -251,6 +251,8 @@ test('a user with the rights of the declared keys needs no others', async () => 
     'auth',
     'client|setname',
     'time',
+    'type',
+    'pttl',
     'eval',
     'evalsha',
     'hmget',

@@ -51,6 +51,12 @@ export interface IdempotencyOptions {
   headers?: readonly string[]
   /** The largest answer, body and headers. @default 65_536 */
   maxResponseBytes?: number
+  /**
+   * What `begin` does with a record that is damaged or foreign: nothing in it says whether the work was done. 'refuse' throws
+   * RecordDamaged until the record expires. 'start' forgets it, for work whose effect the database admits once.
+   * @default 'refuse'
+   */
+  onDamaged?: 'refuse' | 'start'
 }
 
 export interface RequestName {
@@ -98,7 +104,7 @@ export interface Idempotency {
   readonly leaseMs: number
   /**
    * To be asked before anything is done. Rejects while Redis is away, see errors.ts: then nothing may be done either where a
-   * second time would cost money.
+   * second time would cost money. Rejects with RecordDamaged, see `onDamaged`.
    */
   begin(request: RequestName & { fingerprint: string }): Promise<Begun>
 }
@@ -108,7 +114,18 @@ export class ResponseTooLarge extends Error {
   override readonly name = 'ResponseTooLarge'
 }
 
-type BeginReply = [outcome: 0] | [outcome: 1, leftMs: number] | [outcome: 2] | [3, number, Buffer, Buffer]
+/** Whether the request was done cannot be read from its record. It must not be done again on the word of Redis alone. */
+export class RecordDamaged extends Error {
+  readonly code = 'IDEMPOTENCY_RECORD_DAMAGED'
+  override readonly name = 'RecordDamaged'
+}
+
+type BeginReply =
+  | [outcome: 0]
+  | [outcome: 1, leftMs: number]
+  | [outcome: 2]
+  | [3, number, Buffer, Buffer]
+  | [outcome: 4]
 
 // Each knows its owner, so that each may be sent again when its answer is lost.
 const options = { effect: 'idempotent' } as const
@@ -124,16 +141,18 @@ const NEVER_STORED = ['set-cookie', 'date', 'connection', 'transfer-encoding', '
 export function createIdempotency(redis: Redis, config: IdempotencyOptions): Idempotency {
   const { keys, ttlMs = DAY_MS, leaseMs = 10_000, maxRetryAfterMs = 1_000 } = config
   const { headers: listed = ['content-type', 'location', 'etag'], maxResponseBytes = 65_536 } = config
+  const { onDamaged = 'refuse' } = config
   requireTimes(keys, ttlMs, leaseMs)
   const isKept = allowList(listed)
 
   async function begin({ fingerprint, ...name }: RequestName & { fingerprint: string }): Promise<Begun> {
     const key = keyOf(keys, name)
     const owner = randomUUID()
-    const reply = await beginScript(redis, [key], [fingerprint, owner, leaseMs, ttlMs])
+    const reply = await beginScript(redis, [key], [fingerprint, owner, leaseMs, ttlMs, onDamaged === 'start' ? 1 : 0])
     if (reply[0] === 0) return claimOf(key, owner)
     if (reply[0] === 1) return { status: 'in-progress', retryAfterMs: Math.min(reply[1], maxRetryAfterMs) }
     if (reply[0] === 2) return { status: 'mismatch' }
+    if (reply[0] === 4) throw new RecordDamaged(`a record of ${keys.pattern} is damaged or foreign`)
     const [, status, headers, body] = reply
     return { status: 'replay', response: { status, headers: JSON.parse(headers.toString()), body } }
   }

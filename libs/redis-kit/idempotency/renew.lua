@@ -4,6 +4,7 @@
 local record = KEYS[1]
 local owner, leaseMs, ttlMs = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
+if redis.call('TYPE', record).ok ~= 'hash' then return 0 end
 local known = redis.call('HMGET', record, 'owner', 'status')
 if known[1] ~= owner or known[2] then return 0 end
 

@@ -3,5 +3,5 @@
      Returns 1, or 0 when it does not: also when nobody does, for somebody may have in between. ]]
 local lock, holder, ttlMs = KEYS[1], ARGV[1], ARGV[2]
 
-if redis.call('GET', lock) ~= holder then return 0 end
+if redis.call('TYPE', lock).ok ~= 'string' or redis.call('GET', lock) ~= holder then return 0 end
 return redis.call('PEXPIRE', lock, ttlMs)

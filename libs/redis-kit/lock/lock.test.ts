@@ -262,6 +262,7 @@ test('a user with the rights of the declared keys needs no others', async () => 
     'auth',
     'client|setname',
     'time',
+    'type',
     'eval',
     'evalsha',
     'get',

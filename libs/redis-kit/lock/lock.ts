@@ -117,7 +117,7 @@ const releaseScript = script<0 | 1>(new URL('./release.lua', import.meta.url), e
 export function createLock(redis: Redis, options: LockOptions): Lock {
   const { keys, ttlMs = 10_000, maxHoldMs = 10 * MINUTE_MS } = options
   const { onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)) } = options
-  const fenceTtlMs = requireTimes(keys, ttlMs)
+  const { longestMs, fenceTtlMs } = requireTimes(keys, ttlMs)
 
   async function acquire(resource: string, { waitMs = 0, signal }: AcquireOptions = {}): Promise<Held | Taken> {
     const deadlineMs = performance.now() + waitMs
@@ -137,7 +137,7 @@ export function createLock(redis: Redis, options: LockOptions): Lock {
     const holder = randomUUID()
     const release = async () => (await releaseScript(redis, [lock], [holder])) === 1
     const sentMs = performance.now()
-    const reply = await acquireScript(redis, [lock, fence], [holder, ttlMs, fenceTtlMs])
+    const reply = await acquireScript(redis, [lock, fence], [holder, ttlMs, fenceTtlMs, longestMs])
     if (reply[0] === 0) return { status: 'taken', retryAfterMs: reply[1] }
     const extend = async () => (await extendScript(redis, [lock], [holder, ttlMs])) === 1
     const hold = createHold({ resource, ttlMs, maxHoldMs, sentMs, extend, onError })
@@ -187,10 +187,9 @@ function isValid(held: Held): boolean {
   }
 }
 
-/** How long a fence is remembered. */
-function requireTimes({ lock, fence }: LockKeys, ttlMs: number): number {
+function requireTimes({ lock, fence }: LockKeys, ttlMs: number) {
   const longestMs = 'ms' in lock.ttl ? lock.ttl.ms : Number.NaN
   const fenceTtlMs = 'ms' in fence.ttl ? fence.ttl.ms : Number.NaN
-  if (ttlMs > 0 && ttlMs <= longestMs && longestMs <= fenceTtlMs) return fenceTtlMs
+  if (ttlMs > 0 && ttlMs <= longestMs && longestMs <= fenceTtlMs) return { longestMs, fenceTtlMs }
   throw new RangeError(`0 < ttlMs <= ${longestMs} <= ${fenceTtlMs} does not hold for ${ttlMs}`)
 }

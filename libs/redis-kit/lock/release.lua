@@ -3,5 +3,5 @@
      Returns 1, or 0 when it was not. ]]
 local lock, holder = KEYS[1], ARGV[1]
 
-if redis.call('GET', lock) ~= holder then return 0 end
+if redis.call('TYPE', lock).ok ~= 'string' or redis.call('GET', lock) ~= holder then return 0 end
 return redis.call('DEL', lock)

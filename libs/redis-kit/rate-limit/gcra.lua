@@ -3,6 +3,7 @@
      KEYS[1] theoretical arrival time (TAT), us since 1970, an integer in decimal digits
      ARGV[1] emission interval, us   ARGV[2] tolerance, us   ARGV[3] charge (interval * cost), us
      Returns {allowed, remaining, retryAfterMs, resetAfterMs, TAT}; retryAfterMs is -1 when the charge never fits.
+     Another type or no number at the key: a bucket never used, and SET replaces it.
      Clock: the server's. allow-oom: one small expiring string; a limiter that stops under pressure is none. ]]
 local key = KEYS[1]
 local interval, tolerance, charge = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -10,7 +11,10 @@ local interval, tolerance, charge = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumb
 local time = redis.call('TIME') -- once: inside a script it is not frozen before Redis 7.2
 local now = time[1] * 1000000 + time[2]
 
-local tat = math.max(tonumber(redis.call('GET', key) or now), now)
+local stored = redis.pcall('GET', key)
+if type(stored) == 'table' and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
+local isTat = type(stored) == 'string' and string.find(stored, '^%d+$')
+local tat = math.max(isTat and tonumber(stored) or now, now)
 -- Further ahead than a full burst: this clock is behind the one that wrote it (failover), or the limit was lowered. Repaired
 -- in Redis even when denied, or each denial would meet the same future again, and the ban last as long as the skew.
 local isAstray = tat > now + tolerance

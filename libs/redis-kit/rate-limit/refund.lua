@@ -10,10 +10,13 @@ local charge, chargedTat = tonumber(ARGV[1]), tonumber(ARGV[2])
 
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local stored = redis.call('GET', key)
-if not stored or chargedTat <= now then return 0 end
+local stored = redis.pcall('GET', key)
+if type(stored) == 'table' and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
+local isTat = type(stored) == 'string' and string.find(stored, '^%d+$')
+if not isTat or chargedTat <= now then return 0 end
 
 local tat = tonumber(stored) - charge
+if tat > chargedTat + 86400000000 then return 0 end -- not a TAT of this limit: the next check repairs it
 if tat <= now then
   redis.call('DEL', key)
 else

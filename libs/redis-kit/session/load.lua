@@ -18,17 +18,18 @@ for i = 1, #hash, 2 do
     meta[name] = value
   end
 end
--- Only what has what every session has: an empty or foreign hash is nobody's.
-if not (meta.uid and meta.iat and meta.idle and meta.abs and meta.ep) then return {} end
+-- Only what has what every session has: an empty, damaged or foreign hash is nobody's.
+local function whole(text) return text and #text < 18 and string.find(text, '^%d+$') and tonumber(text) end
+local idleMs, deadline = whole(meta.idle), whole(meta.abs)
+if not (meta.uid and meta.ep and idleMs and deadline and whole(meta.iat) and whole(meta.gen)) then return {} end
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local deadline, expiresAt = tonumber(meta.abs), redis.call('PEXPIRETIME', session)
+local expiresAt = redis.call('PEXPIRETIME', session)
 if meta.ep ~= (redis.call('GET', epochKey) or '0') or deadline <= now then
   redis.pcall('UNLINK', session)
   return {}
 end
-local idleMs = tonumber(meta.idle)
 local touchedAt = math.min(now + idleMs, deadline)
 if expiresAt - now < idleMs * touchBelow and expiresAt ~= touchedAt then
   local reply = redis.pcall('PEXPIREAT', session, touchedAt)
@@ -36,5 +37,5 @@ if expiresAt - now < idleMs * touchBelow and expiresAt ~= touchedAt then
   if not refusal then expiresAt = touchedAt
   elseif not ({ READONLY = 1, NOREPLICAS = 1, MISCONF = 1, OOM = 1 })[refusal] then return reply end
 end
-reply[1], reply[2], reply[3], reply[4], reply[5] = expiresAt, meta.uid, meta.iat, meta.dev or '', meta.gen or ''
+reply[1], reply[2], reply[3], reply[4], reply[5] = expiresAt, meta.uid, meta.iat, meta.dev or '', meta.gen
 return reply

@@ -1,11 +1,14 @@
 --[[ End all sessions of a user at once, however many: a session of an older epoch is void.
      KEYS[1] the user's epoch   KEYS[2] the user's sessions, zset   KEYS[3] a session to keep (optional)
      ARGV[1] longestMs   ARGV[2] handle of the session to keep
-     Returns the handles of the void sessions, for clearing their keys away. ]]
+     Returns the handles of the void sessions, for clearing their keys away. Clock: the server's, for a damaged epoch. ]]
 local epochKey, index, kept = KEYS[1], KEYS[2], KEYS[3]
 local longestMs, keptHandle = ARGV[1], ARGV[2]
 
 local seen = redis.call('GET', epochKey) or '0'
+local time = redis.call('TIME')
+-- An epoch that does not count (damaged, foreign) is replaced by one that no session carries: the time, in microseconds.
+if #seen > 17 or not string.find(seen, '^%d+$') then redis.call('SET', epochKey, time[1] .. string.format('%06d', time[2])) end
 local epoch = redis.call('INCR', epochKey)
 redis.call('PEXPIRE', epochKey, longestMs)
 

@@ -11,6 +11,7 @@ import {
   type SessionSummary,
   type StoredSession,
 } from './record.ts'
+import { repairing } from './repair.ts'
 import { handleOf, isSessionId, mintId, tagOfId, tagOfUser } from './session-id.ts'
 import type { SessionKeys } from './session-keys.ts'
 
@@ -73,7 +74,9 @@ export async function begin(store: Store, beginning: Beginning) {
   const { set } = hashChanges(handle, fields, encryption)
   const hash = ['uid', userId, ...hashDevice(handle, device, encryption), ...set]
   const args = [idleMs, absoluteMs, longestMs, epoch, handle, ...hash]
-  const reply = await createScript(redis, [key.session, key.index, key.epoch], args)
+  const reply = await repairing(store, tagOfUser(userId), [handle], () =>
+    createScript(redis, [key.session, key.index, key.epoch], args),
+  )
   if (reply.length === 0) return undefined
   const [createdAtMs, expiresAtMs, sessionCount] = reply
   const created: CreatedSession = { id, handle, userId, device, createdAtMs, expiresAtMs }
@@ -87,7 +90,9 @@ export async function read(
 ): Promise<StoredSession | undefined> {
   if (!isSessionId(id)) return undefined
   const [tag, handle] = [tagOfId(id), handleOf(id)]
-  const reply = await loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], [TOUCH_BELOW])
+  const reply = await repairing({ redis, keys }, tag, [handle], () =>
+    loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], [TOUCH_BELOW]),
+  )
   if (!isFound(reply)) return undefined
   const stored = parseSession(handle, reply, encryption)
   if (!stored) onUnreadable?.(handle)
@@ -98,11 +103,12 @@ const isFound = (reply: [] | LoadReply): reply is LoadReply => reply.length > 0
 
 export async function save(store: Store, id: string, changes: FieldChanges): Promise<boolean> {
   if (!isSessionId(id)) return false
-  const handle = handleOf(id)
-  const key = keysOf(store, tagOfId(id), handle)
+  const [tag, handle] = [tagOfId(id), handleOf(id)]
+  const key = keysOf(store, tag, handle)
   const { set, remove } = hashChanges(handle, changes, store.encryption)
   const args = [set.length, ...set, ...remove]
-  return (await saveScript(store.redis, [key.session, key.epoch], args)) === 1
+  const run = () => saveScript(store.redis, [key.session, key.epoch], args)
+  return (await repairing(store, tag, [handle], run)) === 1
 }
 
 /** Reads, then writes, since sealed values have to be sealed anew for the new handle. A write in between starts it over. */
@@ -127,13 +133,16 @@ function rename(store: Store, { session, gen }: StoredSession, newHandle: string
   const { set, remove } = hashChanges(newHandle, all, encryption)
   if (encryption) set.push(...hashDevice(newHandle, session.device, encryption))
   const args = [gen, session.handle, newHandle, set.length, ...set, ...remove]
-  return rotateScript(redis, [old.session, next.session, old.index, old.epoch], args)
+  return repairing(store, tag, [session.handle, newHandle], () =>
+    rotateScript(redis, [old.session, next.session, old.index, old.epoch], args),
+  )
 }
 
 /** `owner`: the user it must belong to; '' for whoever holds its id. */
 export async function destroy(store: Store, tag: string, handle: string, owner = ''): Promise<boolean> {
   const key = keysOf(store, tag, handle)
-  return (await destroyScript(store.redis, [key.session, key.index], [handle, owner])) === 1
+  const run = () => destroyScript(store.redis, [key.session, key.index], [handle, owner])
+  return (await repairing(store, tag, [handle], run)) === 1
 }
 
 function newNames(userId: string): SessionNames {

@@ -2,7 +2,8 @@
 import { isRedisOutage } from '../errors.ts'
 import { script } from '../script.ts'
 import type { SessionSummary } from './record.ts'
-import { tagOfUser } from './session-id.ts'
+import { repairing } from './repair.ts'
+import { isHandle, tagOfUser } from './session-id.ts'
 import { destroy, keysOf, type Store } from './store.ts'
 
 type Row = [handle: string, userId: string, createdAtMs: string, expiresAtMs: number, device: string | null]
@@ -20,11 +21,12 @@ const CHUNK_SIZE = 250
 export async function list(store: Store, userId: string): Promise<SessionSummary[]> {
   const tag = tagOfUser(userId)
   const { index, epoch } = keysOf(store, tag, '-')
-  const handles = await indexScript(store.redis, [index], [MAX_LISTED])
+  const handles = await repairing(store, tag, [], () => indexScript(store.redis, [index], [MAX_LISTED]))
   const sessions: SessionSummary[] = []
   for (const chunk of chunksOf(handles)) {
     const keys = chunk.map((handle) => store.keys.session.key(tag, handle))
-    const rows = await listScript(store.redis, [index, epoch, ...keys], chunk)
+    const run = () => listScript(store.redis, [index, epoch, ...keys], chunk)
+    const rows = await repairing(store, tag, chunk, run)
     // Another user may share the tag.
     for (const row of rows) if (row[1] === userId) sessions.push(infoOf(store, row))
   }
@@ -46,15 +48,17 @@ export async function revokeAll(store: Store, userId: string, except = ''): Prom
   const tag = tagOfUser(userId)
   const { index, epoch, session } = keysOf(store, tag, except || '-')
   const revokeKeys = except ? [epoch, index, session] : [epoch, index]
-  const handles = await revokeScript(redis, revokeKeys, [longestMs, except])
+  const run = () => revokeScript(redis, revokeKeys, [longestMs, except])
+  const handles = (await repairing(store, tag, except ? [except] : [], run)).filter(isHandle)
   await unlessOutage(async () => {
     for (const chunk of chunksOf(handles)) await redis.unlink(chunk.map((handle) => keys.session.key(tag, handle)))
   })
 }
 
 /** Missing is '0'. */
-export async function epochOf({ redis, keys }: Store, userId: string): Promise<string> {
-  return (await redis.get(keys.epoch.key(tagOfUser(userId)))) ?? '0'
+export async function epochOf(store: Store, userId: string): Promise<string> {
+  const tag = tagOfUser(userId)
+  return (await repairing(store, tag, [], () => store.redis.get(store.keys.epoch.key(tag)))) ?? '0'
 }
 
 function infoOf({ encryption }: Store, [handle, userId, createdAtMs, expiresAtMs, stored]: Row): SessionSummary {
