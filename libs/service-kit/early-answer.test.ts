@@ -128,3 +128,14 @@ test.each([
   expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
   expect(answer).toContain(`"code":"${code}"`)
 })
+
+test.each([
+  ['GET /read HTTP/1.1\r\nhost: shop\r\n\r\n'],
+  ['POST /open HTTP/1.1\r\nhost: shop\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}'],
+])('nonsense on a connection whose requests are all answered gets a 400: after %j', async (request) => {
+  const socket = connect(port, '127.0.0.1')
+  socket.write(request)
+  expect(String((await once(socket, 'data'))[0])).toMatch(/^HTTP\/1\.1 200 /)
+  socket.write('NONSENSE\r\n\r\n')
+  expect(await text(socket)).toMatch(/^HTTP\/1\.1 400 /)
+})

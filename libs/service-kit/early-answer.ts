@@ -13,8 +13,8 @@ import { rawProblem } from './problem.ts'
 export function answerEarly(server: FastifyInstance, lingerMs: number): void {
   const http = server.server as HttpServer
   http.prependListener('request', (request, response) => {
+    responses.set(request.socket, response)
     if (hasBody(request)) lingerAfter(request, response, lingerMs)
-    else responses.set(request.socket, response)
   })
   http.on('checkContinue', (request: IncomingMessage, response: ServerResponse) => {
     // Without a 100 the client may leave the body out, so whatever came next on this connection could not be told from it.
@@ -42,7 +42,7 @@ export function answerEarly(server: FastifyInstance, lingerMs: number): void {
 /** For a connection on which no request can be understood any more: one answer, if none is under way, and the end. */
 export function refuseConnection(error: { code?: string }, socket: Duplex, lingerMs: number): void {
   if (socket.destroyed || socket.writableEnded) return
-  if (error.code === 'ECONNRESET' || !socket.writable || responses.get(socket)?.headersSent) {
+  if (error.code === 'ECONNRESET' || !socket.writable || hasAnswerUnderWay(socket)) {
     socket.destroy()
     return
   }
@@ -50,8 +50,14 @@ export function refuseConnection(error: { code?: string }, socket: Duplex, linge
   destroyLater(socket, lingerMs)
 }
 
-/** The answer that is under way on a connection, or whose request is not complete: another one in its middle would damage it. */
+/** The last answer of each connection. */
 const responses = new WeakMap<Duplex, ServerResponse>()
+
+/** Another answer would damage one that has begun, and would be a second one for a request that is not complete. */
+function hasAnswerUnderWay(socket: Duplex): boolean {
+  const response = responses.get(socket)
+  return response?.headersSent === true && !(response.writableFinished && response.req.complete)
+}
 
 export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
@@ -59,7 +65,6 @@ export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean 
 
 function lingerAfter(request: IncomingMessage, response: ServerResponse, lingerMs: number) {
   const { socket } = request
-  responses.set(socket, response)
   const closeAtOnce = socket.destroySoon
   // Node calls this after the last answer of a connection. An own property hides the method until the body is complete.
   socket.destroySoon = () => {
@@ -79,7 +84,6 @@ function lingerAfter(request: IncomingMessage, response: ServerResponse, lingerM
   })
 
   function settle() {
-    responses.delete(socket)
     socket.destroySoon = closeAtOnce
   }
 }
