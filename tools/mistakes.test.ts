@@ -361,6 +361,18 @@ describe('a service', () => {
   })
 })
 
+describe('the gateway', () => {
+  const env = { REDIS_CACHE_URL: 'redis://127.0.0.1:1', REDIS_STATE_URL: 'redis://127.0.0.1:1' }
+  test.each([
+    ['TRUST_PROXY', `10.0.0.0/8,${secret}`],
+    ['TRUSTED_ORIGINS', `https://${secret}/`],
+  ])('%s that cannot be read', async (name, value) => {
+    const mistake = { env: () => ({ ...env, IDENTITY_PRIVATE_KEY: keys.IDENTITY_PRIVATE_KEY, [name]: value }) }
+    const says = new RegExp(`^gateway cannot start: ${name} cannot be used: `)
+    check(await run('apps/gateway/main.ts', { ...mistake, says }), says)
+  })
+})
+
 const shop = () => ({ SHOP_ADMIN_EMAIL: 'admin@example.com', SHOP_ADMIN_PASSWORD: secret })
 
 describe('a tool', () => {

@@ -44,7 +44,7 @@ describe('an address', () => {
 })
 
 describe('TRUST_PROXY', () => {
-  it('is nobody when it is not set', () => {
+  it('believes no proxy when it is not set', () => {
     expect(trustedProxies()('127.0.0.1', 0)).toBe(false)
     expect(trustedProxies('0')('127.0.0.1', 0)).toBe(false)
   })
@@ -73,6 +73,6 @@ describe('TRUST_PROXY', () => {
 
   it.each(['proxy.local', '10.0.0.0/33', '10.0.0.0/8/8', '10.0.0.0/', '::1/129', 'true', '-1', '10.0.0.0/8,,::1'])(
     'cannot be %s',
-    (text) => expect(() => trustedProxies(text)).toThrow(/TRUST_PROXY/),
+    (text) => expect(() => trustedProxies(text)).toThrow(TypeError),
   )
 })

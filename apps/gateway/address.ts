@@ -34,7 +34,11 @@ function addNetwork(networks: BlockList, network: string) {
   const bits = prefix === undefined ? (family === 6 ? 128 : 32) : Number(prefix)
   const isValid =
     family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(prefix ?? '0') && bits <= (family === 6 ? 128 : 32)
-  if (!isValid) throw new TypeError(`TRUST_PROXY: ${network} is not an address, a network, "loopback" or "private"`)
+  if (!isValid) {
+    throw new TypeError(
+      'it takes how many proxies there are, or their addresses and networks: 10.0.0.0/8,loopback,private',
+    )
+  }
   networks.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4')
 }
 

@@ -4,7 +4,6 @@ import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessionReader } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/client'
-import { createCrossOriginCheck } from '@shop/service-kit/cross-origin'
 import { createDeferrals } from '@shop/service-kit/deferral'
 import { directoryProbe, redisProbe } from '@shop/service-kit/health'
 import { createIdentityMinter } from '@shop/service-kit/identity'
@@ -13,8 +12,7 @@ import type { App, Surroundings } from '@shop/service-kit/process'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/redis'
 import { registryKeys } from '@shop/service-kit/registry-keys'
 import { createServer } from '@shop/service-kit/server'
-import { trustedProxies } from './address.ts'
-import type { Config } from './config.ts'
+import { type Config, readTrust } from './config.ts'
 import { consoleRoutes } from './console.ts'
 import { createDescriptions } from './docs/descriptions.ts'
 import { docsRoutes } from './docs/routes.ts'
@@ -29,6 +27,7 @@ export async function buildApp(
   config: Config,
   { log, name, instanceId, metrics, stopping }: Surroundings,
 ): Promise<App> {
+  const { trustProxy, isCrossOrigin } = readTrust(config)
   const tls = redisTls(config)
   const toCache = { tls, onStateChange: logRedisState({ role: 'cache', log }) }
   const toState = { tls, onStateChange: logRedisState({ role: 'state', log }) }
@@ -59,7 +58,7 @@ export async function buildApp(
     deferrals,
     identity: 'none',
     docs: 'own',
-    trustProxy: trustedProxies(config.TRUST_PROXY),
+    trustProxy,
     probes: [
       redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
       directoryProbe(directory),
@@ -72,7 +71,7 @@ export async function buildApp(
     forwardStream: createStreaming({ client, metrics, stopping, ...streamLimits(config) }),
     identify: createIdentify(createSessionReader(state, { keys: keys.sessions })),
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
-    isCrossOrigin: createCrossOriginCheck(config.TRUSTED_ORIGINS?.split(',').map((origin) => origin.trim())),
+    isCrossOrigin,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
   })
   forwardRoutes(server, forwarding)

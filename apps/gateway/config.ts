@@ -1,6 +1,16 @@
 /** What the gateway is told through its environment. */
-import { cacheConfig, commonConfig, Integer, mintIdentityConfig, stateConfig, Text } from '@shop/service-kit/config'
+import {
+  ConfigError,
+  cacheConfig,
+  commonConfig,
+  Integer,
+  mintIdentityConfig,
+  stateConfig,
+  Text,
+} from '@shop/service-kit/config'
+import { createCrossOriginCheck } from '@shop/service-kit/cross-origin'
 import { type Static, Type } from 'typebox'
+import { trustedProxies } from './address.ts'
 
 export const configSchema = Type.Object({
   ...commonConfig,
@@ -46,3 +56,20 @@ export const configSchema = Type.Object({
 })
 
 export type Config = Static<typeof configSchema>
+
+/** The proxies and origins that are trusted; the schema cannot check them. Throws a ConfigError that names the variable. */
+export function readTrust({ TRUST_PROXY, TRUSTED_ORIGINS }: Config) {
+  const origins = TRUSTED_ORIGINS?.split(',').map((origin) => origin.trim())
+  return {
+    trustProxy: usable('TRUST_PROXY', () => trustedProxies(TRUST_PROXY)),
+    isCrossOrigin: usable('TRUSTED_ORIGINS', () => createCrossOriginCheck(origins)),
+  }
+}
+
+function usable<Value>(name: string, make: () => Value): Value {
+  try {
+    return make()
+  } catch (error) {
+    throw new ConfigError([`${name} cannot be used: ${(error as Error).message}.`])
+  }
+}
