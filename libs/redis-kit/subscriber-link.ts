@@ -63,6 +63,7 @@ export function createLink(redis: Server, { kind, subscriptions, onError, ...eve
   async function ask(channel: Channel): Promise<void> {
     try {
       if (maySubscribe && !(await maySubscribe(channel))) return
+      if (!channels.has(channel)) return // removed, or sent to another node, during the wait
       await redis[commands.subscribe](channel.name)
       if (channels.has(channel)) subscriptions.confirm(channel)
     } catch (error) {
