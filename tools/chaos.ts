@@ -1,5 +1,5 @@
 /** `npm run chaos`: faults from a seed against a demo of its own, under a gentle load, and the books compared at the end. */
-import { parseArgs } from 'node:util'
+import { parseArguments, wholeNumber } from './arguments.ts'
 import { isUnbroken, runChaos } from './chaos/run.ts'
 import { figuresText } from './chaos/text.ts'
 
@@ -51,7 +51,7 @@ async function main(args: string[]): Promise<number> {
 }
 
 function parse(args: string[]) {
-  const { values } = parseArgs({
+  const { values } = parseArguments({
     args,
     options: {
       minutes: { type: 'string', default: '5' },
@@ -64,24 +64,16 @@ function parse(args: string[]) {
   })
   if (values.help) return 'help'
   return {
-    totalMs: number('--minutes', values.minutes, 0.5, 120) * 60_000,
-    seed: integer('--seed', values.seed, 0, 2 ** 32 - 1),
-    shopperCount: integer('--shoppers', values.shoppers, 1, 50),
+    totalMs: minutes(values.minutes) * 60_000,
+    seed: wholeNumber('--seed', values.seed, 0, 2 ** 32 - 1),
+    shopperCount: wholeNumber('--shoppers', values.shoppers, 1, 50),
     keepData: values.keep,
     isJson: values.json,
   }
 }
 
-function integer(name: string, text: string, min: number, max: number): number {
-  const value = number(name, text, min, max)
-  if (!Number.isInteger(value)) throw new Error(`${name} takes a whole number, not "${text}".`)
-  return value
-}
-
-function number(name: string, text: string, min: number, max: number): number {
+function minutes(text: string): number {
   const value = Number(text)
-  if (text.trim() === '' || !(value >= min && value <= max)) {
-    throw new Error(`${name} takes a number from ${min} to ${max}, not "${text}".`)
-  }
-  return value
+  if (value >= 0.5 && value <= 120) return value
+  throw new Error(`--minutes takes a number from 0.5 to 120, not "${text}".`)
 }

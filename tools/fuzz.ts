@@ -1,6 +1,6 @@
 /** `npm run fuzz`: thousands of requests that are wrong in some way, over every route of the shop's own description. */
 import { randomInt } from 'node:crypto'
-import { parseArgs } from 'node:util'
+import { parseArguments, wholeNumber } from './arguments.ts'
 import { fuzz, type Result, tableOf } from './fuzz/run.ts'
 import { type Shop, startShop } from './fuzz/shop.ts'
 
@@ -58,7 +58,7 @@ function running(url: string, admin: string | undefined): Shop {
 
 function read() {
   try {
-    const { values } = parseArgs({
+    const { values } = parseArguments({
       options: {
         seed: { type: 'string', default: String(randomInt(2 ** 31)) },
         requests: { type: 'string', default: '10000' },
@@ -71,10 +71,8 @@ function read() {
       process.stdout.write(help)
       return 0
     }
-    const [seed, requestCount] = [values.seed, values.requests].map(Number) as [number, number]
-    if (!Number.isSafeInteger(seed)) throw new Error('--seed takes a whole number.')
-    if (!Number.isSafeInteger(requestCount) || requestCount < 1)
-      throw new Error('--requests takes a whole number from 1.')
+    const seed = wholeNumber('--seed', values.seed, 0)
+    const requestCount = wholeNumber('--requests', values.requests, 1)
     if (values.url !== undefined && !URL.canParse(values.url)) throw new Error('--url takes a URL.')
     return { seed, requestCount, url: values.url, admin: values.admin }
   } catch (error) {

@@ -78,8 +78,7 @@ async function shopUnderFire(shop: ShopUnderTest, options: ChaosOptions): Promis
   const incidents = await doHarm(shop, planIncidents(seed, totalMs), totalMs, {
     report,
     signal: AbortSignal.any([signal, closing.signal]),
-  })
-  closing.abort()
+  }).finally(() => closing.abort()) // also after a failure: shoppers that go on would keep the process alive
   const journals: Journal[] = await shopping
   report('The shoppers have left. Waiting until all orders, refunds and events have come to their end …')
   const { streams, tookMs } = await settle({

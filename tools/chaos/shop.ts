@@ -27,8 +27,6 @@ export interface ShopUnderTest {
   kill(target: Target): void
   /** Parts that ended without being killed, each as often as it did. */
   endedByThemselves(): string[]
-  /** Resolves with the reason when the stack cannot go on. */
-  broken: Promise<Error>
   /** Everything that was started is stopped; the data folder is removed unless it is to be kept. */
   stop(options: { keepData: boolean }): Promise<void>
 }
@@ -61,7 +59,6 @@ export async function startShop(report: (line: string) => void): Promise<ShopUnd
       pidsOf: (target) => withChildren(partOf(stack, target).pid),
       kill: deaths.kill,
       endedByThemselves: deaths.unexpected,
-      broken: stack.broken,
       async stop({ keepData }) {
         deaths.stop()
         await stack.stop()
@@ -100,6 +97,7 @@ function partOf(stack: Stack, target: Target): Part {
   if (!part) throw new Error(`The demo has no part named ${target}.`)
   return part
 }
+
 /** A part whose pid changes has ended. Killed ones are expected to. */
 function watchDeaths(stack: Stack) {
   const killed = new Set<number>()
