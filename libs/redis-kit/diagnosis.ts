@@ -73,9 +73,11 @@ function* withCauses(error: unknown, depth = 0): Generator<Failure> {
 
 /** Without the pause, which is another one each time, without advice for users of ioredis, and without what a server quotes. */
 function tidied(message: string): string {
-  return message
+  return withoutQuotes(message)
     .replace(/All sentinels are unreachable\..*?(?:Last error: |$)/, 'no Sentinel answers: ')
-    .replace(/,? with args beginning with:.*$/is, '')
     .replace(/[.:]? Please report this\.?|; if the root CA is installed locally.*$/i, '')
     .replace(/[:.\s]+$/, '')
 }
+
+/** Redis quotes the arguments of an unknown command: with AUTH and HELLO, the password. */
+export const withoutQuotes = (message: string): string => message.replace(/,? with args beginning with:.*$/is, '')

@@ -1,9 +1,11 @@
 /**
- * What ioredis itself sends while it sets up a connection: HELLO (or AUTH), CLIENT SETNAME, READONLY to a replica, INFO, and CLUSTER INFO. A server
- * that answers PING and serves keys is ready, whatever else it forbids (NOPERM) or does not know (rename-command, proxies): none
- * of these answers is needed, and only a server that cannot serve yet, or that does not let us in, may keep us waiting.
+ * What ioredis itself sends while it sets up a connection: HELLO (or AUTH), CLIENT SETNAME, READONLY to a replica, INFO and
+ * CLUSTER INFO. A server that answers PING and serves keys is ready, whatever else it forbids (NOPERM) or does not know
+ * (rename-command, proxies). None of these answers is needed. Only a server that cannot serve yet, or that refuses the login,
+ * keeps a connection waiting.
  */
 import { type Command, type Redis as Node, ReplyError } from 'ioredis'
+import { withoutQuotes } from './diagnosis.ts'
 import { isRedisOutage } from './errors.ts'
 
 /**
@@ -42,8 +44,8 @@ export function tendOwnCommand(command: Command): void {
   if (!TENDED.has(name)) return
   command.reject = (error) => {
     const isRefused = error instanceof ReplyError && !isRedisOutage(error)
-    // It asks INFO whether the server is still loading, and CLUSTER INFO whether all slots are served: whoever may not ask
-    // finds out by the first command.
+    // It asks INFO whether the server is still loading, and CLUSTER INFO whether all slots are served. Without the right to ask,
+    // the first command shows it.
     if ((name === 'info' || name === 'cluster') && isRefused) command.resolve(Buffer.alloc(0))
     else if (name === 'hello' && isRefused) reject(withoutHello(error))
     else reject(error instanceof ReplyError ? withoutArguments(error) : error)
@@ -60,5 +62,3 @@ function withoutArguments(error: Error): Error {
   error.message = withoutQuotes(error.message)
   return Object.assign(error, { command: { name: 'auth', args: [] } })
 }
-
-const withoutQuotes = (message: string) => message.replace(/,? with args beginning with:.*$/is, '')

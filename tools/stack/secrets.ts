@@ -3,7 +3,7 @@
  * data of earlier starts can be opened again. Nothing in the repository is a secret and no secret has a default.
  */
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { serviceNames } from '@shop/contracts/services'
 
@@ -34,7 +34,9 @@ export function loadSecrets(dataDir: string): Secrets {
   const secrets: Secrets = { ...fresh, ...kept, redis: { ...fresh.redis, ...kept.redis } }
   const damage = damageOf(secrets)
   if (damage !== undefined) throw damaged(file, damage)
-  writeFileSync(file, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
+  // By renaming: a kill during the write must not cost the passwords of the data.
+  writeFileSync(`${file}.new`, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600 })
+  renameSync(`${file}.new`, file)
   return secrets
 }
 

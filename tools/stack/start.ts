@@ -243,7 +243,7 @@ async function productInStock(url: string): Promise<string> {
 }
 
 /** What the demo makes, and nothing else: a wrong --data must not cost a person's files. */
-const ours = ['postgres', 'redis-cache', 'redis-state', 'logs', 'secrets.json']
+const ours = ['postgres', 'redis-cache', 'redis-state', 'logs', 'secrets.json', 'secrets.json.new']
 
 function clear(dataDir: string) {
   for (const entry of readdirSync(dataDir)) {

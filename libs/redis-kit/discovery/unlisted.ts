@@ -33,9 +33,7 @@ export function createUnlisted({ askEveryMs, forgetAfterMs, now }: UnlistedOptio
     add,
     heard,
     due,
-    has: (id: string) => entries.has(id),
     remove: (id: string) => void entries.delete(id),
-    find: (id: string) => entries.get(id)?.instance,
     all: () => entries.values().map(({ instance }) => instance),
     /** Are there any that are to be called all the same? */
     hasShown: () => entries.values().some(({ silentSinceMs }) => silentSinceMs === undefined),
