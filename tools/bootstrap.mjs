@@ -78,7 +78,7 @@ function spawned(file, fileArgs, channel = []) {
 
 /**
  * Ctrl-C reaches the whole process group, the child too: wait for it instead of leaving first. Other signals are passed on.
- * When npm has started us and is killed, its signal reaches nobody else: so its end counts as one.
+ * When npm has started this process and is killed, no signal arrives here: so the end of npm counts as one.
  */
 function stopWithParent() {
   process.on('SIGINT', () => {

@@ -451,7 +451,7 @@ describe('a tool', () => {
     ],
     [
       'streams',
-      'nobody to sign in as',
+      'no account to sign in with',
       { args: () => ['list'], says: /^SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD are missing/ },
     ],
     ['outage', 'a rate that is no number', { args: () => ['--rate', 'fast'], says: /^--rate takes a whole number/ }],

@@ -55,7 +55,7 @@ function bareAddress(text = ''): string | undefined {
   return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
 }
 
-/** An IPv4 address is counted alone, an IPv6 address by its first 64 bits: whoever has one has the whole /64. */
+/** An IPv4 address is counted alone, an IPv6 address by its first 64 bits: the owner of one address has the whole /64. */
 export function addressGroup(address: string): string {
   if (!isIPv6(address)) return address
   const [head = '', tail] = address.split('::')

@@ -67,7 +67,7 @@ export function writeSecretFiles(volume: string, files: readonly SecretFile[], k
   }
 }
 
-/** Only root may; whoever else runs setup, outside of its container, keeps the files. */
+/** Only root may. Any other user, who runs setup outside of its container, keeps the files. */
 function giveAway(path: string, uid: number): void {
   if (process.getuid?.() === 0) chownSync(path, uid, uid)
 }

@@ -40,7 +40,7 @@ export function generateSecrets(): Secrets {
   }
 }
 
-/** What an earlier version has made stays, and what is missing is made: a service is new, or somebody took a line out. */
+/** Keeps what an earlier version has made, and makes what is missing: a service is new, or a line was removed by hand. */
 export function completeSecrets(kept: Partial<Secrets>): Secrets {
   const fresh = generateSecrets()
   const { postgres = fresh.postgres, accounts = fresh.accounts } = kept

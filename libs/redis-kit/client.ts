@@ -43,7 +43,7 @@ export interface RedisOptions {
   tls?: Tls
   /** Hears why connections fail; the kit reconnects by itself. @default nobody: a command's error carries it as its cause */
   onError?: (error: Error) => void
-  /** Told when the connection is made, lost and restored, and why; on a Cluster for each node too. @default nobody */
+  /** Called when the connection is made, lost and restored, with the reason; on a Cluster for each node too. @default ignored */
   onStateChange?: OnStateChange
   /** Where the addresses that a Cluster or Sentinel announces are reached from here: port-forwarding, proxies. @default the URL's `nat` (target.ts), else as announced */
   natMap?: Profile['natMap']

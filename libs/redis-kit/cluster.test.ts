@@ -280,7 +280,7 @@ describe('while a slot moves', () => {
     ])
   })
 
-  test('a slot that nobody serves is an outage for its keys, and over as soon as somebody does', async () => {
+  test('a slot without a master is an outage for its keys, which ends when the slot has one again', async () => {
     const { cluster, redis, source, key, slot } = await startMove({ commandTimeoutMs: 3000 })
     await source.config('SET', 'cluster-require-full-coverage', 'no')
     for (const node of cluster.nodes) {

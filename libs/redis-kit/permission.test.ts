@@ -124,7 +124,7 @@ describe('a refusal by the ACL names the user, the command and the key', () => {
   })
 })
 
-test('a refusal tells no value, is no outage, and is published for whoever keeps the log', async () => {
+test('a refusal tells no value, is not an outage, and is published for the log', async () => {
   const published: unknown[] = []
   const listen = (message: unknown) => void published.push(message)
   notPermittedChannel.subscribe(listen)

@@ -6,7 +6,7 @@ import { channel } from 'node:diagnostics_channel'
 import type { Command } from 'ioredis'
 import { RedisNotPermitted } from './errors.ts'
 
-/** Each refusal is published here, whoever catches the error: a service says it in its log and its health. */
+/** Each refusal is published here, also when a caller catches the error: a service shows it in its log and its health. */
 export const notPermittedChannel = channel('redis-kit:not-permitted')
 
 /** Redis 7.0, and newer ones with Valkey. In a script the reply is an ERR. */
@@ -17,7 +17,7 @@ const REFUSALS: readonly [RedisNotPermitted['missing'], RegExp][] = [
 ]
 const IS_REFUSAL = /^NOPERM|^ERR (?:ACL failure in script|The user executing the script)/
 const MAX_KEY_COUNT = 3
-/** May be what lets a guest in: the family shows without it. */
+/** A long id may be a secret, such as the one of a guest's cart. The family can be seen without it. */
 const LONG_ID = /[^:{}]{25,}/g
 
 /** SHA-1 and source of each script -> its file. */

@@ -54,7 +54,7 @@ function guard(pipeline: Pipeline, mistakeIn: MistakeIn): Pipeline {
     if (!isPartOfTransaction(command)) mistake ??= mistakeIn(command)
     return pipeline
   }
-  /** ioredis itself calls it again when it sends the whole to another node: then nobody waits for what it returns. */
+  /** ioredis itself calls it again when it sends the whole to another node, and ignores what it returns then. */
   pipeline.exec = (callback) => {
     if (mistake) return Promise.reject(mistake)
     const executed = exec(callback)

@@ -148,7 +148,7 @@ function createShards(nodes: KnownNodes, open: (address: string) => Shard) {
     shards.set(address, shard)
     return shard
   }
-  /** Whoever is connected knows where a channel lives; without a connection, one known node after the other. */
+  /** A node that is connected knows where a channel lives. Without a connection: one known node after the other. */
   function any(except?: Shard): string {
     for (const shard of shards.values()) if (shard !== except && shard.link.isReady()) return shard.address
     return nodes.next()

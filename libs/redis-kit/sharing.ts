@@ -48,7 +48,7 @@ export function refusalOf(command: Command, harm: Harm): TypeError {
   const text = name === 'CLIENT' || name === 'SCRIPT' || name === 'FUNCTION' ? `${name} ${subcommand}` : name
   const reasons: Record<Harm, string> = {
     changes: 'changes the connection, which others share',
-    blocks: "would hold everybody up: use a connection of role 'blocking'",
+    blocks: "would hold up the others on the connection: use one of role 'blocking'",
     stops: 'stops the server for every client: that is for operators, on a connection of their own',
   }
   return new TypeError(`${text} ${reasons[harm]}`)

@@ -27,7 +27,7 @@ export interface SubscriberOptions {
   /** How long `subscribe` waits for the server to confirm. @default 500 */
   commandTimeoutMs?: number
   natMap?: Profile['natMap']
-  /** Told when a connection is made, lost and restored, and why. @default nobody */
+  /** Called when a connection is made, lost and restored, with the reason. @default ignored */
   onStateChange?: OnStateChange
 }
 

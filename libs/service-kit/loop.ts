@@ -25,7 +25,7 @@ export interface LoopOptions {
   capMs?: number
   /** A loop that ran for this long starts anew with short pauses. @default 30_000 */
   healthyAfterMs?: number
-  /** Shows which loops fail; see loop-health.ts. @default nobody looks */
+  /** Shows which loops fail; see loop-health.ts. @default loops are not watched */
   watch?: Watch
 }
 

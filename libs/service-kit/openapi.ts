@@ -121,7 +121,7 @@ const byServer: Record<'always' | 'params' | 'body', readonly Coded[]> = {
   ],
 }
 
-/** Also without a schema: a body that nobody wants is refused by its type. */
+/** Also without a schema: a body that the route does not take is refused by its type. */
 function takesBody(method: RouteOptions['method']): boolean {
   return [method].flat().some((one) => one !== 'GET' && one !== 'HEAD')
 }

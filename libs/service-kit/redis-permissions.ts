@@ -1,6 +1,6 @@
 /**
  * What the ACL refuses this process: said in the log once per kind, with the file that is to be edited, and in health for a minute after
- * the last one. Every connection of redis-kit tells it, whoever catches the error.
+ * the last one. Every connection of redis-kit reports it, also when a caller catches the error.
  */
 import { whyWithheld } from '@shop/redis-kit/acl/commands'
 import { RedisNotPermitted } from '@shop/redis-kit/errors'
@@ -12,7 +12,7 @@ export interface PermissionOptions {
   /** Whose `apps/<service>/keys.ts` declares what it uses. */
   service: string
   log: Pick<Log, 'error'>
-  /** Hears the same sentences as the log. @default nothing */
+  /** Called with the same sentences as the log. @default ignored */
   onRefusal?: (sentence: string) => void
   /** How long a refusal is shown in health. @default 60_000 */
   shownMs?: number

@@ -13,7 +13,7 @@ export interface RegisterOptions {
   registry: Registry | undefined
   instance: Instance
   health: Health
-  /** Shows that heartbeats fail, as it does with loops. @default nobody looks */
+  /** Shows that heartbeats fail, as it does with loops. @default heartbeats are not watched */
   watch?: Watch
   log: Log
   /** Asked before each heartbeat. */

@@ -148,7 +148,7 @@ describe('the books', () => {
       /^carts.* lost/,
     ],
     [
-      'a quantity that nobody asked for',
+      'a quantity that was never asked for',
       ({ books }) => set(books.journals[0], { cart: { items: [{ sku: 'C', quantity: 7 }] } }),
       /^carts.* wrong/,
     ],

@@ -1,4 +1,4 @@
-/** What a program needs that breaks the shop on purpose: a way around the rights of the services, and a place between them and the servers. */
+/** For a program that breaks the shop on purpose: a user with all rights in Redis, and a place between the services and the servers. */
 
 export type ServerName = 'postgres' | 'redis-cache' | 'redis-state'
 

@@ -36,7 +36,7 @@ export function expireReservations({ stock, forget, sweepMs, log }: Dependencies
 }
 
 interface Sweep extends Pick<Dependencies, 'stock' | 'forget'> {
-  /** Hears of each order whose reservation could not be given back. @default nobody */
+  /** Called for each order whose reservation could not be given back. @default ignored */
   onFailed?: (error: unknown, orderId: string) => void
 }
 

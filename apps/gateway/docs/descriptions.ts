@@ -1,6 +1,6 @@
 /**
- * How each service describes itself: fetched from an instance of it, kept for a while, and kept on when the service is away. Nobody has
- * to wait for a service that does not answer longer than `deadlineMs`.
+ * How each service describes itself: fetched from one of its instances, kept for a while, and kept longer while the service does not
+ * answer. A caller waits for such a service for `deadlineMs` at most.
  */
 import type { ServiceClient } from '@shop/service-kit/client'
 import type { Log } from '@shop/service-kit/log'

@@ -68,7 +68,7 @@ describe('the merged description', () => {
     expect(without.paths['/api/orders/{id}']?.get).toMatchObject({ 'x-missing': true, tags: ['order'] })
   })
 
-  it('refers to nothing that is not there, whoever is missing', () => {
+  it('refers to nothing that is not there, whichever service is missing', () => {
     for (const services of [{}, { catalog }, { catalog, user, order }]) {
       const text = JSON.stringify(mergeDescriptions(new Map(Object.entries(services))))
       const { components } = JSON.parse(text) as OpenApi

@@ -1,4 +1,4 @@
-/** /docs: the public API as a page on which it can be tried, and as OpenAPI in /docs/json and /docs/yaml. Everything is served from here. */
+/** /docs: the public API as a page to try it, and as OpenAPI in /docs/json and /docs/yaml. All files are served from here. */
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import type { OpenApi } from '@shop/service-kit/openapi'
@@ -6,7 +6,7 @@ import type { Server } from '@shop/service-kit/server'
 import type { createDescriptions, Descriptions } from './descriptions.ts'
 import { mergeDescriptions } from './merge.ts'
 
-/** The page has inline styles and pictures; its scripts are files of ours, and it may talk to nobody else. */
+/** The page has inline styles and pictures. Its scripts are files of ours, and it may send requests to this origin only. */
 const contentSecurityPolicy = [
   "default-src 'none'",
   "script-src 'self'",

@@ -32,8 +32,8 @@ const rememberMs = dayMs
 const maxWaitingLines = 4 * maxCartLines
 
 /**
- * `order:cart:<owner>`, a hash. `id`; a quantity per sku; per `waits:<sku>` one that has no room; `seen`, the sources of merged lines; while
- * a guest's cart is moved, `moving` and a quantity per `moves:<sku>`.
+ * `order:cart:<owner>`, a hash. `id`; a quantity per sku; a quantity per `waits:<sku>`, which has no room; `seen`, the sources of
+ * merged lines; while a guest's cart is moved, `moving` and a quantity per `moves:<sku>`.
  */
 export function cartKeys(service: string): KeyFamily {
   return keyFamily({
@@ -43,7 +43,7 @@ export function cartKeys(service: string): KeyFamily {
     role: 'state',
     ttl: { ms: longestTtlMs },
     example: ['u-2f1e4f0a-6a53-4b0e-9d43-0d3c0a2b7a11'],
-    doc: 'what somebody means to buy: id, quantity by sku, what waits for room, and the sources of merged lines',
+    doc: 'what a shopper means to buy: id, quantity by sku, what waits for room, and the sources of merged lines',
   })
 }
 

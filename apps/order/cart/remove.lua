@@ -1,6 +1,7 @@
 --[[ Take a product out of the cart, whether it is a line or waits for room. An empty cart is removed, or kept for as long as it has to
      remember what was merged into it.
-     KEYS[1] cart, hash: see cart.ts   ARGV[1] sku   ARGV[2] rememberMs ]]
+     KEYS[1] cart, hash: see cart.ts   ARGV[1] sku   ARGV[2] rememberMs
+     Returns 1. ]]
 local cart = KEYS[1]
 local sku, rememberMs = ARGV[1], ARGV[2]
 

@@ -80,7 +80,7 @@ export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
     const record = await store.recorded(key)
     if (!record) return undefined
     if (record.fingerprint !== key.fingerprint) throw errors.keyReused()
-    await takeOrdered(owner, record.cartId) // whoever placed it may have died before
+    await takeOrdered(owner, record.cartId) // the process that placed it may have died before
     return { status: record.status, body: record.body, isReplay: true }
   }
 

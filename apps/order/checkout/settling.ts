@@ -1,9 +1,8 @@
 /**
- * Brings carts in line with orders. The order's row says what is to be done, written in the transaction that places or cancels the order. So
- * ordered lines leave the cart also when the instance died after its commit or Redis was away, and the lines of a refused order go
- * back. The loop may try either several times; the cart changes once.
+ * Brings carts in line with orders. The order's row says what is to be done, written in the transaction that places or cancels the
+ * order. So ordered lines leave the cart also when the instance died after its commit or Redis was away, and the lines of a refused
+ * order go back. The loop may try either several times; the cart changes once.
  */
-
 import type { CartLine } from '@shop/contracts/cart'
 import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Log } from '@shop/service-kit/log'

@@ -17,9 +17,9 @@ interface Dependencies {
   store: Pick<OrderStore, 'waitingFor' | 'update'>
   /** How long an order may take from its placement to its end. */
   deadlineMs: number
-  /** Hears of each order that was cancelled. @default nobody */
+  /** Called for each order that was cancelled. @default ignored */
   onTimedOut?: () => void
-  /** Hears of each order that could not be. @default nobody */
+  /** Called for each order that could not be cancelled. @default ignored */
   onFailed?: (error: unknown) => void
   log: Log
 }

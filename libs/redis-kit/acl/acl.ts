@@ -1,6 +1,6 @@
 /**
  * The users of a Redis server, from the key families that the services declare: one user per service, with its own keys, the keys
- * that others share with it, its channels, and only the commands that work on those types (commands.ts). Nobody else can log in.
+ * that others share with it, its channels, and only the commands that work on those types (commands.ts). No other user can log in.
  *
  *     writeFileSync('users.acl', aclFile('state', families, { order: password, user: otherPassword }))
  */
@@ -15,15 +15,16 @@ import { categoriesByType, channelCommands, commonCommands, keyReadCommands, wit
 const waitForDisk = '+@blocking -blpop -brpop -brpoplpush -blmove -blmpop -bzpopmin -bzpopmax -bzmpop -wait'.split(' ')
 
 /**
- * Nobody logs in as `default`: it is off, and has no password. It keeps all permissions because Redis reads its own append-only
+ * No client can log in as `default`: it is off, and has no password. It keeps all permissions because Redis reads its own append-only
  * file in its name, and skips every transaction and every script's effects that it "may not" run: all data would be lost at a restart.
  */
-const nobody = 'user default off resetpass allkeys allchannels allcommands'
+const defaultUser = 'user default off resetpass allkeys allchannels allcommands'
 
 /**
- * Users that are no services, each made when it has a password. `health` asks whether the server is well, `audit` reads who was refused
- * what, `loader` makes the server read its ACL file again; none of them sees a key. A set of servers needs two more: a replica logs in at its master as `replica` (`masteruser`), and Sentinel
- * at all of them as `sentinel` (`sentinel auth-user`). A replica is sent all data.
+ * Users that are not services, each made when it has a password. `health` asks whether the server is well, `audit` reads which
+ * user was refused what, `loader` makes the server read its ACL file again; none of them sees a key. A set of servers needs two
+ * more: a replica logs in at its master as `replica` (`masteruser`), and Sentinel at all of them as `sentinel`
+ * (`sentinel auth-user`). A replica receives all data.
  */
 const operators: Readonly<Record<string, readonly string[]>> = {
   health: allow(['ping', 'hello', 'auth', 'info']),
@@ -51,7 +52,7 @@ export function aclFile(
     const rules = operators[name] ? ['-@all', ...operators[name]] : rulesFor(name, onThisServer)
     return rules.length === 0 ? [] : [userLine(name, password, ['resetkeys', 'resetchannels', ...rules])]
   })
-  return `${[nobody, ...users].join('\n')}\n`
+  return `${[defaultUser, ...users].join('\n')}\n`
 }
 
 function userLine(name: string, password: string, rules: readonly string[]): string {

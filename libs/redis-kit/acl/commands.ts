@@ -27,8 +27,9 @@ export const channelCommands = words(`
 const connectionCommands = words('ping hello auth client|setname client|getname client|id time info')
 
 /**
- * What a client asks a Cluster: which node has which slot, whether the Cluster works, and ASKING for a slot that is moving. READONLY and
- * READWRITE go to nodes that are or were replicas; a refusal of them would fill the log of refusals. A single server answers that it is no Cluster.
+ * What a client asks a Cluster: which node has which slot, whether the Cluster works, and ASKING for a slot that is moving. READONLY
+ * and READWRITE go to nodes that are or were replicas; a refusal of them would fill the log of refusals. A single server answers
+ * that it is not a Cluster.
  */
 const clusterCommands = words('cluster|slots cluster|info asking readonly readwrite')
 const scriptCommands = words('eval evalsha eval_ro evalsha_ro')

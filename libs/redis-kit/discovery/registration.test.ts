@@ -156,7 +156,7 @@ test('an unhealthy instance leaves, and is back when it is well', async () => {
   expect(await listed()).toEqual(['a'])
   isHealthy = false
   await vi.waitFor(async () => expect(await listed()).toEqual([]), quickly)
-  expect((await truth.list('catalog')).overdue).toEqual([]) // it has left: nobody is to ask whether it is still there
+  expect((await truth.list('catalog')).overdue).toEqual([]) // it has left: no caller is to ask whether it is still there
   isHealthy = true
   await vi.waitFor(async () => expect(await listed()).toEqual(['a']), quickly)
 })

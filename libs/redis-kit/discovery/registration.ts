@@ -23,7 +23,7 @@ export interface RegistrationOptions {
   maxLagMs?: number
   /** Hears why a beat failed when it is not an outage, as missing rights. @default a warning of the process */
   onError?: (error: unknown) => void
-  /** Hears of each beat whether it was accepted, outages included. @default nobody */
+  /** Told after each beat whether it was accepted; an outage is a failure. @default none */
   pulse?: Pulse
   /** @default Math.random */
   random?: () => number

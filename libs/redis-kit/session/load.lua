@@ -32,10 +32,10 @@ if meta.ep ~= (redis.call('GET', epochKey) or '0') or deadline <= now then
 end
 local touchedAt = math.min(now + idleMs, deadline)
 if expiresAt - now < idleMs * touchBelow and expiresAt ~= touchedAt then
-  local reply = redis.pcall('PEXPIREAT', session, touchedAt)
-  local refusal = type(reply) == 'table' and string.match(reply.err, '^-?(%u+)')
+  local touched = redis.pcall('PEXPIREAT', session, touchedAt)
+  local refusal = type(touched) == 'table' and string.match(touched.err, '^-?(%u+)')
   if not refusal then expiresAt = touchedAt
-  elseif not ({ READONLY = 1, NOREPLICAS = 1, MISCONF = 1, OOM = 1 })[refusal] then return reply end
+  elseif not ({ READONLY = 1, NOREPLICAS = 1, MISCONF = 1, OOM = 1 })[refusal] then return touched end
 end
 reply[1], reply[2], reply[3], reply[4], reply[5] = expiresAt, meta.uid, meta.iat, meta.dev or '', meta.gen
 return reply
