@@ -8,9 +8,12 @@
  */
 import { randomUUID } from 'node:crypto'
 import { type CartLine, maxCartLines, maxLineQuantity } from '@shop/contracts/cart'
+import { Sku } from '@shop/contracts/product'
 import type { Redis } from '@shop/redis-kit/client'
+import { isWrongType } from '@shop/redis-kit/errors'
 import { type KeyFamily, keyFamily } from '@shop/redis-kit/keys'
 import { script } from '@shop/redis-kit/script'
+import { createCheck } from '@shop/service-kit/validation'
 import { errors } from '../errors.ts'
 
 const setLine = script<0 | 1>(new URL('./set-line.lua', import.meta.url), { effect: 'idempotent' })
@@ -22,6 +25,7 @@ const beginMove = script<[moveId?: string, ...pairs: string[]]>(new URL('./begin
 const endMove = script<number>(new URL('./end-move.lua', import.meta.url), { effect: 'idempotent' })
 const mergeLines = script<Merged>(new URL('./merge.lua', import.meta.url), { effect: 'idempotent' })
 const admitWaiting = script<number>(new URL('./admit.lua', import.meta.url), { effect: 'idempotent' })
+const mendCart = script<1>(new URL('./mend.lua', import.meta.url), { effect: 'idempotent' })
 type Merged = 'merged' | 'seen' | 'no-room'
 
 const dayMs = 24 * 60 * 60 * 1000
@@ -72,9 +76,27 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
   return { contents, look, set, remove, move, take, giveBack }
 
   async function contents(owner: string): Promise<CartContents> {
-    const fields = await redis.hgetall(keys.key(owner))
+    const found = await mending(owner, () => redis.hgetall(keys.key(owner)))
+    if (!isWhole(found)) await mend(owner)
+    const fields = isWhole(found) ? found : await redis.hgetall(keys.key(owner))
     const [lines, waiting] = [linesIn(fields, /^([A-Z0-9].*)$/), linesIn(fields, /^waits:(.*)$/)]
     return { ...(fields.id !== undefined && { id: fields.id }), lines, waiting }
+  }
+
+  /** Damaged or foreign fields leave the cart; the rest of it stays. */
+  async function mend(owner: string): Promise<void> {
+    await mendCart(redis, [keys.key(owner)], [randomUUID(), maxLineQuantity, ttlMs])
+  }
+
+  /** Settles as `work` does. Another type than a hash holds no line: it is removed, and the work is done once more. */
+  async function mending<Value>(owner: string, work: () => Promise<Value>): Promise<Value> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isWrongType(error)) throw error
+      await mend(owner)
+      return await work()
+    }
   }
 
   /** As `contents`; what waits comes in first, as far as there is room. */
@@ -87,12 +109,13 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
 
   /** Throws `cart-full`. */
   async function set(owner: string, sku: string, quantity: number): Promise<void> {
-    const done = await setLine(redis, [keys.key(owner)], [sku, quantity, maxCartLines, ttlMs, randomUUID()])
+    const args = [sku, quantity, maxCartLines, ttlMs, randomUUID()]
+    const done = await mending(owner, () => setLine(redis, [keys.key(owner)], args))
     if (done === 0) throw errors.cartFull()
   }
 
   async function remove(owner: string, sku: string): Promise<void> {
-    await removeLine(redis, [keys.key(owner)], [sku, rememberMs])
+    await mending(owner, () => removeLine(redis, [keys.key(owner)], [sku, rememberMs]))
   }
 
   /**
@@ -100,7 +123,7 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
    * next call, with the same lines. False when lines are left in `from`: new ones came meanwhile, or too much waits in `to`.
    */
   async function move(from: string, to: string): Promise<boolean> {
-    const [moveId, ...pairs] = await beginMove(redis, [keys.key(from)], [randomUUID()])
+    const [moveId, ...pairs] = await mending(from, () => beginMove(redis, [keys.key(from)], [randomUUID()]))
     if (moveId === undefined) return true
     if ((await merge(to, moveId, pairs)) === 'no-room') return false
     return (await endMove(redis, [keys.key(from)], [moveId])) === 0
@@ -108,7 +131,8 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
 
   /** What was ordered leaves the cart, once; what was added since stays. */
   async function take(owner: string, { cartId, lines }: TakenLines): Promise<void> {
-    await takeLines(redis, [keys.key(owner)], [cartId, randomUUID(), ttlMs, rememberMs, ...pairsOf(lines)])
+    const args = [cartId, randomUUID(), ttlMs, rememberMs, ...pairsOf(lines)]
+    await mending(owner, () => takeLines(redis, [keys.key(owner)], args))
   }
 
   /** The lines of an order that came to nothing are in the cart again, or wait there for room; once per order. */
@@ -118,7 +142,8 @@ export function createCarts(redis: Redis, { keys, ttlMs }: CartOptions) {
 
   function merge(owner: string, sourceId: string, pairs: readonly (string | number)[]): Promise<Merged> {
     const limits = [maxCartLines, maxWaitingLines, maxLineQuantity, ttlMs]
-    return mergeLines(redis, [keys.key(owner)], [sourceId, ...limits, randomUUID(), ...pairs])
+    const args = [sourceId, ...limits, randomUUID(), ...pairs]
+    return mending(owner, () => mergeLines(redis, [keys.key(owner)], args))
   }
 }
 
@@ -126,6 +151,21 @@ export type Carts = ReturnType<typeof createCarts>
 
 function pairsOf(lines: readonly CartLine[]): (string | number)[] {
   return lines.flatMap(({ sku, quantity }) => [sku, quantity])
+}
+
+const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/i
+const checkSku = createCheck(Sku)
+
+/** Is all of it as this file writes it? Then it can be ordered: Postgres takes its id and its quantities. */
+function isWhole(fields: Record<string, string>): boolean {
+  const names = Object.keys(fields)
+  return names.every((name) => isField(name, fields[name] as string)) && (names.length === 0 || fields.id !== undefined)
+}
+
+function isField(name: string, value: string): boolean {
+  if (name === 'seen') return true
+  if (name === 'id' || name === 'moving') return UUID.test(value)
+  return checkSku(name.replace(/^(?:waits|moves):/, '')).length === 0 && /^[1-9]\d?$/.test(value)
 }
 
 /** By sku. @param pattern whose first group is the sku */

@@ -9,6 +9,7 @@ local maxLines, maxWaiting, maxQuantity = tonumber(ARGV[2]), tonumber(ARGV[3]), 
 local ttlMs, newId = ARGV[5], ARGV[6]
 local rememberedBytes = 20 * 37 -- a blank and an id each
 
+local function whole(text) return text and string.find(text, '^%d+$') and tonumber(text) or 0 end
 local seen = redis.call('HGET', cart, 'seen') or ''
 if string.find(seen, source, 1, true) then return 'seen' end
 
@@ -19,7 +20,7 @@ for _, field in ipairs(redis.call('HKEYS', cart)) do
 end
 local changes = { 'seen', string.sub(seen .. ' ' .. source, -rememberedBytes) }
 for i = 7, #ARGV, 2 do
-  local field, quantity = ARGV[i], math.min(maxQuantity, tonumber(ARGV[i + 1]))
+  local field, quantity = ARGV[i], math.min(maxQuantity, whole(ARGV[i + 1]))
   local present = redis.call('HGET', cart, field)
   if not present and lineCount < maxLines and redis.call('HEXISTS', cart, 'waits:' .. field) == 0 then
     lineCount = lineCount + 1
@@ -28,7 +29,7 @@ for i = 7, #ARGV, 2 do
     present = redis.call('HGET', cart, field)
     if not present then waitingCount = waitingCount + 1 end
   end
-  if quantity > tonumber(present or 0) then changes[#changes + 1], changes[#changes + 2] = field, quantity end
+  if quantity > whole(present) then changes[#changes + 1], changes[#changes + 2] = field, quantity end
 end
 if waitingCount > maxWaiting then return 'no-room' end
 redis.call('HSET', cart, unpack(changes))

@@ -5,10 +5,11 @@
 local cart = KEYS[1]
 local id, newId, ttlMs, rememberMs = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
+local function whole(text) return text and string.find(text, '^%d+$') and tonumber(text) or 0 end
 if redis.call('HGET', cart, 'id') ~= id then return 0 end
 for i = 5, #ARGV, 2 do
   local sku, quantity = ARGV[i], tonumber(ARGV[i + 1])
-  local leftCount = tonumber(redis.call('HGET', cart, sku) or 0) - quantity
+  local leftCount = whole(redis.call('HGET', cart, sku)) - quantity
   if leftCount > 0 then redis.call('HSET', cart, sku, leftCount) else redis.call('HDEL', cart, sku) end
 end
 redis.call('HSET', cart, 'id', newId)
