@@ -10,8 +10,10 @@ local time = redis.call('TIME')
 local nowUs = time[1] * 1000000 + time[2]
 local nowMs = string.format('%.0f', math.floor(nowUs / 1000))
 
+-- What no beat has written counts as lost.
+local function whole(text) return text and #text < 17 and string.find(text, '^%d+$') and tonumber(text) < 2^53 and tonumber(text) end
 local stored = redis.call('HGET', records, id)
-local storedIncarnation = stored and tonumber(string.match(stored, '^%d+')) or 0
+local storedIncarnation = stored and whole(string.match(stored, '^%d+')) or 0
 if incarnation == 0 then
   incarnation = math.max(storedIncarnation + 1, nowUs)
 elseif incarnation < storedIncarnation then
@@ -19,7 +21,7 @@ elseif incarnation < storedIncarnation then
 end
 
 -- Starts at the time, not at 1: after a loss of data it cannot repeat a number that somebody remembers.
-redis.call('SET', rev, string.format('%.0f', nowUs), 'NX')
+if not whole(redis.call('GET', rev)) then redis.call('SET', rev, string.format('%.0f', nowUs)) end
 local function tell(what, body)
   local change = string.format('%.0f', redis.call('INCR', rev))
   redis.call('PUBLISH', channel, change .. ' ' .. what .. ' ' .. body)
@@ -32,6 +34,7 @@ if value ~= stored or not expiresMs or tonumber(expiresMs) <= tonumber(nowMs) th
   redis.call('HSET', records, id, value)
   tell('up', record)
 end
+redis.call('ZREMRANGEBYSCORE', expiry, string.format('%.0f', nowMs + 86400000), '+inf') -- no beat lasts for a day
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', expiry, '-inf', nowMs, 'LIMIT', 0, 16)) do
   redis.call('ZREM', expiry, gone)
   redis.call('HDEL', records, gone)

@@ -8,7 +8,9 @@
  * `createRegistration` (registration.ts) is one instance's side, `createDirectory` (directory.ts) the side of those who call it.
  */
 import type { Redis } from '../client.ts'
+import { isWrongType } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
+import { checkNumbers } from '../number-options.ts'
 import { script } from '../script.ts'
 
 export { createDirectory, type Directory, type DirectoryOptions } from './directory.ts'
@@ -79,6 +81,7 @@ const MAX_OVERDUE_COUNT = 100
 const KEEP_MS = 3_600_000
 const LIMITS = [MAX_INSTANCE_COUNT, MAX_OVERDUE_COUNT]
 const MAX_RECORD_BYTES = 4_096
+const ID_FORM = /^[\w.-]{1,128}$/
 
 /** Everybody who registers or looks up runs the scripts, and a script needs its keys read and write: see `sharedWith`. */
 export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['sharedWith'] = {}): DiscoveryKeys {
@@ -104,12 +107,13 @@ export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['share
 }
 
 const beatScript = script<[accepted: 0 | 1, incarnation: number, rev: number]>(new URL('./beat.lua', import.meta.url))
+const repairScript = script<1>(new URL('./repair.lua', import.meta.url), { effect: 'idempotent' })
 const leaveScript = script<0 | 1>(new URL('./leave.lua', import.meta.url), { effect: 'idempotent' })
 type ListReply = [rev: number, nowMs: number, changed: 0 | 1, livingCount: number, ...values: string[]]
 const listScript = script<ListReply>(new URL('./list.lua', import.meta.url), { effect: 'read' })
 
 export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOptions): Registry {
-  if (ttlMs > MAX_TTL_MS) throw new RangeError(`ttlMs is at most ${MAX_TTL_MS}`)
+  checkNumbers('registry', { ttlMs }, { ttlMs: { min: 1, max: MAX_TTL_MS, isWhole: true } })
   return { ttlMs, channel, beat, leave, list, listSince }
 
   function channel(service: string) {
@@ -118,12 +122,13 @@ export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOp
 
   async function beat(service: string, record: Instance, incarnation: number): Promise<Beat> {
     const args = [record.id, incarnation, encodeRecord(record), ttlMs, channel(service), KEEP_MS]
-    const [accepted, stored, rev] = await beatScript(redis, keysOf(service), args)
+    const [accepted, stored, rev] = await repairing(service, () => beatScript(redis, keysOf(service), args))
     return accepted ? { status: 'accepted', incarnation: stored, rev } : { status: 'superseded' }
   }
 
   async function leave(service: string, id: string, incarnation: number) {
-    return (await leaveScript(redis, keysOf(service), [id, incarnation, KEEP_MS, channel(service)])) === 1
+    const args = [id, incarnation, KEEP_MS, channel(service)]
+    return (await repairing(service, () => leaveScript(redis, keysOf(service), args))) === 1
   }
 
   async function list(service: string): Promise<Listing> {
@@ -133,6 +138,17 @@ export function createRegistry(redis: Redis, { keys, ttlMs = 6_000 }: RegistryOp
   async function listSince(service: string, knownRev: number) {
     const reply = await listScript(redis, keysOf(service), [knownRev, ...LIMITS])
     return reply[2] ? toListing(reply) : undefined
+  }
+
+  /** Keys of another type are removed, and the work is done once more. Only by those who write: a look changes nothing. */
+  async function repairing<Value>(service: string, work: () => Promise<Value>): Promise<Value> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isWrongType(error)) throw error
+      await repairScript(redis, keysOf(service))
+      return await work()
+    }
   }
 
   function keysOf(service: string) {
@@ -152,10 +168,8 @@ function decode(values: string[]): Instance[] {
 /** Throws a TypeError for a record that could not be told apart or would not fit: the registering side finds out. */
 function encodeRecord(instance: Instance): string {
   const { id, host, port } = instance
-  if (!/^[\w.-]{1,128}$/.test(id))
-    throw new TypeError(`instance id ${JSON.stringify(id)}: at most 128 of A-Z a-z 0-9 _ . -`)
-  if (!host || !Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new TypeError(`${id}: no address ${host}:${port}`)
+  if (!ID_FORM.test(id)) throw new TypeError(`instance id ${JSON.stringify(id)}: at most 128 of A-Z a-z 0-9 _ . -`)
+  if (!host || !isPort(port)) throw new TypeError(`${id}: no address ${host}:${port}`)
   const record = JSON.stringify(instance)
   if (Buffer.byteLength(record) > MAX_RECORD_BYTES) throw new TypeError(`${id}: record above ${MAX_RECORD_BYTES} bytes`)
   return record
@@ -165,10 +179,21 @@ function encodeRecord(instance: Instance): string {
 export function decodeRecord(record: string): Instance | undefined {
   try {
     const instance = JSON.parse(record) as Instance
-    return typeof instance.id === 'string' && typeof instance.host === 'string' && Number.isInteger(instance.port)
+    const { id, service, host, internalPort = 1, weight = 1, startedAtMs } = instance
+    const isSound =
+      ID_FORM.test(id) &&
+      typeof service === 'string' &&
+      host !== '' &&
+      typeof host === 'string' &&
+      isPort(instance.port)
+    return isSound && isPort(internalPort) && weight > 0 && Number.isFinite(weight) && Number.isFinite(startedAtMs)
       ? instance
       : undefined
   } catch {
     return undefined
   }
+}
+
+function isPort(port: unknown): boolean {
+  return Number.isInteger(port) && (port as number) >= 1 && (port as number) <= 65_535
 }

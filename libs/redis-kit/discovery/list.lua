@@ -4,7 +4,8 @@
      Returns {rev, nowMs, changed 0|1, count of the living, values of the living…, values of the overdue, newest first…}.
      rev 0: the registry knows nothing of this service. Overdue: the last beat has run out, and no later beat of another has
      removed the record. Clock: the server's. Changes nothing. Without a change and without overdue records it costs O(log n). ]]
-local expiry, records, rev = KEYS[1], KEYS[2], tonumber(redis.call('GET', KEYS[3]) or 0)
+local expiry, records, rev = KEYS[1], KEYS[2], redis.call('GET', KEYS[3])
+rev = rev and #rev < 17 and string.find(rev, '^%d+$') and tonumber(rev) or 0
 local knownRev, limit, overdueLimit = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local nowMs = time[1] * 1000 + math.floor(time[2] / 1000)

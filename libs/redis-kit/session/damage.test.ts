@@ -108,6 +108,7 @@ describe.each(['standalone', 'cluster'] as const)('on %s', async (topology) => {
       const where = `seed ${seed}, round ${round}, ${field}`
       const session = await setup.sessions.load(id).catch((error: unknown) => error)
       expect(session, where).not.toBeInstanceOf(Error)
+      if (session) expect((session as { userId: string }).userId, where).toBe('ada')
       if (session) expect(Number.isSafeInteger((session as { createdAtMs: number }).createdAtMs), where).toBe(true)
       await expect(everything(setup, id), where).resolves.toBeUndefined()
       await setup.plain.del(key)

@@ -9,7 +9,7 @@ local living = {}
 for i, handle in ipairs(ARGV) do
   local session = KEYS[i + 2]
   local meta = redis.call('HMGET', session, 'ep', 'uid', 'iat', 'dev')
-  local isWhole = meta[2] and meta[3] and #meta[3] < 18 and string.find(meta[3], '^%d+$')
+  local isWhole = meta[2] and meta[3] and #meta[3] < 16 and string.find(meta[3], '^%d+$')
   if meta[1] == epoch and isWhole then
     living[#living + 1] = { handle, meta[2], meta[3], redis.call('PEXPIRETIME', session), meta[4] }
   else

@@ -19,7 +19,7 @@ for i = 1, #hash, 2 do
   end
 end
 -- Only what has what every session has: an empty, damaged or foreign hash is nobody's.
-local function whole(text) return text and #text < 18 and string.find(text, '^%d+$') and tonumber(text) end
+local function whole(text) return text and #text < 16 and string.find(text, '^%d+$') and tonumber(text) end
 local idleMs, deadline = whole(meta.idle), whole(meta.abs)
 if not (meta.uid and meta.ep and idleMs and deadline and whole(meta.iat) and whole(meta.gen)) then return {} end
 

@@ -8,7 +8,7 @@ local seenGen, oldHandle, newHandle = ARGV[1], ARGV[2], ARGV[3]
 local setCount = tonumber(ARGV[4])
 
 local meta = redis.call('HMGET', old, 'ep', 'abs', 'gen', 'idle')
-local function whole(text) return text and #text < 18 and string.find(text, '^%d+$') and tonumber(text) end
+local function whole(text) return text and #text < 16 and string.find(text, '^%d+$') and tonumber(text) end
 local epoch, deadline, gen, idleMs = meta[1], whole(meta[2]), meta[3], whole(meta[4])
 if not epoch or not (deadline and idleMs and whole(gen)) or epoch ~= (redis.call('GET', epochKey) or '0') then return 0 end
 if gen ~= seenGen then return -1 end

@@ -6,7 +6,7 @@ local session, epochKey = KEYS[1], KEYS[2]
 local setCount = tonumber(ARGV[1])
 
 local meta = redis.call('HMGET', session, 'ep', 'abs', 'idle', 'gen')
-local function whole(text) return text and #text < 18 and string.find(text, '^%d+$') and tonumber(text) end
+local function whole(text) return text and #text < 16 and string.find(text, '^%d+$') and tonumber(text) end
 local epoch, deadline, idleMs = meta[1], whole(meta[2]), whole(meta[3])
 if not epoch or not (deadline and idleMs and whole(meta[4])) or epoch ~= (redis.call('GET', epochKey) or '0') then return 0 end
 

@@ -94,7 +94,8 @@ export async function read(
     loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], [TOUCH_BELOW]),
   )
   if (!isFound(reply)) return undefined
-  const stored = parseSession(handle, reply, encryption)
+  // Its user is in the id too: a name that was damaged is nobody's.
+  const stored = tagOfUser(reply[1]) === tag ? parseSession(handle, reply, encryption) : undefined
   if (!stored) onUnreadable?.(handle)
   return stored
 }

@@ -122,6 +122,26 @@ describe.each(topologies)('dead letters, %s', async (topology) => {
     expect(other.seen.length).toBe(1)
   })
 
+  test('letters that no group has written are listed, found, redriven and discarded like others', async () => {
+    const { redis, keys, letters } = setUp(servers)
+    const dead = keys.dead.key(0)
+    await redis.xadd(dead, '*', 'group', 'g', 'origin', '1-0', 'reason', 'r', 'attempts', 'foreign', 'trace', '')
+    await redis.xadd(dead, '*', 'foreign', '1')
+    await redis.xadd(dead, '18446744073709551614-1', 'foreign', '1')
+    const { letters: found } = await letters.list()
+    expect(found).toHaveLength(3)
+    for (const { letterId, attemptCount, deadSinceMs } of found) {
+      expect(attemptCount).toBe(0)
+      expect(() => new Date(deadSinceMs).toISOString()).not.toThrow()
+      expect(await letters.find(letterId)).toBeDefined()
+    }
+    const [first, second, third] = found.map(({ letterId }) => letterId) as [string, string, string]
+    expect(await letters.redrive(first)).toBeDefined()
+    expect(await letters.discard(second)).toBe(true)
+    expect(await letters.redrive(third)).toBeDefined()
+    expect(await letters.count()).toBe(0)
+  })
+
   test('a list has pages over all partitions, and a discarded letter is gone', async () => {
     const { publish, consume, letters } = setUp(servers)
     consume('a', (message) => message.reject('no'))

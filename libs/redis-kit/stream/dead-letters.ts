@@ -55,6 +55,8 @@ export interface DeadLetters {
 const putBack = script<string>(new URL('./redrive.lua', import.meta.url))
 const LETTER_ID = /^(\d{1,4})\.(\d{1,20})-(\d{1,20})$/
 const MAX_ID_PART = 2n ** 64n - 1n
+/** The last moment that a Date can be: an id may be anybody's. */
+const MAX_DATE_MS = 8_640_000_000_000_000
 
 export function createDeadLetters(redis: Redis, { keys }: { keys: TopicKeys }): DeadLetters {
   return { list, count, find, redrive, discard }
@@ -110,9 +112,9 @@ function toLetter(partition: number, id: string, fields: string[]): DeadLetter {
     group,
     originId,
     reason,
-    attemptCount: Number(attempts),
+    attemptCount: /^\d{1,9}$/.test(attempts) ? Number(attempts) : 0,
     trace,
-    deadSinceMs: millisecondsOf(id),
+    deadSinceMs: Math.min(millisecondsOf(id), MAX_DATE_MS),
     partition,
     eventId,
     key,
