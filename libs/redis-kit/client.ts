@@ -10,6 +10,7 @@ import { Cluster, Command, Redis as Server } from 'ioredis'
 import { type OnStateChange, type Watch, watchConnection } from './connection-state.ts'
 import { RedisUnavailable } from './errors.ts'
 import { type Gate, installGate } from './gate.ts'
+import { checkNumbers, MAX_TIMER_MS } from './number-options.ts'
 import { clusterOptions, type Profile, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
 import { boundRedirects } from './redirects.ts'
 import { connectBySentinel } from './sentinel.ts'
@@ -62,6 +63,13 @@ const closings = new WeakMap<Redis, Promise<void>>()
  */
 export function connectRedis(url: string, options: RedisOptions): Redis {
   const { name, role = 'command', commandTimeoutMs = 500, blockMs = 2000 } = options
+  checkNumbers(`connection ${name}`, options, {
+    // A silent connection is given up after twice as long.
+    commandTimeoutMs: { min: 1, max: MAX_TIMER_MS / 2 },
+    blockMs: { min: 1, max: MAX_TIMER_MS - BLOCK_MARGIN_MS },
+    maxPendingCount: { min: 1, isWhole: true },
+    maxPendingBytes: { min: 1 },
+  })
   const isBlocking = role === 'blocking'
   const timeoutMs = isBlocking ? blockMs + BLOCK_MARGIN_MS : commandTimeoutMs
   const target = parseTarget(url)

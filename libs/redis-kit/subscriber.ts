@@ -10,6 +10,7 @@
 import { Redis as Server } from 'ioredis'
 import type { OnStateChange, WatchOptions } from './connection-state.ts'
 import { createKnownNodes, type KnownNodes, splitAddress } from './known-nodes.ts'
+import { checkNumbers, MAX_TIMER_MS } from './number-options.ts'
 import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
 import { connectBySentinel } from './sentinel.ts'
 import { createShardedLinks } from './sharded-subscriber.ts'
@@ -52,6 +53,7 @@ export interface Subscriber extends Channels {
 
 export function connectSubscriber(url: string, options: SubscriberOptions): Subscriber {
   const { commandTimeoutMs = 500, onError = () => {} } = options
+  checkNumbers(`subscriber ${options.name}`, options, { commandTimeoutMs: { min: 1, max: MAX_TIMER_MS } })
   const target = parseTarget(url)
   const profile: Profile = { ...options, natMap: options.natMap ?? target.natMap, silenceMs: SILENCE_MS }
   const { name, onStateChange } = options

@@ -7,6 +7,7 @@
  *     if (!pick) throw new ServiceUnavailable('catalog')
  *     try { …; pick.done('ok') } catch { pick.done('failed') }
  */
+import { checkNumbers } from '../number-options.ts'
 import type { Instance } from './discovery.ts'
 import {
   type Call,
@@ -75,6 +76,16 @@ export function createBalancer(
   source: { instances: () => readonly Instance[] },
   options: BalancerOptions = {},
 ): Balancer {
+  checkNumbers('balancer', options, {
+    maxFailures: { min: 1, isWhole: true },
+    ejectionMs: { min: 0 },
+    maxEjectionMs: { min: 0 },
+    slowStartMs: { min: 0 },
+    decayMs: { min: 1 },
+    maxCallMs: { min: 1 },
+    maxEjectedRatio: { min: 0, max: 1 },
+    panicRatio: { min: 0, max: 1 },
+  })
   const settings = { ...defaults, ...options }
   const { now, random } = settings
   const ejected = new Set<Endpoint>()

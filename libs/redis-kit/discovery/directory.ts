@@ -5,6 +5,7 @@
  */
 import type { Subscriber } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { Instance, Registry } from './discovery.ts'
 import { parseHint } from './hint.ts'
 import { createInquiry, type InquiryOptions } from './inquiry.ts'
@@ -67,6 +68,7 @@ export function createDirectory(
     now = () => performance.now(),
   }: DirectoryOptions,
 ): Directory {
+  checkNumbers('directory', { resyncMs }, { resyncMs: { min: 1, max: MAX_TIMER_MS } })
   const settings: Settings = { answers, resyncMs, onError, random, now }
   const listeners = new Set<ChangeListener>()
   const views = new Map(services.map((service) => [service, watch(registry, service, { ...settings, onChange })]))

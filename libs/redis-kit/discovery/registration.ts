@@ -5,6 +5,7 @@
  * Callers then ask the instance itself. While `healthy` says no, the instance leaves.
  */
 import { isRedisOutage } from '../errors.ts'
+import { checkNumbers } from '../number-options.ts'
 import type { Pulse } from '../pulse.ts'
 import type { Instance, Registry } from './discovery.ts'
 
@@ -56,6 +57,7 @@ export function createRegistration(
     now = () => performance.now(),
   }: RegistrationOptions = {},
 ): Registration {
+  checkNumbers('registration', { maxLagMs }, { maxLagMs: { min: 0 } })
   const { ttlMs } = registry
   let incarnation = 0
   let isListed = false

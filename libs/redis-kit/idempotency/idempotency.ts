@@ -8,6 +8,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import type { Redis } from '../client.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
+import { checkNumbers } from '../number-options.ts'
 import { script } from '../script.ts'
 
 export { BodyTooDeep, fingerprint } from './fingerprint.ts'
@@ -142,6 +143,12 @@ export function createIdempotency(redis: Redis, config: IdempotencyOptions): Ide
   const { keys, ttlMs = DAY_MS, leaseMs = 10_000, maxRetryAfterMs = 1_000 } = config
   const { headers: listed = ['content-type', 'location', 'etag'], maxResponseBytes = 65_536 } = config
   const { onDamaged = 'refuse' } = config
+  checkNumbers(`idempotency ${keys.pattern}`, config, {
+    ttlMs: { min: 1, isWhole: true },
+    leaseMs: { min: 1 },
+    maxRetryAfterMs: { min: 1 },
+    maxResponseBytes: { min: 1, isWhole: true },
+  })
   requireTimes(keys, ttlMs, leaseMs)
   const isKept = allowList(listed)
 

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from '../client.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { script } from '../script.ts'
 import { createHold, type Hold } from './hold.ts'
 
@@ -117,9 +118,12 @@ const releaseScript = script<0 | 1>(new URL('./release.lua', import.meta.url), e
 export function createLock(redis: Redis, options: LockOptions): Lock {
   const { keys, ttlMs = 10_000, maxHoldMs = 10 * MINUTE_MS } = options
   const { onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)) } = options
+  const timer = { min: 1, max: MAX_TIMER_MS }
+  checkNumbers(`lock ${keys.lock.pattern}`, options, { ttlMs: timer, maxHoldMs: timer })
   const { longestMs, fenceTtlMs } = requireTimes(keys, ttlMs)
 
   async function acquire(resource: string, { waitMs = 0, signal }: AcquireOptions = {}): Promise<Held | Taken> {
+    checkNumbers(`lock ${keys.lock.pattern}`, { waitMs }, { waitMs: { min: 0 } })
     const deadlineMs = performance.now() + waitMs
     for (let attempt = 0; ; attempt++) {
       signal?.throwIfAborted()

@@ -7,6 +7,7 @@
 import type { Redis, Subscriber } from '../client.ts'
 import { RedisOverloaded } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
+import { checkNumbers } from '../number-options.ts'
 import type { Gap } from '../subscriber.ts'
 import { createListeners, type Listener } from './listeners.ts'
 
@@ -103,6 +104,9 @@ export function createChannel<Message>(
     onError = (error) => process.emitWarning(error instanceof Error ? error : String(error)),
   }: ChannelOptions<Message>,
 ): Channel<Message> {
+  const whole = { min: 1, isWhole: true }
+  const numbers = { maxMessageBytes, maxListenerCount }
+  checkNumbers(`channel ${keys.pattern}`, numbers, { maxMessageBytes: whole, maxListenerCount: whole })
   if (keys.type !== 'channel') throw new TypeError(`${keys.pattern} is a ${keys.type} and no channel`)
   const channels = isSharded ? subscriber.sharded : subscriber
   // Found out here and not by silence: what is published in one way is never heard by those who subscribed in the other.

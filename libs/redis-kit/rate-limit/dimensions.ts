@@ -2,6 +2,7 @@
  * Several limits on one request: by address, by user, by tenant. Their keys lie in different hash slots, so no script
  * can take them together; they are asked in turn, and what was taken is given back when a later one refuses.
  */
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { Charge, Decision, Policy, RateLimit } from './rate-limit.ts'
 
 export interface Dimension<Name extends string> {
@@ -41,6 +42,7 @@ export function createRateLimits<Name extends string>(
   dimensions: readonly Dimension<Name>[],
   { deadlineMs = 50 }: { deadlineMs?: number } = {},
 ) {
+  checkNumbers('rate limits', { deadlineMs }, { deadlineMs: { min: 1, max: MAX_TIMER_MS } })
   const ranked: Ranked<Name>[] = dimensions.map((dimension) => ({ ...dimension, denialRatio: 0 }))
 
   /** A dimension without an id does not apply to this request: nobody is signed in, say. */

@@ -6,6 +6,7 @@ import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { script } from '../script.ts'
 import { DecisionLate, within } from './deadline.ts'
 import { createDenials } from './denials.ts'
@@ -92,6 +93,10 @@ export interface RateLimit {
 export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLimit {
   const { keys, limit, burst, onUnavailable, breaker = noBreaker, onDegraded } = options
   const { deadlineMs: usualDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
+  checkNumbers(`rate limit ${keys.pattern}`, options, {
+    deadlineMs: { min: 1, max: MAX_TIMER_MS },
+    maxLocalIds: { min: 1, isWhole: true },
+  })
   const policy: Policy = { ...limit, burst }
   const spacing = requireFits(spacingOf(policy), keys)
   const denials = createDenials(spacing, { maxIds, nowMs })

@@ -3,6 +3,8 @@
  * A token bucket as in gRPC's retry throttling and Finagle's RetryBudget: every request pays in `ratio`, every retry
  * takes 1, and a trickle keeps rare callers able to retry.
  */
+import { checkNumbers } from '../number-options.ts'
+
 export interface RetryBudget {
   /** A request begins. */
   deposit(): void
@@ -28,6 +30,15 @@ export function createRetryBudget({
   burstCount = 10,
   now = () => performance.now(),
 }: RetryBudgetOptions = {}): RetryBudget {
+  checkNumbers(
+    'retry budget',
+    { ratio, minPerSecond, burstCount },
+    {
+      ratio: { min: 0 },
+      minPerSecond: { min: 0 },
+      burstCount: { min: 0 },
+    },
+  )
   let balance = burstCount
   let paidUntilMs = now()
   return { deposit, withdraw }

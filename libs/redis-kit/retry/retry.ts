@@ -4,6 +4,7 @@
  * Source of the algorithm: "Exponential Backoff And Jitter" (AWS Architecture Blog), full jitter:
  * the n-th pause is random between 0 and min(cap, base * 2^n).
  */
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { RetryBudget } from './budget.ts'
 
 export { createRetryBudget, type RetryBudget } from './budget.ts'
@@ -51,6 +52,12 @@ export async function retry<T>(
   options: RetryOptions,
 ): Promise<T> {
   const { attempts = 3, isRetryable, budget, signal, now = () => performance.now() } = options
+  checkNumbers('retry', options, {
+    attempts: { min: 1, isWhole: true },
+    baseMs: { min: 0, max: MAX_TIMER_MS },
+    capMs: { min: 0, max: MAX_TIMER_MS },
+    deadlineMs: { min: 0, max: MAX_TIMER_MS },
+  })
   signal?.throwIfAborted()
   budget?.deposit()
   const endsAtMs = now() + options.deadlineMs

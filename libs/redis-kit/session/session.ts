@@ -4,6 +4,7 @@
  * with all others of its user.
  */
 import type { Redis } from '../client.ts'
+import { checkNumbers } from '../number-options.ts'
 import type { FieldChanges, FieldCipher, Session, SessionSummary } from './record.ts'
 import { handleOf, isHandle, isSessionId, tagOfId, tagOfUser } from './session-id.ts'
 import type { SessionKeys } from './session-keys.ts'
@@ -19,7 +20,7 @@ export interface SessionReaderOptions {
   keys: SessionKeys
   /** Seals fields and devices, see encryption.ts. @default none: they are stored as they are */
   encryption?: FieldCipher
-  /** Told of a session that was refused because one of its fields could not be opened. */
+  /** Told of a session that was refused because its user is another, or one of its fields could not be opened. */
   onUnreadable?: (handle: string) => void
 }
 
@@ -112,11 +113,13 @@ export function createSessions(redis: Redis, options: SessionOptions): Sessions 
 }
 
 /** Throws RangeError unless 0 < idle <= absolute <= what the key family declares. */
-function longestOf({ keys, idleMs, absoluteMs, maxPerUser = 1 }: SessionOptions): number {
+function longestOf(options: SessionOptions): number {
+  const { keys, idleMs, absoluteMs } = options
+  const whole = { min: 1, isWhole: true }
+  checkNumbers(`sessions ${keys.session.pattern}`, options, { idleMs: whole, absoluteMs: whole, maxPerUser: whole })
   const longestMs = 'ms' in keys.session.ttl ? keys.session.ttl.ms : Number.NaN
   if (!(idleMs > 0 && idleMs <= absoluteMs && absoluteMs <= longestMs)) {
     throw new RangeError(`0 < idleMs <= absoluteMs <= ${longestMs} does not hold for ${idleMs} and ${absoluteMs}`)
   }
-  if (!(Number.isSafeInteger(maxPerUser) && maxPerUser > 0)) throw new RangeError(`maxPerUser is ${maxPerUser}`)
   return longestMs
 }

@@ -6,6 +6,7 @@
  */
 import type { Redis } from '../client.ts'
 import { isRedisOutage } from '../errors.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { Pulse } from '../pulse.ts'
 import { script } from '../script.ts'
 import { NOTE_MS } from './limits.ts'
@@ -41,10 +42,14 @@ const trim = script<[droppedCount: number, neededId: string]>(new URL('./trim.lu
 })
 const forget = script<string[]>(new URL('./forget-consumers.lua', import.meta.url), { effect: 'idempotent' })
 
-export function createJanitor(
-  redis: Redis,
-  { keys, everyMs = 30_000, retainMs = 600_000, consumerIdleMs = 3_600_000, batchCount = 10_000 }: JanitorOptions,
-): Janitor {
+export function createJanitor(redis: Redis, options: JanitorOptions): Janitor {
+  const { keys, everyMs = 30_000, retainMs = 600_000, consumerIdleMs = 3_600_000, batchCount = 10_000 } = options
+  checkNumbers(`janitor of ${keys.name}`, options, {
+    everyMs: { min: 1, max: MAX_TIMER_MS / 2 },
+    retainMs: { min: 0, isWhole: true },
+    consumerIdleMs: { min: 0, isWhole: true },
+    batchCount: { min: 1, isWhole: true },
+  })
   return { tidy, run }
 
   async function tidy(): Promise<Tidied> {

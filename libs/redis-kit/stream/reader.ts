@@ -6,6 +6,7 @@
  * stop can never leave a message delivered to nobody. Ownership (ownership.ts) is kept alive while handlers work.
  */
 import type { Redis } from '../client.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { Pulse } from '../pulse.ts'
 import { type Batch, toBatch } from './batch.ts'
 import { createHandOut, type HandOut } from './hand-out.ts'
@@ -153,9 +154,20 @@ function read<Item>(
 
 function settingsOf(options: ReadOptions, isBatched: boolean): Settings {
   const { concurrency = 1, minIdleMs = 15_000, observe, log } = options
-  if (!(minIdleMs > 0 && minIdleMs <= MAX_IDLE_MS))
-    throw new RangeError(`minIdleMs is 1 to ${MAX_IDLE_MS}, not ${minIdleMs}`)
-  if (!(concurrency >= 1)) throw new RangeError(`concurrency is 1 or more, not ${concurrency}`)
+  const [count, timer] = [
+    { min: 1, isWhole: true },
+    { min: 1, max: MAX_TIMER_MS },
+  ]
+  checkNumbers(`reader ${options.group}`, options, {
+    maxDeliveries: count,
+    minIdleMs: { min: 1, max: MAX_IDLE_MS },
+    concurrency: count,
+    maxHoldMs: timer,
+    retryBaseMs: { ...timer, min: 0 },
+    retryCapMs: { ...timer, min: 0 },
+    maxDeadLettersCount: count,
+    blockMs: timer,
+  })
   return {
     maxDeliveries: 5,
     maxHoldMs: 600_000,

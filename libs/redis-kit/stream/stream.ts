@@ -15,6 +15,7 @@
 import { crc32 } from 'node:zlib'
 import type { Redis } from '../client.ts'
 import { type KeyFamily, type KeyFamilyOptions, keyFamily } from '../keys.ts'
+import { checkNumbers } from '../number-options.ts'
 import type { Batch } from './batch.ts'
 import { MAX_IDLE_MS, NOTE_MS, RETRY_SET_MS, SYNCED_MS } from './limits.ts'
 import type { Message } from './message.ts'
@@ -58,6 +59,8 @@ export function topicKeys(
   { partitions = 4, dedupeMs = 600_000, sharedWith }: TopicKeysOptions = {},
 ): TopicKeys {
   const name = `${service}:${entity}`
+  const whole = { min: 1, isWhole: true }
+  checkNumbers(`topic ${name}`, { partitions, dedupeMs }, { partitions: { ...whole, max: 1_000 }, dedupeMs: whole })
   const family = (attribute: string, rest: Pick<KeyFamilyOptions, 'type' | 'ttl' | 'example' | 'doc' | 'sharedWith'>) =>
     keyFamily({ service, pattern: `${name}:{<partition>}:${attribute}`, role: 'state', sharedWith, ...rest })
 
@@ -163,6 +166,7 @@ export interface Topic {
 
 export function createTopic(redis: Redis, options: TopicOptions): Topic {
   const { keys } = options
+  checkNumbers(`topic ${keys.name}`, options, { maxLengthCount: { min: 1, isWhole: true } })
   const publishers = Array.from({ length: keys.partitions }, (_, index) => createPublisher(redis, index, options))
   return {
     publish: (event) => (publishers[partitionOf(event.key, keys.partitions)] as Topic['publish'])(event),
