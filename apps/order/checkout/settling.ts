@@ -37,10 +37,15 @@ const retryMs = 10_000
 /** Any number of instances may run it. */
 export function settleCarts(dependencies: Dependencies) {
   return async (signal: AbortSignal, pulse?: Pulse) => {
+    let mayBeFailing = true // an earlier run of this loop may have failed
     while (!signal.aborted) {
       const { dueCount, failures } = await settleDue(dependencies)
       for (const error of failures) pulse?.failed(error, 'carts')
-      if (failures.length === 0 && dueCount > 0) pulse?.ok('carts')
+      if (failures.length > 0) mayBeFailing = true
+      else if (mayBeFailing && (dueCount > 0 || !(await isAnyOpen(dependencies)))) {
+        pulse?.ok('carts')
+        mayBeFailing = false
+      }
       pulse?.ok()
       if (dueCount < batchCount) await dependencies.alarm.next(lookEveryMs, signal)
     }
@@ -70,6 +75,11 @@ async function settleDue({ prisma, orders, carts, log }: Dependencies) {
     const outcome = await carts.giveBack(owner, orderId, lines)
     await orders.update(orderId, (order) => linesReturned(order, outcome))
   }
+}
+
+/** Whether anything is left to do, now or later. Another instance may have done what failed here. */
+async function isAnyOpen({ prisma }: Dependencies): Promise<boolean> {
+  return (await prisma.order.count({ where: { cartDueAt: { not: null } }, take: 1 })) > 0
 }
 
 /** The next attempt is written down before this one. */

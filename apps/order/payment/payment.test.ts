@@ -5,6 +5,7 @@ import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startOrder } from '../order.fixture.ts'
+import { refunded } from '../orders/order.ts'
 import { createOrderStore } from '../orders/store.ts'
 import { PrismaClient } from '../prisma/client/client.ts'
 import type { PaymentProvider } from './provider.ts'
@@ -101,6 +102,33 @@ describe('money that is due', () => {
     expect(await books.timelineEntry.findMany({ where: { orderId } })).toMatchObject([{ step: 'refunded', number: 1 }])
     await books.$disconnect()
   })
+})
+
+it('a refund that another instance gives back does not stay a failure of this one', async () => {
+  const { url } = await testDatabase('order')
+  const books = new PrismaClient({ adapter: createPrismaAdapter(url, { name: 'test' }) })
+  const orderId = await cancelledOrder(books)
+  const failing = new Set<string>()
+  const pulse = {
+    ok: (part = '') => void failing.delete(part),
+    failed: (_error: unknown, part = '') => void failing.add(part),
+  }
+  const provider = { refund: () => Promise.reject(new Error('the provider is away')) } as unknown as PaymentProvider
+  const [alarm, orders] = [createAlarm(), createOrderStore(books, { instance: 'test' })]
+  const log = createLog({ service: 'test', instanceId: 'test', level: 'silent' })
+  const loop = giveMoneyBack({ prisma: books, provider, alarm, orders, log, paymentTimeoutMs: 60_000 })
+  const stopping = new AbortController()
+  const running = loop(stopping.signal, pulse)
+  await expect.poll(() => [...failing], patience).toEqual(['provider'])
+  await orders.update(orderId, (found) => refunded(found, 1))
+  const look = () => {
+    alarm.ring()
+    return [...failing]
+  }
+  await expect.poll(look, patience).toEqual([])
+  stopping.abort()
+  await running
+  await books.$disconnect()
 })
 
 async function cancelledOrder(prisma: PrismaClient): Promise<string> {

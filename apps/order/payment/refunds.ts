@@ -39,11 +39,17 @@ export function giveMoneyBack(dependencies: Dependencies) {
   const { prisma, orders, provider, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
   const firstMs = Math.max(retryBaseMs, 2 * paymentTimeoutMs)
   return async (signal: AbortSignal, pulse?: Pulse) => {
+    let mayBeFailing = true // an earlier run of this loop may have failed
     while (!signal.aborted) {
       const due = await takeDue()
       const failures = (await Promise.all(due.map(giveBack))).filter((error) => error !== undefined)
-      if (failures.length > 0) pulse?.failed(failures[0], 'provider')
-      else if (due.length > 0) pulse?.ok('provider')
+      if (failures.length > 0) {
+        pulse?.failed(failures[0], 'provider')
+        mayBeFailing = true
+      } else if (mayBeFailing && (due.length > 0 || !(await isAnyToRepeat()))) {
+        pulse?.ok('provider')
+        mayBeFailing = false
+      }
       pulse?.ok()
       if (due.length < batchCount) await alarm.next(lookEveryMs, signal)
     }
@@ -61,6 +67,11 @@ export function giveMoneyBack(dependencies: Dependencies) {
       RETURNING refunds.order_id AS key, refunds.round, refunds.attempts,
         orders.total_cents AS "totalCents", payments.reference`
     return rows.map(({ totalCents, ...row }) => ({ ...row, amountCents: centsOf(totalCents) }))
+  }
+
+  /** Whether a refund that was tried is still due. Another instance may have given back what failed here. */
+  async function isAnyToRepeat(): Promise<boolean> {
+    return (await prisma.refund.count({ where: { status: 'due', attempts: { gt: 0 } }, take: 1 })) > 0
   }
 
   /** Resolves with what went wrong. */
