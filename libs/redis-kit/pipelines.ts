@@ -1,6 +1,6 @@
 /**
  * The other entrance: what a pipeline or a MULTI puts together is written as one, so it has to be refused as a whole, before
- * anything of it is. That is known when a command is added, and told when it is executed.
+ * anything of it is. The mistake is found when a command is added, and thrown when the pipeline is executed.
  */
 import type { ChainableCommander, Cluster, Command, Redis as Node } from 'ioredis'
 import { isRedisOutage, RedisUnavailable } from './errors.ts'

@@ -5,8 +5,8 @@
  *     a command        MOVED and ASK are followed; after TRYAGAIN, or after eight in a row, the gate asks again until the deadline
  *     a transaction    ioredis sends the whole to where it belongs, again and again until the deadline. It has changed nothing
  *
- * The commands of a pipeline that is no transaction go on one by one (gate.ts): ioredis would send those again, too, that had
- * been answered, and ask the new node for keys that the old one still has.
+ * The commands of a pipeline that is not a transaction are sent on one by one (gate.ts). ioredis would also send those again that
+ * were answered, and ask the new node for keys that the old one still has.
  */
 import type { Cluster } from 'ioredis'
 

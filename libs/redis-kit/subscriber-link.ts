@@ -20,7 +20,7 @@ export interface LinkOptions {
   onRefused?: (channel: Channel, error: Error) => void
   /** Asked before a channel is subscribed. @default always */
   maySubscribe?: (channel: Channel) => Promise<boolean>
-  /** Who is told what becomes of the connection. */
+  /** Reports the changes of the connection's state. @default none are reported */
   watched?: WatchOptions
   /** After each connection that ended and each attempt that failed. */
   onClosed?: () => void
@@ -88,7 +88,7 @@ export function createLink(redis: Server, { kind, subscriptions, onError, ...eve
       heardMs = performance.now()
       onBeat?.()
     }
-    // An error reply is an answer too; a lost connection is heard of as its close.
+    // An error reply is an answer too; a lost connection emits `close`.
     redis.ping().then(onAnswer, (error) => error instanceof ReplyError && onAnswer())
   }
   /** The time matters for the seconds in which a dead connection has not been found out yet. */

@@ -29,7 +29,7 @@ export function createCrossOriginCheck(trustedOrigins: readonly string[] = []): 
   }
 }
 
-/** `null` (a sandboxed page, a file) has no host, and so is no host of ours. */
+/** `null` (a sandboxed page, a file) has no host, so it never equals the shop's. */
 function hostOf(origin: string): string | null {
   return /^https?:\/\/([^/?#@]+)$/i.exec(origin)?.[1]?.toLowerCase() ?? null
 }

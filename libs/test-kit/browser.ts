@@ -21,8 +21,11 @@ export interface BrowserOptions {
 
 export type Browser = ReturnType<typeof createBrowser>
 
-/** Every verb resolves with the answer, whatever its status; it rejects when there is none within the deadline. */
-export function createBrowser(url: string, { timeoutMs = 10_000 }: BrowserOptions = {}) {
+/**
+ * Every verb resolves with the answer, whatever its status, and rejects when there is no answer within the deadline.
+ * @param url of the shop; a function when the shop may move to another port
+ */
+export function createBrowser(url: string | (() => string), { timeoutMs = 10_000 }: BrowserOptions = {}) {
   const cookies = new Map<string, string>()
   return {
     cookies,
@@ -40,7 +43,8 @@ export function createBrowser(url: string, { timeoutMs = 10_000 }: BrowserOption
     path: string,
     { body, headers }: RequestOptions = {},
   ): Promise<Answer<Body>> {
-    const response = await fetch(url + path, {
+    const shop = typeof url === 'string' ? url : url()
+    const response = await fetch(shop + path, {
       method,
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),

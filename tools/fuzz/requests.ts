@@ -14,7 +14,7 @@ export interface FuzzRequest {
   target: string
   headers: [name: string, value: string][]
   body?: Buffer
-  /** The whole request, when it is no request of the description. */
+  /** The whole request, when it is not one of the description. */
   raw?: Buffer
   /** It says something wrong about its own framing, so that the server may wait for more, or close. */
   isMalformed: boolean

@@ -1,6 +1,7 @@
-/** All services as processes, on servers of their own that may be broken, and a customer with a cookie jar. */
+/** All services as processes, on servers of their own that may be broken, and customers. */
 import { randomUUID } from 'node:crypto'
 import { generateIdentityKeys } from '@shop/service-kit/identity'
+import { createBrowser } from '@shop/test-kit/browser'
 import { createDatabase } from '@shop/test-kit/postgres-database'
 import { startPostgres } from '@shop/test-kit/postgres-server'
 import { startRedis } from '@shop/test-kit/redis-server'
@@ -109,32 +110,17 @@ async function requestCount(internalPort: number): Promise<number> {
 export type Customer = ReturnType<typeof createCustomer>
 
 function createCustomer(url: () => string) {
-  const cookies = new Map<string, string>()
+  const browser = createBrowser(url, { timeoutMs: 15_000 })
   return { ask, signUp }
 
   /** Status 0: no answer within 15 seconds, or a connection that broke. */
   async function ask(method: string, path: string, body?: object, key?: string): Promise<Answer> {
-    const headers = {
-      ...(cookies.size > 0 && { cookie: [...cookies].map(([name, value]) => `${name}=${value}`).join('; ') }),
-      ...(body && { 'content-type': 'application/json' }),
-      ...(key && { 'idempotency-key': key }),
-    }
     try {
-      const signal = AbortSignal.timeout(15_000)
-      const response = await fetch(url() + path, { method, headers, body: body && JSON.stringify(body), signal })
-      remember(response.headers.getSetCookie())
-      const text = await response.text()
-      const answer = text === '' ? undefined : JSON.parse(text)
-      return { status: response.status, code: answer?.code, body: answer }
+      const headers: Record<string, string> = key === undefined ? {} : { 'idempotency-key': key }
+      const answer = await browser.send<{ code?: string } | undefined>(method, path, { body, headers })
+      return { status: answer.status, code: answer.body?.code, body: answer.body }
     } catch (error) {
       return { status: 0, code: (error as Error).message, body: undefined }
-    }
-  }
-
-  function remember(lines: readonly string[]) {
-    for (const line of lines) {
-      const [, name, value] = /^([^=]+)=([^;]*)/.exec(line) ?? []
-      if (name && value) cookies.set(name, value)
     }
   }
 

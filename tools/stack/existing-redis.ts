@@ -1,8 +1,8 @@
 /** A Redis that exists already, checked before anything is started on it: each finding is one sentence. */
-import { readFileSync } from 'node:fs'
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
 import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
 import { parseTarget, type Target } from '@shop/redis-kit/target'
+import { redisTls } from '@shop/service-kit/redis'
 import type { Stage } from './databases.ts'
 
 const reachTimeoutMs = 5_000
@@ -21,7 +21,9 @@ export async function useRedis(
   let reason: Error | undefined
   const redis = connectRedis(url, {
     name: 'demo-check',
-    tls: authorityOf(stage),
+    tls: redisTls({
+      REDIS_TLS_CA_FILE: stage.options.env?.findLast(({ name }) => name === 'REDIS_TLS_CA_FILE')?.value,
+    }),
     commandTimeoutMs: 2_000,
     onError: (error) => {
       reason ??= error
@@ -49,18 +51,6 @@ function targetOf(option: string, url: string): Target {
   } catch (error) {
     const detail = (error as Error).message
     throw new Error(`${option} is not the URL of a Redis: ${detail}. Write it like redis://user:password@host:6379.`)
-  }
-}
-
-function authorityOf({ options }: Stage) {
-  const file = options.env?.findLast(({ name }) => name === 'REDIS_TLS_CA_FILE')?.value
-  if (file === undefined) return undefined
-  try {
-    return { ca: readFileSync(file) }
-  } catch (error) {
-    throw new Error(
-      `REDIS_TLS_CA_FILE names ${file}, which cannot be read (${(error as NodeJS.ErrnoException).code}): correct the path.`,
-    )
   }
 }
 
