@@ -7,6 +7,7 @@ import { createCork } from './corking.ts'
 import { tendOwnCommand } from './handshake.ts'
 import { type Batch, pendingOf } from './pending.ts'
 import { isDemotion } from './profiles.ts'
+import { watchWrite } from './written.ts'
 
 export interface ExitOptions {
   /** Why a command that did not come through the gate may not go out: it was given to a Cluster's node itself. */
@@ -30,6 +31,7 @@ export function guardExit(node: Node, { mistakeIn }: ExitOptions = {}): void {
     if (node.stream?.writable) cork(node.stream)
     write(command, batch)
     if (record) record.isSent = node.commandQueue.peekBack()?.command === command
+    if (record?.isSent) watchWrite(command, node.stream)
     return command.promise
   }
   /** ioredis calls this with each error reply, before it rejects the command or, on a Cluster, sends it elsewhere. */

@@ -16,6 +16,7 @@ import { Command } from 'ioredis'
 import type { Redis } from './client.ts'
 import { declareEffect, type Effect } from './effect.ts'
 import { nameScript } from './permission.ts'
+import { whenWritten } from './written.ts'
 
 export interface ScriptOptions {
   /**
@@ -28,7 +29,13 @@ export interface ScriptOptions {
 }
 
 export type ScriptArgument = string | number | Buffer
-export type Script<Reply> = (redis: Redis, keys: readonly string[], args?: readonly ScriptArgument[]) => Promise<Reply>
+/** @param onWritten told when the call has left this process, before its answer comes: see written.ts */
+export type Script<Reply> = (
+  redis: Redis,
+  keys: readonly string[],
+  args?: readonly ScriptArgument[],
+  onWritten?: () => void,
+) => Promise<Reply>
 
 /** A script got keys of several hash slots: a Cluster would refuse it, so every server does. */
 export class CrossSlotKeys extends TypeError {
@@ -45,7 +52,7 @@ export function script<Reply>(url: URL, { effect = 'once', binary = false }: Scr
   const hash = createHash('sha1').update(source).digest('hex')
   nameScript(basename(url.pathname), hash, source)
 
-  return async function run(redis, keys, args = []) {
+  return async function run(redis, keys, args = [], onWritten) {
     assertOneSlot(keys, url)
     try {
       return await send('evalsha', hash)
@@ -59,6 +66,7 @@ export function script<Reply>(url: URL, { effect = 'once', binary = false }: Scr
         replyEncoding: binary ? null : 'utf8',
       })
       declareEffect(command, effect)
+      if (onWritten) whenWritten(command, onWritten)
       redis.sendCommand(command)
       return command.promise
     }

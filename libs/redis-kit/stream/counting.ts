@@ -2,6 +2,8 @@
  * A hand-out is counted in Redis before the handler gets the message, so only what a handler had counts. A fetch counts nothing:
  * its answer may be lost, or be too late, and then no handler has seen what it fetched. A handler that kills its process has been
  * counted before, so a message that does this is given up after `maxDeliveries` like any other. See docs/decisions/0015.
+ *
+ * The first hand-out of a message waits until the kernel has the count, each later one until Redis has answered it.
  */
 import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
 import { fullJitterMs } from '../retry/retry.ts'
@@ -17,16 +19,66 @@ export async function countHandOuts(partition: Partition, arrivals: readonly Arr
   if (arrivals.length === 0) return []
   const all = arrivals.map(({ held }) => held)
   try {
-    const ours = new Set(await insist(partition, all))
-    const [taken, lost] = [arrivals.filter(({ held }) => ours.has(held.id)), all.filter(({ id }) => !ours.has(id))]
-    drop(partition, lost)
-    const nowMs = performance.now()
-    for (const { held } of taken) held.sinceMs = nowMs
-    return taken.map(({ message }) => message)
+    const lost = new Set(await insist(partition, all))
+    partition.isCountAnswered = true
+    drop(
+      partition,
+      all.filter(({ id }) => lost.has(id)),
+    )
+    return inHand(arrivals.filter(({ held }) => !lost.has(held.id)))
   } catch (error) {
     drop(partition, all)
     throw error
   }
+}
+
+/**
+ * The same for messages that were just fetched for the first time, and resolves as soon as the kernel has the count: it is on its
+ * way even if a handler kills this process. Its answer is dealt with in the background. Only while counts are answered: the first
+ * one on a connection may meet a server that does not know the script, and would have to be sent again.
+ */
+export async function countFirstHandOuts(partition: Partition, arrivals: readonly Arrival[]): Promise<Message[]> {
+  if (arrivals.length === 0 || !partition.isCountAnswered) return countHandOuts(partition, arrivals)
+  const helds = arrivals.map(({ held }) => held)
+  const written = Promise.withResolvers<void>()
+  const counting = send(partition, helds, 0, written.resolve)
+  const isOnItsWay = await Promise.race([
+    written.promise.then(() => true),
+    counting.then(
+      () => true,
+      () => false,
+    ),
+  ])
+  if (!isOnItsWay) return countHandOuts(partition, arrivals)
+  const counted = counting.then(
+    () => undefined,
+    (error) => countAgain(partition, helds, error),
+  )
+  for (const held of helds) held.counted = counted
+  return inHand(arrivals)
+}
+
+/**
+ * The count of messages in hand has failed. Repeats it while Redis is away and a handler has them; what a handler has finished or
+ * failed meanwhile needs none (retry.lua sets it). Another error ends the reader, in its next round.
+ */
+async function countAgain(partition: Partition, helds: readonly Held[], failure: unknown): Promise<void> {
+  const { signal, inFlight } = partition
+  partition.isCountAnswered = false
+  let error = failure
+  for (let attempt = 1; isRedisOutage(error); attempt++) {
+    partition.report({ fact: 'interrupted', reason: String(error) })
+    await pause(fullJitterMs(attempt, { baseMs: 50, capMs: 1000 }), signal)
+    const left = helds.filter((held) => inFlight.has(held) && !held.isSettling)
+    if (left.length === 0 || signal.aborted) return
+    try {
+      await send(partition, left, 0)
+      return
+    } catch (again) {
+      error = again
+    }
+  }
+  partition.countFailure = { error }
 }
 
 /**
@@ -52,9 +104,16 @@ async function insist(partition: Partition, helds: readonly Held[]): Promise<str
   }
 }
 
-function send({ redis, keys, settings }: Partition, helds: readonly Held[], lessCount: number): Promise<string[]> {
+function send(partition: Partition, helds: readonly Held[], lessCount: number, onWritten?: () => void) {
+  const { redis, keys, settings } = partition
   const counts = helds.flatMap(({ id, deliveryCount }) => [id, deliveryCount - lessCount])
-  return count(redis, [keys.stream], [settings.group, settings.consumer, ...counts])
+  return count(redis, [keys.stream], [settings.group, settings.consumer, helds[0]?.id ?? '-', ...counts], onWritten)
+}
+
+function inHand(arrivals: readonly Arrival[]): Message[] {
+  const nowMs = performance.now()
+  for (const { held } of arrivals) held.sinceMs = nowMs
+  return arrivals.map(({ message }) => message)
 }
 
 function drop({ inFlight }: Partition, helds: readonly Held[]): void {

@@ -1,6 +1,7 @@
 /** Only what a handler had counts as delivered: not what an outage, a lost answer or a stop has kept from it. */
+import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { fetches, meddle } from './meddling.fixture.ts'
 import type { Message } from './stream.ts'
 import { ack, eventually, gate, setUp } from './topic.fixture.ts'
@@ -74,6 +75,60 @@ describe.each([1, 4])('concurrency %d', (concurrency) => {
     await eventually(() => seen.map(({ deliveryCount }) => deliveryCount)).toEqual([1])
     expect(toLoseCount).toBeLessThan(0)
     expect(await letters.count()).toBe(0)
+  })
+
+  test('a first hand-out waits for no answer once counts are answered, and is counted', async () => {
+    const { publish, consume, user, raw, keys, partition } = setUp(servers)
+    meddle(user, (name) => (name === 'count' && seen.length > 0 ? 'lost' : undefined))
+    const handling = gate()
+    const { seen } = consume('a', (message) => (message.body === '1' ? message.ack() : handling.passed), {
+      concurrency,
+    })
+    await publish()
+    await eventually(() => seen.length).toBe(1)
+    await publish()
+    await eventually(() => seen.map(({ deliveryCount }) => deliveryCount)).toEqual([1, 1])
+    await eventually(() => raw.xpending(keys.stream.key(partition), 'group', '-', '+', 9)).toMatchObject([
+      [seen[1]?.id, 'a', expect.anything(), 1],
+    ])
+    handling.open()
+  })
+
+  test.each([
+    ['is counted by its failure', false, [1, 1, 2]],
+    ['is not counted by an outage', true, [1, 1, 1]],
+  ])('a first hand-out whose count never arrived %s', async (_, isOutage, counts) => {
+    const proxy = await startFaultProxy({ port: Number(new URL(servers.url).port) })
+    onTestFinished(() => proxy.stop())
+    const { publish, consume, user, letters } = setUp({ ...servers, userUrl: proxy.via(servers.url) })
+    meddle(user, (name) => {
+      // The count leaves this process and does not reach the server.
+      if (name === 'count' && seen.length === 1) proxy.blackHole()
+      return undefined
+    })
+    const handle = async (message: Message) => {
+      if (seen.length !== 2) return message.ack()
+      await proxy.heal()
+      return message.fail(new Error('failed'))
+    }
+    const { seen } = consume('a', handle, { concurrency, isOutage: () => isOutage, minIdleMs: 10_000 })
+    await publish()
+    await eventually(() => seen.length).toBe(1)
+    await publish()
+    await eventually(() => seen.map(({ deliveryCount }) => deliveryCount)).toEqual(counts)
+    expect(await letters.count()).toBe(0)
+  })
+
+  test('a count that is refused ends the loop with the error, although its message was handed out', async () => {
+    const { publish, consume, user } = setUp(servers)
+    const refusal = Object.assign(new Error('NOPERM by the test'), { name: 'ReplyError' })
+    meddle(user, (name) => (name === 'count' && seen.length > 0 ? refusal : undefined))
+    const { seen, done } = consume('a', ack, { concurrency })
+    await publish()
+    await eventually(() => seen.length).toBe(1)
+    await publish()
+    await expect(done).rejects.toThrow('NOPERM by the test')
+    expect(seen.length).toBe(2)
   })
 
   test('a reader that stops before the hand-out leaves the message as it was', async () => {
@@ -156,4 +211,20 @@ describe.each([1, 4])('concurrency %d', (concurrency) => {
       ['2', 1],
     ])
   })
+})
+
+test('a fetch of more messages than fit on the stack of Lua is handed out', async () => {
+  const { raw, topic, keys, connect } = setUp(servers)
+  const count = 9000
+  const adding = raw.pipeline()
+  for (let i = 0; i < count; i++) {
+    adding.xadd(keys.stream.key(0), '*', 'id', `event-${i}`, 'key', 'one', 'type', 'counted', 'body', String(i))
+  }
+  await adding.exec()
+  const { signal } = new AbortController()
+  const batches = topic.readBatches({ group: 'group', consumer: 'a', connect, signal, batchCount: 10_000 })
+  const { value: batch } = await batches.next()
+  expect(batch?.messages.length).toBe(count)
+  expect(await batch?.ack()).toBe(count)
+  await batches.return?.()
 })

@@ -63,9 +63,10 @@ async function harmableTopic() {
 
 describe('a reader survives', () => {
   test('a server that answers and refuses writes, and asks it less and less often', async () => {
-    const { admin, publish, bodies, facts } = await harmableTopic()
+    const { admin, publish, bodies, facts, isDrained } = await harmableTopic()
     await publish()
     await eventually(() => [...bodies]).toEqual(['1'])
+    await eventually(isDrained).toBe(true) // or its ack is refused for longer than it insists
     await admin.config('SET', 'min-replicas-to-write', '1')
     await eventually(() => facts.includes('interrupted')).toBe(true)
     const interruptionCount = () => facts.filter((fact) => fact === 'interrupted').length

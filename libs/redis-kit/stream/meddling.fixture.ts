@@ -5,8 +5,8 @@ import type { Command } from 'ioredis'
 import type { Redis } from '../client.ts'
 import { OutcomeUnknown, RedisUnavailable } from '../errors.ts'
 
-/** `lost`: executed, and its caller is not told. `unsent`: not executed. A promise: sent once it resolves. */
-export type Verdict = 'lost' | 'unsent' | Promise<unknown> | undefined
+/** `lost`: executed, and its caller is not told. `unsent`: not executed. A promise: sent once it resolves. An error: the answer. */
+export type Verdict = 'lost' | 'unsent' | Promise<unknown> | Error | undefined
 
 /** By hash and by source: `next-any`, `count`. */
 const names = new Map<string, string>()
@@ -29,6 +29,7 @@ export function meddle(redis: Redis, judge: (name: string, args: readonly string
       reject(new RedisUnavailable('kept back by the test'))
       return command.promise
     }
+    if (verdict instanceof Error) command.resolve = () => reject(verdict)
     if (verdict === 'lost') command.resolve = () => reject(new OutcomeUnknown('lost by the test'))
     if (!(verdict instanceof Promise)) return send(command, ...rest)
     verdict.then(() => send(command, ...rest))

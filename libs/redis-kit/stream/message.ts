@@ -67,7 +67,7 @@ export function toArrival(partition: Partition, entry: Entry): Arrival | undefin
 
 type EventTexts = [id: string, eventId: string, key: string, type: string, body: string]
 
-/** Events that were never handed out: five texts each, as next-any.lua has them. */
+/** Events that were never fetched before: five texts each, as next-any.lua and next-in-order.lua have them. */
 export function toArrivals(partition: Partition, events: readonly string[]): Arrival[] {
   const arrivals: Arrival[] = []
   for (let at = 0; at < events.length; at += 5) {
@@ -98,7 +98,10 @@ function arrive(partition: Partition, { id, eventId, key, type, body, deliveryCo
 }
 
 export function failHeld(partition: Partition, held: Held, error: unknown): Promise<Failed> {
-  return settle(partition, held, 'not-owner', () => failEntry(partition, held, error))
+  return settle(partition, held, 'not-owner', async () => {
+    await held.counted // what comes later would count an outage that the retry has just not counted
+    return failEntry(partition, held, error)
+  })
 }
 
 /** Owner-checked ack. */
@@ -137,7 +140,14 @@ async function failEntry(partition: Partition, { id, deliveryCount }: Held, erro
   // When something the handler needs is away, that is not the message's fault: not counted, so never a dead letter by it.
   const attempt = isOutage ? ++partition.outageCount : deliveryCount
   const delayMs = Math.ceil(fullJitterMs(attempt, { baseMs: settings.retryBaseMs, capMs: settings.retryCapMs }))
-  const args = [settings.group, settings.consumer, id, delayMs, RETRY_SET_MS, isOutage ? deliveryCount - 1 : -1]
+  const args = [
+    settings.group,
+    settings.consumer,
+    id,
+    delayMs,
+    RETRY_SET_MS,
+    isOutage ? deliveryCount - 1 : deliveryCount,
+  ]
   const isOurs = await insist(partition, () => putAside(redis, [keys.stream, keys.retry], args))
   if (isOurs === 0) return 'not-owner'
   partition.report({ fact: 'retry', id, deliveryCount, delayMs, reason: reasonOf(error) })

@@ -2,7 +2,7 @@
      KEYS[1] stream   KEYS[2] retry set
      ARGV[1] group    ARGV[2] consumer   ARGV[3] count
      Returns {state, afterId, waitMs, lostCount, {{id, fields, handOutCount}}, {id, eventId, key, type, body, id, ...}}; the last
-     are events that were never handed out, as one plain list because that is half the work to read. State is 'entries', or
+     are events that were never fetched before, as one plain list because that is half the work to read. State is 'entries', or
      'empty': listen after afterId, for waitMs at most if that is not 0 (the next retry is due then). Clock: the server's. ]]
 local stream, retry = KEYS[1], KEYS[2]
 local group, consumer, count = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -18,7 +18,7 @@ for _, id in ipairs(redis.call('ZRANGE', retry, '-inf', now, 'BYSCORE', 'LIMIT',
   if pending and not entry then lost = lost + 1 end
 end
 if #entries < count then
-  local new, fresh = {}, redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count - #entries, 'STREAMS', stream, '>')
+  local new, fresh = {}, redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', count - #entries, 'NOACK', 'STREAMS', stream, '>')
   for _, entry in ipairs(fresh and fresh[1][2] or {}) do
     local id, fields, n = entry[1], entry[2], #events
     new[#new + 1] = id
@@ -28,8 +28,11 @@ if #entries < count then
       entries[#entries + 1] = {id, fields, 0}
     end
   end
-  new[#new + 1], new[#new + 2], new[#new + 3] = 'RETRYCOUNT', 0, 'JUSTID' -- XREADGROUP counts by itself
-  if fresh then redis.call('XCLAIM', stream, group, consumer, 0, unpack(new)) end
+  for at = 1, #new, 1000 do -- pending by FORCE and not by XREADGROUP, which would count; Lua's stack has no room for 8000
+    local ids = {unpack(new, at, math.min(at + 999, #new))}
+    for _, option in ipairs({'RETRYCOUNT', 0, 'FORCE', 'JUSTID'}) do ids[#ids + 1] = option end
+    redis.call('XCLAIM', stream, group, consumer, 0, unpack(ids))
+  end
 end
 if #entries + #events > 0 then return {'entries', '', 0, lost, entries, events} end
 

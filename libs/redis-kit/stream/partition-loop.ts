@@ -2,7 +2,7 @@
 import { closeRedis, type Redis } from '../client.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
-import { countHandOuts } from './counting.ts'
+import { countFirstHandOuts, countHandOuts } from './counting.ts'
 import type { HandOut } from './hand-out.ts'
 import {
   type Arrival,
@@ -27,7 +27,7 @@ type Next = [
   waitMs: number,
   lostCount: number,
   entries: Entry[],
-  /** Never handed out, see next-any.lua. */
+  /** Fetched for the first time, see next-any.lua. */
   events?: string[],
 ]
 
@@ -75,29 +75,38 @@ async function turn(partition: Partition, room: Room, give: Give, doorbell: Redi
   if (!partition.isGroupKnown) await ensureGroup(partition)
   while (inFlight.size >= settings.concurrency && !signal.aborted) await partition.bell.next()
   if (settings.isOrdered && !(await lease.untilOurs(signal))) return undefined
+  throwCountFailure(partition)
 
   const freeCount = settings.concurrency - inFlight.size
   // A hand takes one message, or one batch.
   const handCount = await room.reserve(settings.isBatched ? 1 : freeCount)
   if (handCount === 0) return undefined
+  const askedMs = performance.now()
   let givenCount = 0
   let next: Next
   try {
     next = await (settings.isOrdered
       ? fetchInOrder(partition)
       : fetchAny(partition, settings.isBatched ? freeCount : handCount))
-    const messages = await countHandOuts(partition, await arrivalsOf(partition, next))
+    const messages = await countAll(partition, next, performance.now() - askedMs)
     if (messages.length > 0) give(messages)
     givenCount = settings.isBatched ? Math.min(1, messages.length) : messages.length
   } catch (error) {
     // What it may have fetched is in our name, and in nobody's hand.
     Object.assign(partition.sweep, { scope: 'own', cursor: '0-0', dueMs: 0 })
+    partition.isCountAnswered = false
     throw error
   } finally {
     room.release(handCount - givenCount)
   }
   await rest(partition, next, doorbell)
   return next[0]
+}
+
+function throwCountFailure(partition: Partition): void {
+  const { countFailure } = partition
+  delete partition.countFailure
+  if (countFailure) throw countFailure.error
 }
 
 /** From the very beginning: a group that starts at `$` would miss what was published before it. */
@@ -142,6 +151,13 @@ async function fetchAny(partition: Partition, count: number): Promise<Next> {
   const next = await nextAny(redis, [keys.stream, keys.retry], [...names, count])
   reportLoss(partition, next[3])
   return next
+}
+
+/** An answer that took long may be of messages that others have taken over: whose they are is then asked before the hand-out. */
+async function countAll(partition: Partition, next: Next, tookMs: number): Promise<Message[]> {
+  const arrivals = await arrivalsOf(partition, next)
+  const isFirst = next[4].length === 0 && tookMs < partition.settings.minIdleMs / 3
+  return isFirst ? countFirstHandOuts(partition, arrivals) : countHandOuts(partition, arrivals)
 }
 
 /** What is to be handed out of a fetch, held. If this fails half-way, nothing is. */

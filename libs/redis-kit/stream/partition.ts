@@ -23,6 +23,10 @@ export interface Partition {
   readonly bell: Bell
   readonly sweep: Sweep
   isGroupKnown: boolean
+  /** The last hand-out that was counted got its answer: the connection and the script work. */
+  isCountAnswered: boolean
+  /** A count was refused after its messages were handed out. */
+  countFailure?: { error: unknown }
   /** Failures in a row that were an outage of something the handler needs. */
   outageCount: number
   /** Owner-checked ack: 1 done, 0 another's, -1 nobody's. */
@@ -37,6 +41,8 @@ export interface Held {
   /** When its handler got it; Infinity before. */
   sinceMs: number
   isSettling: boolean
+  /** Resolves when nothing more is sent to count it. Undefined: it was counted before the hand-out. */
+  counted?: Promise<void>
 }
 
 /** Where the search for messages of silent consumers stands (any-order mode). */
@@ -76,6 +82,7 @@ export function createPartition(
     bell,
     sweep: { scope: 'own', cursor: '0-0', dueMs: 0 },
     isGroupKnown: false,
+    isCountAnswered: false,
     outageCount: 0,
     finish: coalesce(MAX_BATCH_COUNT, (ids) => {
       const from = Math.min(...ids.map(millisecondsOf))
@@ -86,7 +93,7 @@ export function createPartition(
 }
 
 export function hold(partition: Partition, id: string, deliveryCount: number): Held {
-  const held = { id, deliveryCount, sinceMs: Infinity, isSettling: false }
+  const held: Held = { id, deliveryCount, sinceMs: Infinity, isSettling: false }
   partition.inFlight.add(held)
   return held
 }
