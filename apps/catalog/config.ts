@@ -30,7 +30,12 @@ export const configSchema = Type.Object({
     maximum: 10 * minuteMs,
   }),
   IMPORT_MAX_BYTES: Integer({ doc: 'Largest file that one import may send', default: 268_435_456, minimum: 1 }),
-  IMPORT_IDLE_MS: Integer({ doc: 'Longest silence in the middle of an import', default: 30_000, minimum: 100 }),
+  IMPORT_IDLE_MS: Integer({
+    doc: 'Longest silence in the middle of an import',
+    default: 30_000,
+    minimum: 100,
+    maximum: 3_600_000,
+  }),
 })
 
 export type Config = Static<typeof configSchema>

@@ -25,16 +25,23 @@ export const configSchema = Type.Object({
       doc: 'Proxies that are believed about a client: how many, or their networks (10.0.0.0/8,loopback,private)',
     }),
   ),
-  RATE_LIMIT_COUNT: Integer({ doc: 'Requests per second that one address may make', default: 200, minimum: 1 }),
+  RATE_LIMIT_COUNT: Integer({
+    doc: 'Requests per second that one address may make',
+    default: 200,
+    minimum: 1,
+    maximum: 100_000,
+  }),
   RATE_LIMIT_BURST: Integer({
     doc: 'Requests that one address may make at once after a pause',
     default: 600,
     minimum: 1,
+    maximum: 1_000_000,
   }),
   REQUEST_TIMEOUT_MS: Integer({
     doc: 'Longest that a service may take to answer, retries included',
     default: 10_000,
     minimum: 100,
+    maximum: 600_000,
   }),
   STREAM_MAX_COUNT: Integer({
     doc: 'Streams (events, uploads) of one service that may be open',
@@ -46,11 +53,17 @@ export const configSchema = Type.Object({
     default: 10,
     minimum: 1,
   }),
-  STREAM_IDLE_MS: Integer({ doc: 'Longest silence of a stream, in either direction', default: 60_000, minimum: 100 }),
+  STREAM_IDLE_MS: Integer({
+    doc: 'Longest silence of a stream, in either direction',
+    default: 60_000,
+    minimum: 100,
+    maximum: 3_600_000,
+  }),
   STREAM_MAX_MS: Integer({
     doc: 'Events are ended after this, so that browsers come back and are looked at again',
     default: 900_000,
     minimum: 100,
+    maximum: 86_400_000,
   }),
   UPLOAD_MAX_BYTES: Integer({ doc: 'Largest body that is passed on as it comes', default: 536_870_912, minimum: 1 }),
 })

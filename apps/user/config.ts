@@ -14,17 +14,26 @@ export const configSchema = Type.Object({
     doc: 'A new session ends after this time without a request',
     default: 7 * dayMs,
     minimum: 1_000,
+    maximum: 90 * dayMs,
   }),
   SESSION_ABSOLUTE_MS: Integer({
     doc: 'A new session ends after this time, used or not',
     default: 30 * dayMs,
     minimum: 1_000,
+    // What the sessions' key families declare.
+    maximum: 90 * dayMs,
   }),
-  SIGN_IN_LIMIT_COUNT: Integer({ doc: 'Attempts to sign in to one account per period', default: 10, minimum: 1 }),
+  SIGN_IN_LIMIT_COUNT: Integer({
+    doc: 'Attempts to sign in to one account per period',
+    default: 10,
+    minimum: 1,
+    maximum: 10_000,
+  }),
   SIGN_IN_LIMIT_PERIOD_MS: Integer({
     doc: 'The period of SIGN_IN_LIMIT_COUNT',
     default: 15 * minuteMs,
     minimum: 1_000,
+    maximum: dayMs,
   }),
 })
 

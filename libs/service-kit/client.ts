@@ -15,9 +15,11 @@
  * What is kept for one service (calls under way, connections, retries) is kept apart from the others: a service that hangs takes
  * nothing from the rest.
  */
+
 import { Readable } from 'node:stream'
 import type { Instance } from '@shop/redis-kit/discovery'
 import { type Balancer, type BalancerOptions, createBalancer } from '@shop/redis-kit/discovery/balancer'
+import { checkNumbers } from '@shop/redis-kit/number-options'
 import { createRetryBudget } from '@shop/redis-kit/retry'
 import { type CallSettings, callWithRetries, type Peer } from './client-call.ts'
 import { ServiceUnavailable } from './client-errors.ts'
@@ -86,6 +88,16 @@ export interface ServiceClient {
 }
 
 export function createServiceClient(options: ServiceClientOptions): ServiceClient {
+  const whole = { min: 1, isWhole: true }
+  checkNumbers('service client', options, {
+    attempts: whole,
+    attemptRatio: { min: 0, max: 1 },
+    maxBodyBytes: { min: 0 },
+    maxInFlightCount: whole,
+    streamConnectionCount: whole,
+    retryRatio: { min: 0 },
+    retryBurstCount: { min: 0 },
+  })
   const settings: CallSettings = {
     attempts: 3,
     attemptRatio: 0.5,

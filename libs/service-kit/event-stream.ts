@@ -9,7 +9,9 @@
  * A browser that loses the stream comes back by itself and sends the last `id` it has seen as Last-Event-ID, perhaps to another
  * instance: events have to be found again by their id. 204 tells it to stay away (WHATWG HTML, server-sent events).
  */
+
 import { Readable } from 'node:stream'
+import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { defineErrors } from './errors.ts'
 
@@ -62,6 +64,17 @@ const retryLine = () => `retry: ${retryMs()}\n\n`
 
 export function createEventStreams(options: EventStreamsOptions): EventStreams {
   const { stopping, maxCount = 1_000, maxCountPerCaller = 10 } = options
+  const [whole, timer] = [
+    { min: 1, isWhole: true },
+    { min: 1, max: MAX_TIMER_MS },
+  ]
+  checkNumbers('event streams', options, {
+    maxCount: whole,
+    maxCountPerCaller: whole,
+    heartbeatMs: timer,
+    maxMs: timer,
+    maxBufferedBytes: whole,
+  })
   const countOf = new Map<string, number>()
   let count = 0
   return { send, count: () => count }

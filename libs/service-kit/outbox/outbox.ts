@@ -12,6 +12,7 @@
  * Neither "committed but never told" nor "told but rolled back" can happen, whatever dies when. Events may be told twice
  * (the relay died between publishing and marking): they carry an id for that.
  */
+import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
 import type { Pulse } from '@shop/redis-kit/pulse'
 import type pg from 'pg'
 import { type BatchOptions, createBatch, UNSENT } from './batch.ts'
@@ -106,6 +107,16 @@ interface Repeated {
 }
 
 export function createRelay(options: RelayOptions): Relay {
+  const timer = { min: 1, max: MAX_TIMER_MS }
+  checkNumbers('outbox relay', options, {
+    batchCount: { min: 1, max: 10_000, isWhole: true },
+    batchMs: timer,
+    pollMs: timer,
+    retainMs: { min: 0 },
+    cleanEveryMs: timer,
+    retryBaseMs: { min: 0, max: MAX_TIMER_MS },
+    retryCapMs: { min: 0, max: MAX_TIMER_MS },
+  })
   const { pool, publish, onTaken, confirmation, batchCount = 100, batchMs = 5000, pollMs = 1000, log } = options
   const { retainMs = 86_400_000, cleanEveryMs = 60_000, retryBaseMs = 100, retryCapMs = 10_000 } = options
   const backoff = { baseMs: retryBaseMs, capMs: retryCapMs }
