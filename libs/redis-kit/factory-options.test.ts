@@ -59,16 +59,7 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
     'createBalancer',
     (o) => createBalancer({ instances: () => [] }, o),
     {
-      other: [
-        'maxFailures',
-        'ejectionMs',
-        'maxEjectionMs',
-        'slowStartMs',
-        'decayMs',
-        'maxCallMs',
-        'maxEjectedRatio',
-        'panicRatio',
-      ],
+      other: ['maxFailures', 'ejectionMs', 'maxEjectionMs', 'slowStartMs', 'decayMs', 'maxEjectedRatio', 'panicRatio'],
     },
   ],
   [
@@ -113,4 +104,10 @@ test.each(['attempts', 'baseMs', 'capMs', 'deadlineMs'])('retry rejects %s that 
     const options = { deadlineMs: 1_000, isRetryable: () => false, [option]: value } as never
     await expect(retry(async () => 1, options)).rejects.toThrow(option)
   }
+})
+
+test('a balancer may count calls that last for ever, and no nonsense', () => {
+  const make = (maxCallMs: number) => createBalancer({ instances: () => [] }, { maxCallMs })
+  expect(() => make(Number.POSITIVE_INFINITY)).not.toThrow()
+  for (const value of [Number.NaN, 0, -1]) expect(() => make(value)).toThrow('maxCallMs')
 })

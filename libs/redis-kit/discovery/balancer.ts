@@ -82,7 +82,7 @@ export function createBalancer(
     maxEjectionMs: { min: 0 },
     slowStartMs: { min: 0 },
     decayMs: { min: 1 },
-    maxCallMs: { min: 1 },
+    maxCallMs: { min: 1, max: Number.POSITIVE_INFINITY },
     maxEjectedRatio: { min: 0, max: 1 },
     panicRatio: { min: 0, max: 1 },
   })

@@ -28,7 +28,7 @@ export interface EndpointOptions {
   slowStartMs: number
   /** Time constant in which old latencies fade. @default 10_000 */
   decayMs: number
-  /** A call whose end nobody reported no longer counts as in flight after this. @default 300_000 */
+  /** A call whose end nobody reported no longer counts as in flight after this; Infinity for calls that may last. @default 300_000 */
   maxCallMs: number
 }
 
