@@ -123,7 +123,7 @@ describe('the command line', () => {
   it.each([
     [['--products', '0'], /--products takes a whole number/],
     [['--products', '1e5'], /--products takes a whole number/],
-    [['--product', '1'], /Unknown option '--product'/],
+    [['--product', '1'], /--product is not an option of this command/],
     [[], /CATALOG_DATABASE_URL is missing/],
   ])('says what is wrong with %j', async (args, message) => {
     const result = await run(args)

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Order, OrderPage } from '@shop/contracts/order'
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Answer, type Customer, startShop } from './whole-shop.fixture.ts'
@@ -185,13 +186,20 @@ async function expectOnlyWhatWasOrdered(customer: Customer, keys: readonly strin
     expect([202, 409], `${status} ${code}`).toContain(status)
     if (status === 202) accepted.add((body as { id: string }).id)
   }
-  const orders: { id: string; lines: { quantity: number }[] }[] = []
-  for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-    const page = await customer.ask('GET', `/api/orders?limit=100${cursor ? `&cursor=${cursor}` : ''}`)
-    const { items, nextCursor } = page.body as { items: typeof orders; nextCursor?: string }
+  const orders = await ordersOf(customer)
+  expect(orders.map(({ id }) => id).toSorted()).toEqual([...accepted].toSorted())
+  for (const { items } of orders) for (const item of items) expect(item.quantity).toBe(quantity)
+}
+
+async function ordersOf(customer: Customer): Promise<Order[]> {
+  const orders: Order[] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const page = await customer.ask('GET', `/api/orders?limit=100${cursor && `&cursor=${cursor}`}`)
+    expect(page.status).toBe(200)
+    const { items, nextCursor } = page.body as OrderPage
     orders.push(...items)
     cursor = nextCursor
   }
-  expect(orders.map(({ id }) => id).toSorted()).toEqual([...accepted].toSorted())
-  for (const { lines } of orders) for (const line of lines) expect(line.quantity).toBe(quantity)
+  return orders
 }
