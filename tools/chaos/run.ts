@@ -104,17 +104,33 @@ interface Harm {
   signal: AbortSignal
 }
 
-/** Resolves with the incidents as they happened, every cause ended, when the time is over or the signal is aborted. */
+/**
+ * Resolves with the incidents as they happened, every cause ended, when the time is over or the signal is aborted. A fault that cannot
+ * be injected ends the run: the other causes are ended first, so that no part stays frozen.
+ */
 async function doHarm(
   shop: ShopUnderTest,
   plan: readonly Incident[],
   totalMs: number,
-  { report, signal }: Harm,
+  { report, signal: stopped }: Harm,
 ): Promise<Incident[]> {
+  const failed = new AbortController()
+  const signal = AbortSignal.any([stopped, failed.signal])
   const startedMs = Date.now()
   const until = (atMs: number) =>
     sleep(Math.max(0, startedMs + atMs - Date.now()), undefined, { signal }).catch(() => {})
-  const happening = plan.map(async (planned) => {
+  const happened = await Promise.allSettled(plan.map((planned) => happen(planned).catch(fail)))
+  const [failure] = happened.filter((one) => one.status === 'rejected')
+  if (failure) throw failure.reason
+  await until(totalMs)
+  return happened.flatMap((one) => (one.status === 'fulfilled' && one.value ? [one.value] : []))
+
+  function fail(error: unknown): never {
+    failed.abort()
+    throw error
+  }
+
+  async function happen(planned: Incident): Promise<Incident | undefined> {
     await until(planned.startMs)
     if (signal.aborted) return undefined
     const startMs = Date.now()
@@ -123,10 +139,7 @@ async function doHarm(
     await until(planned.startMs + planned.durationMs)
     await heal()
     return { ...planned, startMs, durationMs: planned.durationMs === 0 ? 0 : Date.now() - startMs }
-  })
-  const happened = await Promise.all(happening)
-  await until(totalMs)
-  return happened.filter((incident) => incident !== undefined)
+  }
 }
 
 function describe({ startMs, durationMs, fault, target }: Incident, totalMs: number): string {
