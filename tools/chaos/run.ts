@@ -22,8 +22,10 @@ export interface ChaosOptions {
 
 export interface ChaosFigures {
   seed: number
-  /** As they happened. */
+  /** As they happened, on the clock of this machine. */
   incidents: Incident[]
+  /** When the run began, on the same clock. */
+  startedMs: number
   routes: RouteFigures[]
   endedByThemselves: string[]
   checks: Check[]
@@ -63,6 +65,7 @@ async function shopUnderFire(shop: ShopUnderTest, options: ChaosOptions): Promis
   const { seed, totalMs, shopperCount, report, signal } = options
   const stockBefore = await stockOf(shop.databaseUrls.catalog)
   const entries: Entry[] = []
+  const startedMs = Date.now()
   const closing = new AbortController()
   const shoppers = Array.from({ length: shopperCount }, (_, index) =>
     goShopping({
@@ -92,6 +95,7 @@ async function shopUnderFire(shop: ShopUnderTest, options: ChaosOptions): Promis
   return {
     seed,
     incidents,
+    startedMs,
     routes: routeFigures(entries, incidents),
     endedByThemselves: shop.endedByThemselves(),
     checks: compareBooks({ journals, stockBefore, stateKillsMs, streams }, await readTables(shop.databaseUrls)),

@@ -7,14 +7,14 @@ import { type ChaosFigures, isUnbroken } from './run.ts'
 const mostExamples = 5
 
 export function figuresText(figures: ChaosFigures): string {
-  const { seed, incidents, routes, checks, endedByThemselves, settledMs, dataDir } = figures
+  const { seed, incidents, startedMs, routes, checks, endedByThemselves, settledMs, dataDir } = figures
   const requestCount = routes.reduce((sum, route) => sum + route.requestCount, 0)
   return [
     `Injected, seed ${seed}`,
-    ...table([['at s', 'for s', 'fault', 'target'], ...incidentRows(incidents)]),
+    ...table([['at s', 'for s', 'fault', 'target'], ...incidentRows(incidents, startedMs)]),
     '',
     `Requests: ${requestCount}`,
-    ...table([['route', 'sent', 'failed', 'how', 'longest outage after a cause ended'], ...routes.map(routeRow)]),
+    ...table([['route', 'sent', 'failed', 'how', 'failed for, after a cause had ended'], ...routes.map(routeRow)]),
     '',
     'Books',
     ...table([['check', 'looked at', 'lost', 'doubled', 'wrong'], ...checks.map(checkRow)]),
@@ -35,11 +35,10 @@ export function figuresText(figures: ChaosFigures): string {
   ].join('\n')
 }
 
-function incidentRows(incidents: readonly Incident[]): string[][] {
-  const startMs = incidents[0]?.startMs ?? 0
+function incidentRows(incidents: readonly Incident[], startedMs: number): string[][] {
   const seconds = (ms: number) => (ms / 1_000).toFixed(1)
   return incidents.map((one) => [
-    seconds(one.startMs - startMs),
+    seconds(one.startMs - startedMs),
     one.durationMs === 0 ? '-' : seconds(one.durationMs),
     one.fault,
     one.target,
