@@ -1,6 +1,7 @@
 /** What the pages say about commands and versions, compared with what is there. */
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { describeConfig } from '@shop/service-kit/config'
 import { expect, test } from 'vitest'
 import { root } from './run.ts'
 
@@ -24,6 +25,28 @@ test('every npm script that a page or a help text names exists', () => {
   )
   expect(named.length).toBeGreaterThan(20)
   expect(named.filter(({ script }) => manifest.scripts[script] === undefined)).toEqual([])
+})
+
+test('.env.example has every variable that a service reads, its default and its readers, and no other', async () => {
+  const services = ['gateway', 'catalog', 'user', 'order']
+  const readers = new Map<string, string[]>()
+  for (const service of services) {
+    const { configSchema } = await import(`../apps/${service}/config.ts`)
+    for (const { name, required, default: value = '' } of describeConfig(configSchema)) {
+      const line = `${required ? '' : '#'}${name}=${value}`
+      readers.set(line, [...(readers.get(line) ?? []), service])
+    }
+  }
+  const expected = [...readers].map(([line, names]) => {
+    const isCommon = names.length === services.length
+    return `${line}${isCommon ? '' : ` (${names.join(', ')})`}`
+  })
+  const paragraphs = read('.env.example').trim().split('\n\n').slice(1)
+  const found = paragraphs.map((paragraph) => {
+    const variable = /^#?[A-Z_]+=.*$/m.exec(paragraph)?.[0]
+    return [variable, /\(\w+(?:, \w+)*\)(?=\n#?[A-Z_]+=)/.exec(paragraph)?.[0]].filter(Boolean).join(' ')
+  })
+  expect(found.toSorted()).toEqual(expected.toSorted())
 })
 
 test('no page names a command that needs the pinned Node on the PATH', () => {

@@ -9,7 +9,7 @@ const apps = join(import.meta.dirname, '..', '..', 'apps')
 /** What Node and the libraries read by themselves. */
 const general = /^(?:NODE_|UV_|OTEL_|PG|SSL_|LANG$|LC_|TZ$|DEBUG$|MALLOC_|[a-z])/
 
-/** Throws with the nearest name for the first variable that none of its services reads. */
+/** Throws, with the nearest name if one is near, for the first variable that none of its services reads. */
 export async function requireKnownVariables(variables: readonly ServiceVariable[]): Promise<void> {
   for (const { service, name } of variables) {
     if (general.test(name)) continue
@@ -18,9 +18,9 @@ export async function requireKnownVariables(variables: readonly ServiceVariable[
     const known = lists.flat()
     if (known.includes(name)) continue
     const who = service === undefined ? 'no service reads' : `${service} does not read`
-    throw new Error(
-      `--env names ${name}, which ${who}: the nearest name is ${nearest(name, known)}; .env.example has all.`,
-    )
+    const near = nearest(name, known)
+    const hint = near === undefined ? '' : ` the nearest name is ${near};`
+    throw new Error(`--env names ${name}, which ${who}:${hint} .env.example lists all names.`)
   }
 }
 
@@ -30,13 +30,24 @@ async function variablesOf(app: App): Promise<string[]> {
   return describeConfig(configSchema).map(({ name }) => name)
 }
 
-/** By pairs of letters that both have. */
-function nearest(name: string, known: readonly string[]): string {
-  const pairs = (text: string) => new Set(Array.from({ length: text.length - 1 }, (_, i) => text.slice(i, i + 2)))
-  const wanted = pairs(name.toUpperCase())
-  const score = (other: string) => {
-    const theirs = pairs(other)
-    return (2 * wanted.intersection(theirs).size) / (wanted.size + theirs.size)
+/** The known name that takes the fewest single-letter changes; undefined when more than a third of the letters differ, and more than two. */
+function nearest(name: string, known: readonly string[]): string | undefined {
+  const distanceTo = (other: string) => editDistance(name.toUpperCase(), other)
+  const [best] = known.toSorted((a, b) => distanceTo(a) - distanceTo(b))
+  if (best === undefined) return undefined
+  return distanceTo(best) <= Math.max(2, Math.max(name.length, best.length) / 3) ? best : undefined
+}
+
+/** Levenshtein's: letters inserted, removed or replaced. One row of the table at a time. */
+function editDistance(a: string, b: string): number {
+  let above = Array.from({ length: b.length + 1 }, (_, column) => column)
+  for (const [row, letter] of [...a].entries()) {
+    const current = [row + 1]
+    for (let column = 1; column <= b.length; column += 1) {
+      const [removed = 0, replaced = 0, inserted = 0] = [above[column], above[column - 1], current[column - 1]]
+      current.push(Math.min(removed + 1, inserted + 1, replaced + (b[column - 1] === letter ? 0 : 1)))
+    }
+    above = current
   }
-  return known.toSorted((a, b) => score(b) - score(a))[0] ?? ''
+  return above[b.length] ?? 0
 }
