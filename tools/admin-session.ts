@@ -2,7 +2,7 @@
  * A tool as an administrator: it signs in at the shop's door like anybody else, so it needs no way around the gateway, works with the
  * demo and the containers alike, and can do nothing that the console could not.
  *
- *     const admin = await signInAsAdmin({ url: 'http://localhost:8080', ...(await adminCredentials(process.env)) })
+ *     const admin = await signInAtTerminal({ url: 'http://localhost:8080', email: defaultAdminEmail, env: process.env })
  *     try { const answer = await admin.request('/api/console/streams') } finally { await admin.signOut() }
  */
 import { createInterface } from 'node:readline/promises'
@@ -25,7 +25,23 @@ export interface SignInOptions extends Credentials {
   url: string
 }
 
+export interface TerminalOptions {
+  url: string
+  email: string
+  /** SHOP_ADMIN_PASSWORD is taken from it. */
+  env: NodeJS.ProcessEnv
+}
+
+/** The administrator of the demo and of the containers. */
+export const defaultAdminEmail = 'admin@example.com'
 const answerTimeoutMs = 15_000
+
+/** Asks for the password at the terminal unless SHOP_ADMIN_PASSWORD is set, and only when the shop answers. */
+export async function signInAtTerminal({ url, email, env }: TerminalOptions): Promise<AdminSession> {
+  await reach(originOf(url), '/health/live', { signal: AbortSignal.timeout(answerTimeoutMs) })
+  const password = env.SHOP_ADMIN_PASSWORD || (await askForPassword(email))
+  return signInAsAdmin({ url, email, password })
+}
 
 /** Rejects with a sentence for the person at the terminal. */
 export async function signInAsAdmin({ url, email, password }: SignInOptions): Promise<AdminSession> {
@@ -59,16 +75,6 @@ export async function signInAsAdmin({ url, email, password }: SignInOptions): Pr
   }
 }
 
-/** SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD; what is missing is asked for at the terminal, the password without showing it. */
-export async function adminCredentials(env: NodeJS.ProcessEnv): Promise<Credentials> {
-  const { SHOP_ADMIN_EMAIL: email, SHOP_ADMIN_PASSWORD: password } = env
-  if (email && password) return { email, password }
-  if (!process.stdin.isTTY) {
-    throw new Error('SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD are missing, and there is no terminal to ask for them.')
-  }
-  return { email: email || (await ask('E-mail: ', true)), password: password || (await ask('Password: ', false)) }
-}
-
 /** What a refusal says, in one line: the detail of its problem+json and its code. */
 export async function reasonOf(answer: Response): Promise<string> {
   const text = await answer.text()
@@ -93,23 +99,30 @@ async function reach(shop: string, path: string, init: RequestInit): Promise<Res
   } catch (error) {
     if ((error as Error).name === 'TimeoutError') throw new Error(`${shop} does not answer in time.`, { cause: error })
     const { cause } = error as { cause?: { code?: string; message?: string } }
-    throw new Error(`${shop} cannot be reached (${cause?.code ?? cause?.message ?? error}).`, { cause: error })
+    const reason = cause?.message === 'bad port' ? 'fetch refuses this port' : (cause?.code ?? cause?.message ?? error)
+    throw new Error(`${shop} cannot be reached (${reason}): name the shop's address with --url or SHOP_URL.`, {
+      cause: error,
+    })
   }
 }
 
-/** On standard error, so that what a tool prints can still be piped. The terminal stops to show keys before the question is seen. */
-async function ask(question: string, isShown: boolean): Promise<string> {
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const terminal = createInterface({ input: process.stdin, output: isShown ? process.stderr : nowhere, terminal: true })
+/**
+ * Asks on standard error, so that the output of a tool can still be piped. The terminal stops to show keys before the question
+ * appears.
+ */
+async function askForPassword(email: string): Promise<string> {
+  if (!process.stdin.isTTY) throw new Error('SHOP_ADMIN_PASSWORD is missing, and there is no terminal to ask for it.')
+  const output = new Writable({ write: (_chunk, _encoding, done) => done() })
+  const terminal = createInterface({ input: process.stdin, output, terminal: true })
   const interrupted = new AbortController()
   terminal.once('SIGINT', () => interrupted.abort())
   try {
-    if (!isShown) process.stderr.write(question)
-    return await terminal.question(isShown ? question : '', { signal: interrupted.signal })
+    process.stderr.write(`Password of ${email}: `)
+    return await terminal.question('', { signal: interrupted.signal })
   } catch (error) {
-    throw new Error('Nobody signed in.', { cause: error })
+    throw new Error('No password was given.', { cause: error })
   } finally {
     terminal.close()
-    if (!isShown) process.stderr.write('\n')
+    process.stderr.write('\n')
   }
 }

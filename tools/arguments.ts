@@ -19,6 +19,13 @@ function sentenceOf({ code, message }: NodeJS.ErrnoException): string {
   return /does not take an argument/.test(message) ? `${option} takes no value.` : message
 }
 
+/** The origin of the shop that --url or SHOP_URL names. */
+export function shopUrl(text: string): string {
+  const url = URL.parse(text)
+  if (url !== null && /^https?:$/.test(url.protocol)) return url.origin
+  throw new Error(`--url (or SHOP_URL) takes something like http://localhost:8080, not "${text}".`)
+}
+
 /** Throws unless the text is a whole number within the limits. */
 export function wholeNumber(option: string, text: string, min: number, max = Number.MAX_SAFE_INTEGER): number {
   const value = Number(text)

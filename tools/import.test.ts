@@ -159,9 +159,20 @@ describe('what went wrong is said in a sentence:', () => {
     ['a name that does not say what it holds', ['tea.txt'], {}, /^The name tea\.txt .* --format csv\./],
     ['a format that there is not', [...tea, '--format', 'xml'], {}, /^--format takes ndjson or csv, not "xml"/],
     ['an option that there is not', [...tea, '--force'], {}, /--force/],
-    ['a URL that is none', [...tea, '--url', 'localhost'], {}, /^--url takes something like/],
-    ['no shop', [...tea, '--url', 'http://127.0.0.1:9'], {}, /^http:\/\/127\.0\.0\.1:9 cannot be reached/],
-    ['no password and nobody to ask', tea, { SHOP_ADMIN_PASSWORD: '' }, /SHOP_ADMIN_PASSWORD/],
+    ['a URL that is none', [...tea, '--url', 'localhost'], {}, /^--url \(or SHOP_URL\) takes something like/],
+    [
+      'no shop',
+      [...tea, '--url', 'http://127.0.0.1:9'],
+      {},
+      /^http:\/\/127\.0\.0\.1:9 cannot be reached \(fetch refuses this port\): .* --url or SHOP_URL\./,
+    ],
+    ['no password and no terminal', tea, { SHOP_ADMIN_PASSWORD: '' }, /^SHOP_ADMIN_PASSWORD is missing/],
+    [
+      'no shop and no password',
+      [...tea, '--url', 'http://127.0.0.1:1023'],
+      { SHOP_ADMIN_PASSWORD: '' },
+      /^http:\/\/127\.0\.0\.1:1023 cannot be reached \(ECONNREFUSED\): .* --url or SHOP_URL\./,
+    ],
     ['a wrong password', tea, { SHOP_ADMIN_PASSWORD: 'wrong' }, /does not let admin@example\.com in/],
   ])('%s', async (_, args, env, sentence) => {
     write('tea.csv', `${header}\n`)

@@ -3,7 +3,8 @@ import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { ImportReport } from '@shop/contracts/product'
-import { adminCredentials, signInAsAdmin } from './admin-session.ts'
+import { signInAtTerminal } from './admin-session.ts'
+import { counted } from './counted.ts'
 import { help, type ImportOptions, parseOptions } from './import/options.ts'
 import { createProgress, number } from './import/progress.ts'
 import { upload } from './import/upload.ts'
@@ -35,7 +36,7 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
 
 async function importFile({ file, url, email, contentType }: ImportOptions, env: NodeJS.ProcessEnv) {
   const source = await open(file)
-  const admin = await signInAsAdmin({ url, ...(await adminCredentials({ ...env, SHOP_ADMIN_EMAIL: email })) })
+  const admin = await signInAtTerminal({ url, email, env })
   const progress = createProgress(source.size)
   try {
     const report = await upload(admin, { contentType, ...source, file: source.read(), onPiece: progress.add })
@@ -69,7 +70,7 @@ function describe(report: ImportReport, tookMs: number): string {
     ({ line, sku, code, message }) => `line ${line}${sku ? `, ${sku}` : ''}: ${message} (${code})`,
   )
   const more = report.refusedTruncated ? [`and ${number(refusedCount - report.refused.length)} more`] : []
-  const summary = `${number(lineCount)} products read in ${(tookMs / 1_000).toFixed(1)} s: ${some.join(', ') || 'none'}`
+  const summary = `${counted(lineCount, 'product')} read in ${(tookMs / 1_000).toFixed(1)} s: ${some.join(', ') || 'none'}`
   return `${[summary, ...refused, ...more].join('\n')}\n`
 }
 

@@ -127,6 +127,10 @@ describe('npm run demo', () => {
     ],
     ['a port out of range', { args: () => ['--port', '65536'], says: /^--port takes a whole number from 0 to 65535/ }],
     ['a port that is taken', { args: () => demo('--port', `${at.takenPort}`), says: /^Port \d+ is taken: .*--port N/ }],
+    [
+      'a port that browsers refuse',
+      { args: () => demo('--port', '6000'), says: /^Browsers refuse port 6000: .*--port N/ },
+    ],
     ['an option that does not exist', { args: () => ['--prot', '1'], says: /^--prot is not an option/ }],
     ['an option without its value', { args: () => ['--data'], says: /^--data needs a value/ }],
     ['a word too many', { args: () => ['now'], says: /^"now" belongs to no option/ }],
@@ -447,12 +451,19 @@ describe('a tool', () => {
     [
       'streams',
       'a URL that is none',
-      { args: () => ['list', '--url', 'localhost'], env: shop, says: /^"localhost" is not the URL of a shop/ },
+      {
+        args: () => ['list', '--url', 'localhost'],
+        env: shop,
+        says: /^--url \(or SHOP_URL\) takes something like http:.*, not "localhost"/,
+      },
     ],
     [
       'streams',
-      'no account to sign in with',
-      { args: () => ['list'], says: /^SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD are missing/ },
+      'no shop, before a password is asked for',
+      {
+        args: () => ['list', '--url', `http://127.0.0.1:${at.closedPort}`],
+        says: /^http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\): .* --url or SHOP_URL/,
+      },
     ],
     ['outage', 'a rate that is no number', { args: () => ['--rate', 'fast'], says: /^--rate takes a whole number/ }],
   ])('%s: %s', async (tool, _name, mistake) => {

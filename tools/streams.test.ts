@@ -97,7 +97,7 @@ describe('npm run streams', () => {
     await bury(2)
     const { code, out } = await streams('list')
     expect(out).toMatch(/^order:events +2 partitions, \d+ events kept, 2 dead letters$/m)
-    expect(out).toMatch(/^ {2}mail: 0 unread, 0 not finished.*1 consumers$/m)
+    expect(out).toMatch(/^ {2}mail: 0 unread, 0 not finished.*1 consumer$/m)
     expect(out).toMatch(/^catalog:stock, .*cannot be seen, catalog does not say$/m)
     expect(code).toBe(1)
     const json = JSON.parse((await streams('list --json')).out)
@@ -168,18 +168,39 @@ describe('npm run streams', () => {
     ['dead show order:events 0.1-1', {}, '(dead-letter-not-found)'],
     ['list', { SHOP_ADMIN_PASSWORD: 'wrong' }, '(credentials-wrong)'],
     ['list', { SHOP_ADMIN_EMAIL: customer.email, SHOP_ADMIN_PASSWORD: customer.password }, 'is not an administrator'],
-    ['list', { SHOP_ADMIN_EMAIL: '' }, 'there is no terminal to ask'],
-    ['list', { SHOP_URL: 'http://127.0.0.1:1023' }, 'cannot be reached (ECONNREFUSED)'],
-    ['list --url nonsense', {}, '"nonsense" is not the URL of a shop'],
-    ['discard order:events', {}, 'It is: discard <topic> <id>'],
-    ['discard order:events 1.1-1 --all', {}, '--all is for redrive only'],
-    ['dead', {}, 'There is no command "dead"'],
-    ['list --limit many', {}, '--limit takes a whole number'],
+    [
+      'list',
+      { SHOP_ADMIN_EMAIL: '', SHOP_ADMIN_PASSWORD: '' },
+      'SHOP_ADMIN_PASSWORD is missing, and there is no terminal to ask for it.',
+    ],
+    [
+      'list',
+      { SHOP_URL: 'http://127.0.0.1:1023', SHOP_ADMIN_PASSWORD: '' },
+      "cannot be reached (ECONNREFUSED): name the shop's address with --url or SHOP_URL.",
+    ],
+    ['list', { SHOP_URL: 'http://127.0.0.1:6000' }, 'cannot be reached (fetch refuses this port)'],
   ])('says in a sentence what is wrong: %s %o', async (args, env, sentence) => {
     const { code, out, err } = await streams(args, env as Record<string, string>)
     expect([code, out]).toEqual([1, ''])
     expect(err).toContain(sentence)
     expect(err).toContain('See npm run streams -- --help')
     expect(err).not.toContain('    at ')
+  })
+
+  it.each([
+    ['list --url nonsense', '--url (or SHOP_URL) takes something like http://localhost:8080, not "nonsense".'],
+    ['discard order:events', 'It is: discard <topic> <id>'],
+    ['discard order:events 1.1-1 --all', '--all is for redrive only'],
+    ['dead', 'There is no command "dead"'],
+    ['list --limit many', '--limit takes a whole number'],
+    ['list --al', '--al is not an option of this command.'],
+  ])('exits with 2 for a wrong option: %s', async (args, sentence) => {
+    const { code, out, err } = await streams(args)
+    expect([code, out]).toEqual([2, ''])
+    expect(err).toContain(`${sentence}`)
+  })
+
+  it('signs in as the account of the demo when only the password is given', async () => {
+    expect((await streams('list', { SHOP_ADMIN_EMAIL: '' })).out).toContain('order:events')
   })
 })

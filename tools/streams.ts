@@ -1,6 +1,7 @@
 /** `npm run streams`: how far behind the readers of the streams are, and what to do with what they have given up. */
 import { createInterface } from 'node:readline/promises'
-import { adminCredentials, signInAsAdmin } from './admin-session.ts'
+import { signInAtTerminal } from './admin-session.ts'
+import { counted } from './counted.ts'
 import { createStreamConsole, type StreamConsole } from './streams/console.ts'
 import { help, parseOptions, type StreamsOptions } from './streams/options.ts'
 import { lettersText, letterText, overviewText } from './streams/print.ts'
@@ -14,13 +15,18 @@ interface Result {
 
 /** Returns the exit code. */
 async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  let options: StreamsOptions | 'help'
   try {
-    const options = parseOptions(args, env)
-    if (options === 'help') {
-      process.stdout.write(help)
-      return 0
-    }
-    const admin = await signInAsAdmin({ url: options.url, ...(await adminCredentials(env)) })
+    options = parseOptions(args, env)
+  } catch (error) {
+    return fail(error as Error, 2)
+  }
+  if (options === 'help') {
+    process.stdout.write(help)
+    return 0
+  }
+  try {
+    const admin = await signInAtTerminal({ url: options.url, email: options.email, env })
     try {
       const { text, json, exitCode = 0 } = await run(createStreamConsole(admin), options)
       process.stdout.write(options.json ? `${JSON.stringify(json)}\n` : text)
@@ -29,9 +35,13 @@ async function main(args: readonly string[], env: NodeJS.ProcessEnv): Promise<nu
       await admin.signOut()
     }
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\nSee npm run streams -- --help\n`)
-    return 1
+    return fail(error as Error, 1)
   }
+}
+
+function fail({ message }: Error, exitCode: number): number {
+  process.stderr.write(`${message}\nSee npm run streams -- --help\n`)
+  return exitCode
 }
 
 async function run(streams: StreamConsole, { command, yes }: StreamsOptions): Promise<Result> {
@@ -62,10 +72,10 @@ async function run(streams: StreamConsole, { command, yes }: StreamsOptions): Pr
 async function redriveAll(streams: StreamConsole, topic: string, yes: boolean): Promise<Result> {
   const count = await countOf(streams, topic)
   if (count === 0) return { text: 'There are no dead letters.\n', json: { redrivenCount: 0, remainingCount: 0 } }
-  await confirm(`Put ${count} dead letters of ${topic} back on the stream?`, yes)
+  await confirm(`Put ${counted(count, 'dead letter')} of ${topic} back on the stream?`, yes)
   const done = await streams.redriveAll(topic, count)
   return {
-    text: `${done.redrivenCount} are back on the stream, ${done.remainingCount} dead letters are there.\n`,
+    text: `Back on the stream: ${done.redrivenCount}. Dead letters that remain: ${done.remainingCount}.\n`,
     json: done,
   }
 }

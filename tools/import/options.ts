@@ -1,6 +1,7 @@
 /** The command line of `npm run import`. */
 import { extname } from 'node:path'
-import { parseArguments } from '../arguments.ts'
+import { defaultAdminEmail } from '../admin-session.ts'
+import { parseArguments, shopUrl } from '../arguments.ts'
 
 const formats = { ndjson: 'application/x-ndjson', csv: 'text/csv' } as const
 type Format = keyof typeof formats
@@ -13,19 +14,25 @@ export interface ImportOptions {
   contentType: string
 }
 
-export const help = `Put products from a file into a running shop: new ones are added, known ones (by sku) changed. Safe to run again.
+export const help = `Put products from a file into a running shop: new ones are added, known ones
+(by sku) changed. Safe to run again.
 
   npm run import -- FILE [options]
 
-  FILE            .ndjson: a JSON object per line; .csv: a header line, then a line per product; - : standard input
-  --url URL       the shop                    (default SHOP_URL, else http://localhost:8080)
-  --email EMAIL   an administrator            (default SHOP_ADMIN_EMAIL, else admin@example.com)
+  FILE            .ndjson: a JSON object per line; .csv: a header line, then a
+                  line per product; - : standard input
+  --url URL       the shop      (default SHOP_URL, else http://localhost:8080)
+  --email EMAIL   an administrator
+                                (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
   --format F      ndjson or csv, when the name of the file does not say
   --help          this text
 
-Each product has sku, name, description, category, priceCents, stockCount. The administrator's password is asked for, or taken from
-SHOP_ADMIN_PASSWORD; \`npm run demo\` prints it. Progress goes to standard error, the report to standard output.
-Exit code: 0 everything was taken, 1 lines were refused (the report names them), 2 the import did not take place or ended early.
+Each product has sku, name, description, category, priceCents, stockCount.
+The administrator's password is asked for, or taken from SHOP_ADMIN_PASSWORD;
+\`npm run demo\` prints it. Progress goes to standard error, the report to
+standard output.
+Exit code: 0 everything was taken, 1 lines were refused (the report names
+them), 2 the import did not take place or ended early.
 `
 
 /** Throws an Error with a sentence for the person who typed it. */
@@ -35,7 +42,7 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): I
     allowPositionals: true,
     options: {
       url: { type: 'string', default: env.SHOP_URL || 'http://localhost:8080' },
-      email: { type: 'string', default: env.SHOP_ADMIN_EMAIL || 'admin@example.com' },
+      email: { type: 'string', default: env.SHOP_ADMIN_EMAIL || defaultAdminEmail },
       format: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -53,11 +60,4 @@ function formatOf(file: string, given: string | undefined): Format {
   if (Object.hasOwn(formats, format)) return format as Format
   if (given !== undefined) throw new Error(`--format takes ndjson or csv, not "${given}".`)
   throw new Error(`The name ${file} does not say what it holds: add --format ndjson or --format csv.`)
-}
-
-function shopUrl(text: string): string {
-  if (!URL.canParse(text) || !/^https?:$/.test(new URL(text).protocol)) {
-    throw new Error(`--url takes something like http://localhost:8080, not "${text}".`)
-  }
-  return new URL(text).origin
 }

@@ -18,6 +18,14 @@ export function requireFreePort(port: number, host: string, option: string): Pro
   return promise
 }
 
+/** Throws for a port that fetch and browsers refuse to connect to, as they do for those of X11 (6000) and IRC (6667). */
+export async function requireVisitablePort(port: number, option: string): Promise<void> {
+  const refusal = await fetch(`http://127.0.0.1:${port}`, { signal: AbortSignal.timeout(1_000) }).catch(
+    (error: Error & { cause?: { message?: string } }) => error.cause?.message,
+  )
+  if (refusal === 'bad port') throw new Error(`Browsers refuse port ${port}: choose another with ${option}.`)
+}
+
 function portProblem(port: number, host: string, option: string, code = ''): string {
   if (code === 'EADDRINUSE') return `Port ${port} is taken: stop what listens there, or choose another with ${option}.`
   if (code === 'EACCES') return `Port ${port} may not be opened by this user: choose one from 1024 with ${option}.`

@@ -5,6 +5,7 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pickPort } from '@shop/test-kit/port'
+import { counted } from '../counted.ts'
 import { migrate } from '../migrate.ts'
 import { seed } from '../seed.ts'
 import { type Databases, type DatabaseUrls, type Stage, startDatabases } from './databases.ts'
@@ -15,7 +16,7 @@ import type { Supervisor } from './keep-alive.ts'
 import { requireKnownVariables } from './known-variables.ts'
 import { lockDataDir } from './lock.ts'
 import type { StackOptions } from './options.ts'
-import { requireDataDir, requireFreePort, requireRedisServer } from './requirements.ts'
+import { requireDataDir, requireFreePort, requireRedisServer, requireVisitablePort } from './requirements.ts'
 import { type Account, loadSecrets } from './secrets.ts'
 import { type Service, startService } from './service.ts'
 
@@ -136,6 +137,7 @@ async function requireAll(options: StackOptions, report: (line: string) => void)
   await requireKnownVariables(env)
   const port = options.port === 0 ? await pickPort() : options.port
   await requireFreePort(port, host, '--port N')
+  await requireVisitablePort(port, '--port N')
   for (const { service, port } of inspect) await requireFreePort(port, '127.0.0.1', `--inspect ${service}:PORT`)
   requireDataDir(options.dataDir)
   if (!servers.redisCacheUrl || !servers.redisStateUrl) requireRedisServer(report)
@@ -150,7 +152,7 @@ async function fill({ options, secrets, supervisor, signal }: Stage, { urls }: D
   }
   if (!options.seed) return
   signal.throwIfAborted()
-  supervisor.report(`Filling the catalog with ${options.productCount} products …`)
+  supervisor.report(`Filling the catalog with ${counted(options.productCount, 'product')} …`)
   await seed({
     catalogUrl: urls.catalog,
     userUrl: urls.user,

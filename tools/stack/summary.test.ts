@@ -34,5 +34,19 @@ test('the first screen says what to open, who to be and what to try, in 80 colum
 
 test('it says how to be reached from another machine, or under which names it is', () => {
   expect(summary(stack, options, 1)).toContain('--host 0.0.0.0')
-  expect(summary(stack, { ...options, host: '0.0.0.0' }, 1)).toMatch(/^ {2}http:\/\/[\w.-]+:65535$/m)
+  expect(summary(stack, { ...options, host: '0.0.0.0' }, 1)).toMatch(/^ {2}http:\/\/[\w.-]+:65535\/docs$/m)
+})
+
+test('the commands to try find the shop on its port', () => {
+  const at = (url: string) => summary({ ...stack, url }, options, 1)
+  expect(at('http://localhost:8080')).toMatch(/^ {2}npm run streams -- list$/m)
+  expect(at('http://localhost:8081')).toMatch(/^ {2}npm run streams -- list --url http:\/\/localhost:8081$/m)
+})
+
+test('every address under "Open" leads to a page', () => {
+  const text = summary(stack, { ...options, host: '0.0.0.0' }, 1)
+  const [, open = ''] = /^Open\n(.*?)\n\n/ms.exec(text) ?? []
+  const paths = [...open.matchAll(/http:\S+/g)].map(([address]) => new URL(address).pathname)
+  expect(paths.length).toBeGreaterThan(2)
+  expect(paths.filter((path) => path !== '/docs' && path !== '/api/products')).toEqual([])
 })

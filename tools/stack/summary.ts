@@ -5,6 +5,9 @@ import type { StackOptions } from './options.ts'
 import { addresses } from './requirements.ts'
 import type { Stack } from './start.ts'
 
+/** Where `npm run streams` and `npm run import` look for a shop. */
+const defaultUrl = 'http://localhost:8080'
+
 export function summary(stack: Stack, options: StackOptions, tookMs: number): string {
   const { url, accounts, sampleSku } = stack
   const rows = accounts.map(({ email, password, role }) => [email, password, purposes[role]])
@@ -25,7 +28,7 @@ export function summary(stack: Stack, options: StackOptions, tookMs: number): st
     'Try',
     `  curl -s '${url}/api/products?limit=3'`,
     `  curl -si ${url}/api/products/${sampleSku} | grep x-cache`,
-    '  npm run streams -- list',
+    `  npm run streams -- list${url === defaultUrl ? '' : ` --url ${url}`}`,
     '',
     ...(options.verbose ? ['Processes', ...processes(stack), ''] : []),
     `Data, logs and passwords: ${inside.startsWith('..') ? options.dataDir : inside || '.'}`,
@@ -41,7 +44,7 @@ function elsewhere({ host = '127.0.0.1' }: StackOptions, port: string): string[]
   if (host === '127.0.0.1' || host === '::1') return ['  From another machine: npm run demo -- --host 0.0.0.0']
   if (host !== '0.0.0.0' && host !== '::') return []
   const others = addresses().filter((address) => address !== '127.0.0.1')
-  return [hostname(), ...others].map((name) => `  http://${name}:${port}`)
+  return [hostname(), ...others].map((name) => `  http://${name}:${port}/docs`)
 }
 
 function debuggers({ inspect = [] }: StackOptions): string[] {

@@ -1,5 +1,6 @@
 /** The command line of `npm run streams`. */
-import { parseArguments, wholeNumber } from '../arguments.ts'
+import { defaultAdminEmail } from '../admin-session.ts'
+import { parseArguments, shopUrl, wholeNumber } from '../arguments.ts'
 
 export type Command =
   | { name: 'list' }
@@ -11,6 +12,8 @@ export type Command =
 
 export interface StreamsOptions {
   url: string
+  /** Of the administrator. */
+  email: string
   /** Print what the shop answered, for programs. */
   json: boolean
   /** Do not ask before what cannot be undone. */
@@ -22,21 +25,28 @@ export const help = `See the streams between the services, and handle what a ser
 
   npm run streams -- <command> [options]
 
-  list                        each topic: how far behind every group is, and how many dead letters there are
-  dead list <topic>           the dead letters of a topic, the oldest first within each partition
-  dead show <topic> <id>      one of them, with its body and why it was given up
-  redrive <topic> <id>        put it back on the stream, for the group that gave it up
-  redrive <topic> --all       all that are there now
-  discard <topic> <id>        throw it away
+  list                     each topic: how far behind every group is, and how
+                           many dead letters there are
+  dead list <topic>        the dead letters of a topic, the oldest first within
+                           each partition
+  dead show <topic> <id>   one of them, with its body and the failure
+  redrive <topic> <id>     put it back on the stream, for the group that failed
+  redrive <topic> --all    all that are there now
+  discard <topic> <id>     throw it away
 
-  --url URL     of the shop                           (default SHOP_URL, else http://localhost:8080)
-  --limit N     how many dead letters to list         (default 50)
-  --json        what the shop answered, for programs
-  --yes         do not ask before --all and discard
-  --help        this text
+  --url URL       the shop      (default SHOP_URL, else http://localhost:8080)
+  --email EMAIL   an administrator
+                                (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
+  --limit N       how many dead letters to list                   (default 50)
+  --json          what the shop answered, for programs
+  --yes           do not ask before --all and discard
+  --help          this text
 
-It signs in as an administrator: SHOP_ADMIN_EMAIL and SHOP_ADMIN_PASSWORD, or what you type. The demo prints an account,
-\`docker compose run --rm setup accounts\` too. A topic is named like order:events.
+The administrator's password is asked for, or taken from SHOP_ADMIN_PASSWORD.
+\`npm run demo\` prints it, \`docker compose run --rm setup accounts\` too.
+A topic is named like order:events.
+Exit code: 0 it was done, 1 it was not done or not all of it could be seen,
+2 a wrong option.
 `
 
 /** Throws an Error with a sentence for the person who typed it. */
@@ -45,7 +55,8 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): S
     args: [...args],
     allowPositionals: true,
     options: {
-      url: { type: 'string', default: env.SHOP_URL ?? 'http://localhost:8080' },
+      url: { type: 'string', default: env.SHOP_URL || 'http://localhost:8080' },
+      email: { type: 'string', default: env.SHOP_ADMIN_EMAIL || defaultAdminEmail },
       limit: { type: 'string', default: '50' },
       all: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -55,8 +66,8 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): S
   })
   if (values.help || positionals.length === 0) return 'help'
   const limit = wholeNumber('--limit', values.limit, 1)
-  const { url, json, yes, all } = values
-  return { url, json, yes, command: commandOf(positionals, all, limit) }
+  const { url, email, json, yes, all } = values
+  return { url: shopUrl(url), email, json, yes, command: commandOf(positionals, all, limit) }
 }
 
 /** What follows each verb. */

@@ -1,9 +1,10 @@
 /** What a person sees of the streams. */
 import type { DeadLetter, DeadLetterDetail, StreamGroup, StreamOverview } from '@shop/contracts/streams'
+import { counted } from '../counted.ts'
 
 export function overviewText({ items, unavailable }: StreamOverview): string {
   const topics = items.flatMap(({ topic, partitionCount, lengthCount, deadLetterCount, groups }) => [
-    `${topic}   ${partitionCount} partitions, ${lengthCount} events kept, ${deadLetterCount} dead letters`,
+    `${topic}   ${counted(partitionCount, 'partition')}, ${counted(lengthCount, 'event')} kept, ${counted(deadLetterCount, 'dead letter')}`,
     ...groups.map(groupText),
     ...(groups.length === 0 ? ['  nobody has read it yet'] : []),
     '',
@@ -26,8 +27,8 @@ function groupText({
   const lag = `${isLagExact ? '' : 'about '}${lagCount} unread`
   const oldest = oldestAgeMs > 0 ? `, the oldest for ${age(oldestAgeMs)}` : ''
   const busy = consumers.filter((one) => one.pendingCount > 0).map((one) => `${one.consumer} has ${one.pendingCount}`)
-  const readers = `${consumers.length} consumers${busy.length > 0 ? ` (${busy.join(', ')})` : ''}`
-  return `  ${group}: ${lag}, ${pendingCount} not finished, ${retryCount} of them wait for a retry${oldest}; ${readers}`
+  const readers = `${counted(consumers.length, 'consumer')}${busy.length > 0 ? ` (${busy.join(', ')})` : ''}`
+  return `  ${group}: ${lag}, ${pendingCount} not finished, ${retryCount} of them waiting for a retry${oldest}; ${readers}`
 }
 
 export function lettersText(letters: readonly DeadLetter[], hasMore: boolean): string {
