@@ -12,7 +12,7 @@ const help = `Send requests that are wrong in some way to every route, and find 
   --seed N            the same requests again                       (default: a random one, printed)
   --requests N        how many                                      (default 10000)
   --url URL           a shop that runs, instead of one of its own. It will be changed. Raise its limits first:
-                      npm run demo -- --env gateway:RATE_LIMIT_COUNT=1000000 --env gateway:RATE_LIMIT_BURST=1000000
+                      npm run demo -- --env gateway:RATE_LIMIT_COUNT=100000 --env gateway:RATE_LIMIT_BURST=1000000
   --admin EMAIL:PASSWORD   an administrator of that shop
   --help              this text
 
