@@ -4,23 +4,19 @@ import { describe, expect, it } from 'vitest'
 import { CartItemInput, maxCartLines, maxLineQuantity } from './cart.ts'
 import { OrderEvent, ProductEvent, StockEvent } from './events.ts'
 import { Checkout, IdempotencyKey } from './order.ts'
-import { maxPriceCents, maxStockCount, ProductInput, ProductPatch } from './product.ts'
+import { maxPriceCents, maxStockCount, ProductInput, ProductPatch, Sku } from './product.ts'
 import { Credentials, ProfilePatch, Registration } from './user.ts'
 
-const product = { sku: 'TEA-1', name: 'Tea', description: '', category: 'tea', priceCents: 499, stockCount: 3 }
+const schemas = { Registration, ProfilePatch, Credentials, CartItemInput, Checkout, ProductInput, ProductPatch }
+const examplesOf = (schema: TSchema) => (schema as { examples?: readonly object[] }).examples ?? []
 
-/** Every body that a client may send, with an example. */
-const bodies: [name: string, schema: TSchema, example: object][] = [
-  ['Registration', Registration, { email: 'ada@example.com', name: 'Ada', password: 'long enough' }],
-  ['ProfilePatch', ProfilePatch, { name: 'Ada' }],
-  ['Credentials', Credentials, { email: 'ada@example.com', password: 'x' }],
-  ['CartItemInput', CartItemInput, { quantity: 1 }],
-  ['Checkout', Checkout, { payment: { card: 'approve' } }],
-  ['ProductInput', ProductInput, product],
-  ['ProductPatch', ProductPatch, { priceCents: 1 }],
-]
+/** Every body that a client may send, with the examples that its schema gives. */
+const bodies = Object.entries(schemas).flatMap(([name, schema]) =>
+  examplesOf(schema).map((example) => [name, schema, example] as [string, TSchema, object]),
+)
 
 describe('a request body', () => {
+  it.each(Object.entries(schemas))('%s has an example', (_, schema) => expect(examplesOf(schema)).not.toEqual([]))
   it.each(bodies)('%s accepts its example', (_, schema, example) => {
     expect(Value.Check(schema, example)).toBe(true)
   })
@@ -32,6 +28,11 @@ describe('a request body', () => {
     for (const priceCents of [-1, 0.5, 1e10]) expect(Value.Check(ProductPatch, { priceCents })).toBe(false)
   })
   it('refuses a patch that changes nothing', () => expect(Value.Check(ProductPatch, {})).toBe(false))
+})
+
+it.each(Object.entries({ Sku, IdempotencyKey }))('%s accepts its examples', (_, schema) => {
+  expect(examplesOf(schema)).not.toEqual([])
+  for (const example of examplesOf(schema)) expect(Value.Check(schema, example)).toBe(true)
 })
 
 it('limits keep the dearest cart within an exact number, and a price and a stock within 32 bits', () => {

@@ -38,30 +38,36 @@ export type CartReturn = Static<typeof CartReturn>
 
 const Time = Type.String({ format: 'date-time' })
 
-export const OrderLine = Type.Object({
-  sku: Sku,
-  name: Type.String(),
-  quantity: Type.Integer(),
-  unitPriceCents: Type.Integer(),
-})
+export const OrderLine = Type.Object(
+  {
+    sku: Sku,
+    name: Type.String(),
+    quantity: Type.Integer(),
+    unitPriceCents: Type.Integer(),
+  },
+  { description: 'One product of an order, with the price that it had when it was ordered' },
+)
 export type OrderLine = Static<typeof OrderLine>
 
-export const Order = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  status: OrderStatus,
-  cancelReason: Type.Optional(CancelReason),
-  items: Type.Array(OrderLine),
-  totalCents: Type.Integer(),
-  currency: Type.String(),
-  /** What becomes of the money of an order that is off. Absent when none was taken. */
-  refund: Type.Optional(RefundStatus),
-  /** Absent unless its lines go back into the cart. */
-  cartReturn: Type.Optional(CartReturn),
-  /** A confirmed order can be cancelled until then. */
-  cancellableUntil: Type.Optional(Time),
-  createdAt: Time,
-  updatedAt: Time,
-})
+export const Order = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    status: OrderStatus,
+    cancelReason: Type.Optional(CancelReason),
+    items: Type.Array(OrderLine),
+    totalCents: Type.Integer(),
+    currency: Type.String(),
+    /** What becomes of the money of an order that is off. Absent when none was taken. */
+    refund: Type.Optional(RefundStatus),
+    /** Absent unless its lines go back into the cart. */
+    cartReturn: Type.Optional(CartReturn),
+    /** A confirmed order can be cancelled until then. */
+    cancellableUntil: Type.Optional(Time),
+    createdAt: Time,
+    updatedAt: Time,
+  },
+  { description: 'The order' },
+)
 export type Order = Static<typeof Order>
 
 /**
@@ -82,12 +88,16 @@ export const Checkout = Type.Object(
     /** What the buyer saw. When the server's total differs the order is refused with `price-changed`. */
     expectedTotalCents: Type.Optional(Type.Integer({ minimum: 0 })),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, description: 'How the cart is paid', examples: [{ payment: { card: 'approve' } }] },
 )
 export type Checkout = Static<typeof Checkout>
 
 /** One to 128 visible ASCII characters: a UUID is the usual choice (draft-ietf-httpapi-idempotency-key-header). */
-export const IdempotencyKey = Type.String({ pattern: '^[\\x21-\\x7e]{1,128}$' })
+export const IdempotencyKey = Type.String({
+  pattern: '^[\\x21-\\x7e]{1,128}$',
+  description: 'Names this order. Use a new key for each order; the same key again answers with the same order.',
+  examples: ['my-first-order'],
+})
 
 export const OrderQuery = Type.Object(
   {
@@ -99,10 +109,13 @@ export const OrderQuery = Type.Object(
 )
 export type OrderQuery = Static<typeof OrderQuery>
 
-export const OrderPage = Type.Object({
-  items: Type.Array(Order),
-  nextCursor: Type.Union([Type.String(), Type.Null()]),
-})
+export const OrderPage = Type.Object(
+  {
+    items: Type.Array(Order),
+    nextCursor: Type.Union([Type.String(), Type.Null()]),
+  },
+  { description: 'Orders, newest first, page by page' },
+)
 export type OrderPage = Static<typeof OrderPage>
 
 /** What a `price-changed` answer has besides a problem's fields: what the cart costs now, to be shown before ordering again. */
@@ -179,14 +192,17 @@ export const PaymentStatus = Type.Union([
 export type PaymentStatus = Static<typeof PaymentStatus>
 
 /** `GET /api/orders/:id/timeline`, for administrators: all that is known of how an order came to be what it is. */
-export const OrderTimeline = Type.Object({
-  order: Order,
-  userId: Type.String({ format: 'uuid' }),
-  payment: Type.Union([
-    Type.Object({ status: PaymentStatus, attempts: Type.Integer(), reference: Type.Optional(Type.String()) }),
-    Type.Null(),
-  ]),
-  refund: Type.Union([Type.Object({ status: RefundStatus, attempts: Type.Integer() }), Type.Null()]),
-  items: Type.Array(TimelineEntry),
-})
+export const OrderTimeline = Type.Object(
+  {
+    order: Order,
+    userId: Type.String({ format: 'uuid' }),
+    payment: Type.Union([
+      Type.Object({ status: PaymentStatus, attempts: Type.Integer(), reference: Type.Optional(Type.String()) }),
+      Type.Null(),
+    ]),
+    refund: Type.Union([Type.Object({ status: RefundStatus, attempts: Type.Integer() }), Type.Null()]),
+    items: Type.Array(TimelineEntry),
+  },
+  { description: 'The order and every step that led to its state' },
+)
 export type OrderTimeline = Static<typeof OrderTimeline>

@@ -1,7 +1,11 @@
 /** Products as the catalog shows them, and what may be asked of it. Money is integer cents. */
 import { type Static, Type } from 'typebox'
 
-export const Sku = Type.String({ pattern: '^[A-Z0-9][A-Z0-9-]{1,30}[A-Z0-9]$', description: 'Stock keeping unit' })
+export const Sku = Type.String({
+  pattern: '^[A-Z0-9][A-Z0-9-]{1,30}[A-Z0-9]$',
+  description: 'Stock keeping unit',
+  examples: ['KIT-00001'],
+})
 
 /** The most that one product may cost, in cents: ten million. */
 export const maxPriceCents = 1_000_000_000
@@ -17,18 +21,21 @@ const maxCursorLength = 3_000
 
 export const CategorySlug = Type.String({ pattern: '^[a-z0-9]+(-[a-z0-9]+)*$', maxLength: 60 })
 
-export const Product = Type.Object({
-  sku: Sku,
-  name: Type.String(),
-  description: Type.String(),
-  category: CategorySlug,
-  priceCents: Type.Integer(),
-  currency: Type.String(),
-  /** Pieces that can be sold now. */
-  stockCount: Type.Integer(),
-  imageUrl: Type.String(),
-  updatedAt: Type.String({ format: 'date-time' }),
-})
+export const Product = Type.Object(
+  {
+    sku: Sku,
+    name: Type.String(),
+    description: Type.String(),
+    category: CategorySlug,
+    priceCents: Type.Integer(),
+    currency: Type.String(),
+    /** Pieces that can be sold now. */
+    stockCount: Type.Integer(),
+    imageUrl: Type.String(),
+    updatedAt: Type.String({ format: 'date-time' }),
+  },
+  { description: 'The product' },
+)
 export type Product = Static<typeof Product>
 
 /** `relevance`: what fits `q` best comes first; it needs a `q`. */
@@ -59,13 +66,16 @@ export const ProductQuery = Type.Object(
 )
 export type ProductQuery = Static<typeof ProductQuery>
 
-export const ProductPage = Type.Object({
-  items: Type.Array(Product),
-  /** Pass it as `cursor` for the next page; null on the last one. */
-  nextCursor: Type.Union([Type.String(), Type.Null()]),
-  /** Nothing fits `q`, so this was looked for instead: words of the catalogue that are spelled much like it. */
-  searchedFor: Type.Optional(Type.String()),
-})
+export const ProductPage = Type.Object(
+  {
+    items: Type.Array(Product),
+    /** Pass it as `cursor` for the next page; null on the last one. */
+    nextCursor: Type.Union([Type.String(), Type.Null()]),
+    /** Nothing fits `q`, so this was looked for instead: words of the catalogue that are spelled much like it. */
+    searchedFor: Type.Optional(Type.String()),
+  },
+  { description: 'Products, page by page' },
+)
 export type ProductPage = Static<typeof ProductPage>
 
 export const ProductInput = Type.Object(
@@ -77,24 +87,42 @@ export const ProductInput = Type.Object(
     priceCents: Price,
     stockCount: Type.Integer({ minimum: 0, maximum: maxStockCount }),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    description: 'A new product',
+    examples: [
+      {
+        sku: 'NEW-00001',
+        name: 'Travel mug',
+        description: 'Keeps tea warm.',
+        category: 'kitchen',
+        priceCents: 1990,
+        stockCount: 25,
+      },
+    ],
+  },
 )
 export type ProductInput = Static<typeof ProductInput>
 
 export const ProductPatch = Type.Partial(Type.Omit(ProductInput, ['sku']), {
   additionalProperties: false,
   minProperties: 1,
+  description: 'What changes in the product',
+  examples: [{ priceCents: 1790 }],
 })
 export type ProductPatch = Static<typeof ProductPatch>
 
-export const Category = Type.Object({
-  slug: CategorySlug,
-  name: Type.String(),
-  productCount: Type.Integer(),
-})
+export const Category = Type.Object(
+  {
+    slug: CategorySlug,
+    name: Type.String(),
+    productCount: Type.Integer(),
+  },
+  { description: 'A category and the number of its products' },
+)
 export type Category = Static<typeof Category>
 
-export const CategoryList = Type.Object({ items: Type.Array(Category) })
+export const CategoryList = Type.Object({ items: Type.Array(Category) }, { description: 'All categories' })
 export type CategoryList = Static<typeof CategoryList>
 
 /** A line of an import that was not taken, and why. The others were. */
@@ -109,20 +137,23 @@ export const RefusedLine = Type.Object({
 export type RefusedLine = Static<typeof RefusedLine>
 
 /** What an import did. The counts add up to `lineCount`. */
-export const ImportReport = Type.Object({
-  /** Lines (records of a CSV file) that were read; empty ones and the header do not count. */
-  lineCount: Type.Integer(),
-  createdCount: Type.Integer(),
-  updatedCount: Type.Integer(),
-  /** Products that were as the line says already: nothing was written. */
-  unchangedCount: Type.Integer(),
-  /** Lines that were passed over because a later line, close by, has the same sku. */
-  duplicateCount: Type.Integer(),
-  refusedCount: Type.Integer(),
-  /** The first `maxRefusedLines` of them. */
-  refused: Type.Array(RefusedLine),
-  refusedTruncated: Type.Boolean(),
-})
+export const ImportReport = Type.Object(
+  {
+    /** Lines (records of a CSV file) that were read; empty ones and the header do not count. */
+    lineCount: Type.Integer(),
+    createdCount: Type.Integer(),
+    updatedCount: Type.Integer(),
+    /** Products that were as the line says already: nothing was written. */
+    unchangedCount: Type.Integer(),
+    /** Lines that were passed over because a later line, close by, has the same sku. */
+    duplicateCount: Type.Integer(),
+    refusedCount: Type.Integer(),
+    /** The first `maxRefusedLines` of them. */
+    refused: Type.Array(RefusedLine),
+    refusedTruncated: Type.Boolean(),
+  },
+  { description: 'What the import did, and the lines that it refused' },
+)
 export type ImportReport = Static<typeof ImportReport>
 
 /** So many refused lines are named in a report; the others are counted. */

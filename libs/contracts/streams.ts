@@ -39,7 +39,10 @@ export const StreamTopic = Type.Object({
 export type StreamTopic = Static<typeof StreamTopic>
 
 /** What the owner of some topics answers. */
-export const StreamTopicList = Type.Object({ items: Type.Array(StreamTopic) })
+export const StreamTopicList = Type.Object(
+  { items: Type.Array(StreamTopic) },
+  { description: 'The streams of this service' },
+)
 export type StreamTopicList = Static<typeof StreamTopicList>
 
 /** What the gateway makes of all owners' answers. What an owner does not show, because it is away, is named. */
@@ -79,31 +82,40 @@ export const DeadLetter = Type.Object({
 })
 export type DeadLetter = Static<typeof DeadLetter>
 
-export const DeadLetterPage = Type.Object({
-  items: Type.Array(DeadLetter),
-  nextCursor: Type.Union([Type.String(), Type.Null()]),
-})
+export const DeadLetterPage = Type.Object(
+  {
+    items: Type.Array(DeadLetter),
+    nextCursor: Type.Union([Type.String(), Type.Null()]),
+  },
+  { description: 'Dead letters, oldest first, page by page' },
+)
 export type DeadLetterPage = Static<typeof DeadLetterPage>
 
-export const DeadLetterDetail = Type.Object({
-  ...DeadLetter.properties,
-  /** Where it was on the stream. */
-  streamId: Type.String(),
-  partition: Count,
-  /** Stack trace of the failure, where there was one. */
-  trace: Type.String(),
-  /** As it was published. */
-  body: Type.Optional(Type.String()),
-  /** The trace context (W3C) and the id of the request it came from, where the event says so. */
-  traceparent: Type.Optional(Type.String()),
-  requestId: Type.Optional(Type.String()),
-  /** Whatever else the entry had: all there is to see of one that was not an event. */
-  otherFields: Type.Record(Type.String(), Type.String()),
-})
+export const DeadLetterDetail = Type.Object(
+  {
+    ...DeadLetter.properties,
+    /** Where it was on the stream. */
+    streamId: Type.String(),
+    partition: Count,
+    /** Stack trace of the failure, where there was one. */
+    trace: Type.String(),
+    /** As it was published. */
+    body: Type.Optional(Type.String()),
+    /** The trace context (W3C) and the id of the request it came from, where the event says so. */
+    traceparent: Type.Optional(Type.String()),
+    requestId: Type.Optional(Type.String()),
+    /** Whatever else the entry had: all there is to see of one that was not an event. */
+    otherFields: Type.Record(Type.String(), Type.String()),
+  },
+  { description: 'The dead letter, with its event and the reason of its failure' },
+)
 export type DeadLetterDetail = Static<typeof DeadLetterDetail>
 
 /** Where it is on the stream now. */
-export const Redriven = Type.Object({ streamId: Type.String() })
+export const Redriven = Type.Object(
+  { streamId: Type.String() },
+  { description: 'The place of the event on the stream' },
+)
 export type Redriven = Static<typeof Redriven>
 
 export const RedriveAllQuery = Type.Object(
@@ -115,5 +127,8 @@ export const RedriveAllQuery = Type.Object(
 )
 export type RedriveAllQuery = Static<typeof RedriveAllQuery>
 
-export const RedrivenAll = Type.Object({ redrivenCount: Count, remainingCount: Count })
+export const RedrivenAll = Type.Object(
+  { redrivenCount: Count, remainingCount: Count },
+  { description: 'How many dead letters went back to the stream, and how many remain' },
+)
 export type RedrivenAll = Static<typeof RedrivenAll>

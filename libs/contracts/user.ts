@@ -7,19 +7,35 @@ const name = Type.String({ minLength: 1, maxLength: 100, pattern: '\\S' })
 /** Length is what makes a password strong (NIST SP 800-63B); the cap bounds the cost of hashing. */
 const password = Type.String({ minLength: 10, maxLength: 200 })
 
-export const User = Type.Object({
-  id: Type.String({ format: 'uuid' }),
-  email: Type.String(),
-  name: Type.String(),
-  role: Role,
-  createdAt: Type.String({ format: 'date-time' }),
-})
+/** The same in both examples, so that the account of the first can sign in with the second. */
+const exampleCredentials = { email: 'newcomer@example.com', password: 'ten-letters-or-more' }
+
+export const User = Type.Object(
+  {
+    id: Type.String({ format: 'uuid' }),
+    email: Type.String(),
+    name: Type.String(),
+    role: Role,
+    createdAt: Type.String({ format: 'date-time' }),
+  },
+  { description: 'The account' },
+)
 export type User = Static<typeof User>
 
-export const Registration = Type.Object({ email, name, password }, { additionalProperties: false })
+export const Registration = Type.Object(
+  { email, name, password },
+  {
+    additionalProperties: false,
+    description: 'A new account',
+    examples: [{ ...exampleCredentials, name: 'Sam Newcomer' }],
+  },
+)
 export type Registration = Static<typeof Registration>
 
-export const ProfilePatch = Type.Object({ name }, { additionalProperties: false })
+export const ProfilePatch = Type.Object(
+  { name },
+  { additionalProperties: false, description: 'What changes in the profile', examples: [{ name: 'Sam Regular' }] },
+)
 export type ProfilePatch = Static<typeof ProfilePatch>
 
 /** A wrong password must not be told apart from one that could never be right, so only the size is checked here. */
@@ -28,22 +44,35 @@ export const Credentials = Type.Object(
     email: Type.String({ minLength: 1, maxLength: 254 }),
     password: Type.String({ minLength: 1, maxLength: 200 }),
   },
-  { additionalProperties: false },
+  {
+    additionalProperties: false,
+    description: 'E-mail address and password of an account',
+    examples: [exampleCredentials],
+  },
 )
 export type Credentials = Static<typeof Credentials>
 
 /** A signed-in device. `id` is a handle: it names the session and cannot be used to be it. */
-export const SessionInfo = Type.Object({
-  id: Type.String(),
-  device: Type.String(),
-  current: Type.Boolean(),
-  createdAt: Type.String({ format: 'date-time' }),
-  expiresAt: Type.String({ format: 'date-time' }),
-})
+export const SessionInfo = Type.Object(
+  {
+    id: Type.String(),
+    device: Type.String(),
+    current: Type.Boolean(),
+    createdAt: Type.String({ format: 'date-time' }),
+    expiresAt: Type.String({ format: 'date-time' }),
+  },
+  { description: 'A signed-in device' },
+)
 export type SessionInfo = Static<typeof SessionInfo>
 
-export const SessionList = Type.Object({ items: Type.Array(SessionInfo) })
+export const SessionList = Type.Object(
+  { items: Type.Array(SessionInfo) },
+  { description: 'The signed-in devices of the account' },
+)
 export type SessionList = Static<typeof SessionList>
 
-export const SignedIn = Type.Object({ user: User, session: SessionInfo })
+export const SignedIn = Type.Object(
+  { user: User, session: SessionInfo },
+  { description: 'Signed in: the answer sets the session cookie' },
+)
 export type SignedIn = Static<typeof SignedIn>

@@ -45,6 +45,8 @@ declare module 'fastify' {
     refusals?: readonly ErrorMaker[]
     /** The headers that the route checks itself, for the API description. */
     describedHeaders?: TSchema
+    /** An example per content type of a body that the route reads piece by piece, for the API description. */
+    describedBody?: Record<string, string>
   }
 }
 
@@ -83,8 +85,7 @@ async function describe(routes: readonly RouteOptions[], info: { title: string; 
   const withReferences = createReferences(names, (name, schema) => paper.addSchema({ ...schema, $id: name }))
   for (const { method, url, schema = {}, config } of routes) {
     const { response, ...parts } = schema as Json
-    // A body that the route reads piece by piece has types and no schema.
-    const body = parts.body ?? (parts.consumes && { type: 'string' })
+    const body = parts.body ?? (config?.describedBody && textBody(config.describedBody))
     const answers = { ...refusals(parts, takesBody(method), config?.refusals), ...response }
     const headers = config?.describedHeaders ?? parts.headers
     const described = {
@@ -99,6 +100,14 @@ async function describe(routes: readonly RouteOptions[], info: { title: string; 
   const description = paper.swagger()
   await paper.close()
   return description as unknown as OpenApi
+}
+
+/** A body that the route reads piece by piece has content types and no schema. */
+function textBody(examples: Record<string, string>): Json {
+  const content = Object.entries(examples).map(([type, example]) => {
+    return [type, { schema: { type: 'string', examples: [example] } }]
+  })
+  return { content: Object.fromEntries(content) }
 }
 
 type Coded = Pick<ErrorMaker, 'kind' | 'code'>

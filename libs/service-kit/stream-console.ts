@@ -49,26 +49,45 @@ const admin = (...own: ErrorMaker[]) => ({
 export function streamConsoleRoutes(server: Server, redis: Redis, { topics }: { topics: readonly TopicKeys[] }): void {
   const console = createConsole(redis, topics)
 
-  server.get(path, { ...admin(), schema: { response: { 200: StreamTopicList } } }, () => console.overview())
+  server.get(
+    path,
+    { ...admin(), schema: { summary: 'List the streams of this service', response: { 200: StreamTopicList } } },
+    () => console.overview(),
+  )
 
   server.get(
     `${path}/:topic/dead`,
     {
       ...admin(errors.topicNotFound, cursorErrors.cursorInvalid),
-      schema: { params: TopicParams, querystring: DeadLetterQuery, response: { 200: DeadLetterPage } },
+      schema: {
+        summary: 'List the dead letters of a stream',
+        params: TopicParams,
+        querystring: DeadLetterQuery,
+        response: { 200: DeadLetterPage },
+      },
     },
     ({ params, query }) => console.page(params.topic, query),
   )
 
   server.get(
     `${path}/:topic/dead/:id`,
-    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 200: DeadLetterDetail } } },
+    {
+      ...admin(...ofLetter),
+      schema: { summary: 'Show a dead letter', params: DeadLetterParams, response: { 200: DeadLetterDetail } },
+    },
     async ({ params }) => detail(await console.find(params.topic, params.id)),
   )
 
   server.post(
     `${path}/:topic/dead/:id/redrive`,
-    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 200: Redriven } } },
+    {
+      ...admin(...ofLetter),
+      schema: {
+        summary: 'Put a dead letter back on its stream',
+        params: DeadLetterParams,
+        response: { 200: Redriven },
+      },
+    },
     ({ params, identity, log }) => console.redrive(params.topic, params.id, auditTo(log, identity)),
   )
 
@@ -76,14 +95,22 @@ export function streamConsoleRoutes(server: Server, redis: Redis, { topics }: { 
     `${path}/:topic/dead/redrive`,
     {
       ...admin(errors.topicNotFound),
-      schema: { params: TopicParams, querystring: RedriveAllQuery, response: { 200: RedrivenAll } },
+      schema: {
+        summary: 'Put all dead letters of a stream back',
+        params: TopicParams,
+        querystring: RedriveAllQuery,
+        response: { 200: RedrivenAll },
+      },
     },
     ({ params, query, identity, log }) => console.redriveAll(params.topic, query.limit, auditTo(log, identity)),
   )
 
   server.delete(
     `${path}/:topic/dead/:id`,
-    { ...admin(...ofLetter), schema: { params: DeadLetterParams, response: { 204: noBody('Discarded') } } },
+    {
+      ...admin(...ofLetter),
+      schema: { summary: 'Discard a dead letter', params: DeadLetterParams, response: { 204: noBody('Discarded') } },
+    },
     async ({ params, identity, log }, reply) => {
       await console.discard(params.topic, params.id, auditTo(log, identity))
       return reply.code(204).send()

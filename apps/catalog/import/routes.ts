@@ -20,6 +20,11 @@ const refusals = [
   errors.importsBusy,
   errors.csvHeaderInvalid,
 ]
+const describedBody = {
+  'application/x-ndjson':
+    '{"sku":"NEW-00002","name":"Tea tin","description":"","category":"kitchen","priceCents":990,"stockCount":40}\n',
+  'text/csv': 'sku,name,description,category,priceCents,stockCount\nNEW-00002,Tea tin,,kitchen,990,40\n',
+}
 const formats = { 'application/x-ndjson': readNdjson, 'text/csv': readCsv }
 
 export function importRoutes(server: Server, imports: Imports, limits: BodyLimits) {
@@ -31,8 +36,11 @@ export function importRoutes(server: Server, imports: Imports, limits: BodyLimit
       '/api/products/import',
       {
         onRequest: async (request) => void requireAdmin(request),
-        config: { streamsBody: true, refusals },
-        schema: { consumes: Object.keys(formats), response: { 200: ImportReport } },
+        config: { streamsBody: true, refusals, describedBody },
+        schema: {
+          summary: 'Import products from a file',
+          response: { 200: ImportReport },
+        },
       },
       (request) => receive(request, imports, limits),
     )

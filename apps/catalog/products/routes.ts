@@ -36,7 +36,7 @@ export function productRoutes(server: Server, products: Products) {
   server.get(
     '/api/products',
     {
-      schema: { querystring: ProductQuery, response: { 200: ProductPage } },
+      schema: { summary: 'List and search products', querystring: ProductQuery, response: { 200: ProductPage } },
       config: { refusals: [cursorErrors.cursorInvalid, errors.relevanceWithoutText] },
     },
     async (request, reply) => reply.header('cache-control', askEachTime).send(await products.page(request.query)),
@@ -51,12 +51,18 @@ export function productRoutes(server: Server, products: Products) {
 
   server.get(
     '/api/products/:sku',
-    { schema: { params: ProductParams, response: { 200: Product, 304: notModified } }, config: unknownProduct },
+    {
+      schema: { summary: 'Show a product', params: ProductParams, response: { 200: Product, 304: notModified } },
+      config: unknownProduct,
+    },
     async (request, reply) => stored(request, reply, await products.read(request.params.sku)),
   )
 
   const image = { 200: { description: 'A picture', content: { 'image/svg+xml': { schema: Type.String() } } } }
-  const imageOf = { schema: { params: ProductParams, response: image }, config: unknownProduct }
+  const imageOf = {
+    schema: { summary: 'Show the picture of a product', params: ProductParams, response: image },
+    config: unknownProduct,
+  }
   server.get('/api/products/:sku/image.svg', imageOf, async (request, reply) =>
     reply
       .header('cache-control', 'public, max-age=86400')
@@ -67,7 +73,7 @@ export function productRoutes(server: Server, products: Products) {
 
   server.get(
     '/api/categories',
-    { schema: { response: { 200: CategoryList, 304: notModified } } },
+    { schema: { summary: 'List the categories', response: { 200: CategoryList, 304: notModified } } },
     async (request, reply) => stored(request, reply, await products.categories()),
   )
 
@@ -82,7 +88,7 @@ function adminRoutes(server: Server, products: Products) {
     '/api/products',
     {
       ...adminOnly,
-      schema: { body: ProductInput, response: { 201: Product } },
+      schema: { summary: 'Add a product', body: ProductInput, response: { 201: Product } },
       config: { refusals: [...refusals, errors.productExists, errors.categoryUnknown] },
     },
     async (request, reply) =>
@@ -96,7 +102,7 @@ function adminRoutes(server: Server, products: Products) {
     '/api/products/:sku',
     {
       ...adminOnly,
-      schema: { params: ProductParams, body: ProductPatch, response: { 200: Product } },
+      schema: { summary: 'Change a product', params: ProductParams, body: ProductPatch, response: { 200: Product } },
       config: { refusals: [...refusals, errors.productNotFound, errors.categoryUnknown] },
     },
     (request) => products.change(request.params.sku, request.body, originOf(request)),
@@ -104,7 +110,7 @@ function adminRoutes(server: Server, products: Products) {
 
   const removal = {
     ...adminOnly,
-    schema: { params: ProductParams, response: { 204: noBody('Deleted') } },
+    schema: { summary: 'Delete a product', params: ProductParams, response: { 204: noBody('Deleted') } },
     config: { refusals: [...refusals, errors.productNotFound] },
   }
   server.delete('/api/products/:sku', removal, async (request, reply) => {

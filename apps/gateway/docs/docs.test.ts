@@ -38,9 +38,26 @@ const order = description({ '/api/orders/{id}': { get: operation('Order') } }, {
 const merged = mergeDescriptions(new Map(Object.entries({ catalog, user, order })))
 
 describe('the merged description', () => {
+  it('begins with accounts, then products, cart and orders, and ends with what only administrators may call', () => {
+    const adminOnly = { responses: { 403: { description: '`admin-only`' } } }
+    const withAdmin = description({ '/api/products/{sku}': { get: operation('Thing'), delete: adminOnly } })
+    const { paths, tags } = mergeDescriptions(new Map(Object.entries({ catalog: withAdmin, user, order })))
+    const names = tags.map(({ name }: { name: string }) => name)
+    expect(names).toEqual(['Accounts and sessions', 'Products', 'Cart', 'Orders', 'Administration', 'Health'])
+    expect(paths['/api/products/{sku}']).toMatchObject({
+      get: { tags: ['Products'] },
+      delete: { tags: ['Administration'] },
+    })
+    const used = Object.values(paths).flatMap((methods) =>
+      Object.values(methods).flatMap((one) => one.tags as string[]),
+    )
+    expect([...new Set(used)].sort()).toEqual([...names].sort())
+    expect(Object.keys(paths)[0]).toBe('/api/users')
+  })
+
   it('has what the gateway lets through, and nothing that services only ask each other', () => {
     const { paths } = merged
-    expect(paths['/api/products/{sku}']?.get).toMatchObject({ tags: ['catalog'] })
+    expect(paths['/api/products/{sku}']?.get).toMatchObject({ tags: ['Products'] })
     expect(Object.keys(paths)).toEqual(
       expect.arrayContaining(['/api/sessions/current', '/api/sessions/{id}', '/health/live']),
     )
@@ -65,7 +82,7 @@ describe('the merged description', () => {
     const without = mergeDescriptions(new Map(Object.entries({ catalog, user })))
     expect(without['x-missing-services']).toEqual(['order'])
     expect(without.info.description).toContain('The order service does not answer now')
-    expect(without.paths['/api/orders/{id}']?.get).toMatchObject({ 'x-missing': true, tags: ['order'] })
+    expect(without.paths['/api/orders/{id}']?.get).toMatchObject({ 'x-missing': true, tags: ['Orders'] })
   })
 
   it('refers to nothing that is not there, whichever service is missing', () => {

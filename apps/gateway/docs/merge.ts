@@ -4,6 +4,7 @@ import { type Json, type OpenApi, refusalResponses } from '@shop/service-kit/ope
 import { errors } from '../errors.ts'
 import { internalPaths, type Route, routes, services, topicListPath, topicRoutes } from '../routes.ts'
 import type { Descriptions } from './descriptions.ts'
+import { comparePaths, sectionOf, tags } from './sections.ts'
 
 const unsafe = new Set(['post', 'put', 'patch', 'delete'])
 
@@ -38,31 +39,46 @@ export function mergeDescriptions(descriptions: Descriptions): OpenApi {
     const found = described(wanted, descriptions)
     for (const { service, path, operation } of found.length > 0 ? found : [gap(wanted)]) {
       const named = schemas.named(operation, service, descriptions.get(service)) as Json
-      paths[path] = { ...paths[path], [wanted.method]: publicOperation(named, service, wanted) }
+      paths[path] = { ...paths[path], [wanted.method]: publicOperation(named, path, wanted) }
     }
   }
   return {
     openapi: '3.1.0',
     info: { title: 'Redis Shop', version: '1', description: descriptionOf(missing) },
     servers: [{ url: '/' }],
+    tags,
     security: [{}, { session: [] }],
-    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => (a < b ? -1 : 1))),
+    paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => comparePaths(a, b))),
     components: {
       schemas: schemas.all(),
       securitySchemes: {
-        session: { type: 'apiKey', in: 'cookie', name: 'shop_session', description: 'Set by POST /api/sessions' },
+        session: { type: 'apiKey', in: 'cookie', name: 'shop_session', description: aboutSession },
       },
     },
     ...(missing.length > 0 && { 'x-missing-services': missing }),
   }
 }
 
+const aboutSession =
+  'POST /api/sessions sets this cookie and the browser sends it by itself. A page cannot set it: leave this field empty.'
+
+const introduction = `To begin, press **Execute** on these four. Their examples fit together.
+
+1. \`POST /api/users\` creates an account. When it answers \`email-taken\`, the account exists: go on.
+2. \`POST /api/sessions\` signs in. The browser keeps the session cookie, so you do not need **Authorize**.
+3. \`PUT /api/cart/items/{sku}\` puts a product into the cart. \`GET /api/products\` lists the others.
+4. \`POST /api/orders\` orders the cart. Use a new Idempotency-Key for each order.
+
+The demo also has two customers and an administrator. It prints their addresses and passwords when it starts.
+Sign in as the administrator for the routes of Administration.
+
+Errors are application/problem+json (RFC 9457) with a stable code. Each status lists its codes.`
+
 function descriptionOf(missing: readonly string[]): string {
-  const about = 'Errors are application/problem+json (RFC 9457) with a stable code; each status lists its codes.'
   const gaps = missing.map(
     (service) => `The ${service} service does not answer now: its routes are listed without details.`,
   )
-  return [about, ...gaps].join('\n\n')
+  return [introduction, ...gaps].join('\n\n')
 }
 
 function operations(): Operation[] {
@@ -127,13 +143,13 @@ function gap({ path, service = 'user' }: Operation) {
   return { service, path, operation }
 }
 
-function publicOperation(operation: Json, service: string, { method, streams }: Operation): Json {
+function publicOperation(operation: Json, path: string, { method, streams }: Operation): Json {
   const added = refusalResponses([
     ...refusals.always,
     ...(unsafe.has(method) ? refusals.unsafe : []),
     ...(streams ? refusals.streams : []),
   ])
-  return { tags: [service], ...operation, responses: joined(operation.responses, added) }
+  return { tags: [sectionOf(path, operation)], ...operation, responses: joined(operation.responses, added) }
 }
 
 /** Where both have a status, its codes are listed together. */
@@ -189,19 +205,18 @@ function ownPaths(): OpenApi['paths'] {
     { kind: 'unauthenticated', code: 'sign-in-required' },
     { kind: 'forbidden', code: 'admin-only' },
   ])
-  return {
-    '/health/live': { get: { tags: ['gateway'], responses: { 200: health('The process turns') } } },
-    '/health/ready': {
-      get: {
-        tags: ['gateway'],
-        responses: { 200: health('Can do its job, perhaps with less'), 503: health('Cannot do its job') },
-      },
-    },
-    [topicListPath]: {
-      get: {
-        tags: ['gateway'],
-        responses: { 200: { description: 'The streams of all services', ...json(StreamOverview) }, ...adminOnly },
-      },
+  const topics = {
+    summary: 'List the streams of all services',
+    responses: {
+      200: { description: 'The streams of all services, and those that cannot be read now', ...json(StreamOverview) },
+      ...adminOnly,
     },
   }
+  const live = { summary: 'Tell whether the process runs', responses: { 200: health('The process turns') } }
+  const ready = {
+    summary: 'Tell whether the gateway can do its job',
+    responses: { 200: health('Can do its job, perhaps with less'), 503: health('Cannot do its job') },
+  }
+  const own = Object.entries({ '/health/live': live, '/health/ready': ready, [topicListPath]: topics })
+  return Object.fromEntries(own.map(([path, get]) => [path, { get: { tags: [sectionOf(path, get)], ...get } }]))
 }

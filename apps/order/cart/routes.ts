@@ -10,14 +10,19 @@ import type { CartOwner } from './owner.ts'
 const ItemParams = Type.Object({ sku: Sku })
 
 export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; owner: CartOwner }) {
-  server.get('/api/cart', { schema: { response: { 200: Cart } } }, async (request, reply) =>
+  server.get('/api/cart', { schema: { summary: 'Show the cart', response: { 200: Cart } } }, async (request, reply) =>
     cartOf(await owner.find(request, reply)),
   )
 
   server.put(
     '/api/cart/items/:sku',
     {
-      schema: { params: ItemParams, body: CartItemInput, response: { 200: Cart } },
+      schema: {
+        summary: 'Put a product into the cart',
+        params: ItemParams,
+        body: CartItemInput,
+        response: { 200: Cart },
+      },
       config: { refusals: [errors.cartFull] },
     },
     async (request, reply) => {
@@ -29,7 +34,7 @@ export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; own
 
   server.delete(
     '/api/cart/items/:sku',
-    { schema: { params: ItemParams, response: { 200: Cart } } },
+    { schema: { summary: 'Take a product out of the cart', params: ItemParams, response: { 200: Cart } } },
     async (request, reply) => {
       const found = await owner.find(request, reply)
       if (found !== undefined) await carts.remove(found, request.params.sku)

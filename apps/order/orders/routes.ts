@@ -50,7 +50,7 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
   server.get(
     '/api/orders',
     {
-      schema: { querystring: OrderQuery, response: { 200: OrderPage } },
+      schema: { summary: 'List your orders', querystring: OrderQuery, response: { 200: OrderPage } },
       config: { refusals: [signInRequired, cursorErrors.cursorInvalid] },
     },
     (request) => page(requireUser(request).userId, request.query),
@@ -58,14 +58,17 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
 
   server.get(
     '/api/orders/:id',
-    { schema: { params: OrderParams, response: { 200: Order } }, config: { refusals } },
+    {
+      schema: { summary: 'Show one of your orders', params: OrderParams, response: { 200: Order } },
+      config: { refusals },
+    },
     (request) => find(request.params.id, requireUser(request).userId),
   )
 
   server.post(
     '/api/orders/:id/cancel',
     {
-      schema: { params: OrderParams, response: { 200: Order } },
+      schema: { summary: 'Cancel an order', params: OrderParams, response: { 200: Order } },
       config: { refusals: [...refusals, errors.notCancellable] },
     },
     (request) => cancel(request.params.id, requireUser(request).userId, originOf(request)),
@@ -74,7 +77,7 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
   server.get(
     '/api/orders/:id/timeline',
     {
-      schema: { params: OrderParams, response: { 200: OrderTimeline } },
+      schema: { summary: 'Show every step of an order', params: OrderParams, response: { 200: OrderTimeline } },
       config: { refusals: [...refusals, identityErrors.adminOnly] },
       ...adminOnly,
     },
@@ -85,6 +88,7 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
     '/api/orders/:id/events',
     {
       schema: {
+        summary: 'Follow an order live',
         params: OrderParams,
         response: { 200: liveEvents, 204: noBody('The order is settled: no more events') },
       },

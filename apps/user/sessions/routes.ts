@@ -26,7 +26,7 @@ interface Dependencies {
 export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Dependencies) {
   server.post(
     '/api/sessions',
-    { schema: { body: Credentials, response: { 201: SignedIn } }, config: { refusals } },
+    { schema: { summary: 'Sign in', body: Credentials, response: { 201: SignedIn } }, config: { refusals } },
     async (request, reply) => {
       const device = deviceOf(request.headers['user-agent'])
       const { account, session } = await signIn.signIn(request.body, device, cookie.read(request))
@@ -37,14 +37,18 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
     },
   )
 
-  server.get('/api/sessions', { schema: { response: { 200: SessionList } }, config: signedIn }, async (request) => {
-    const { userId, session: current } = requireUser(request)
-    return { items: (await sessions.list(userId)).map((session) => sessionInfo(session, current)) }
-  })
+  server.get(
+    '/api/sessions',
+    { schema: { summary: 'List your signed-in devices', response: { 200: SessionList } }, config: signedIn },
+    async (request) => {
+      const { userId, session: current } = requireUser(request)
+      return { items: (await sessions.list(userId)).map((session) => sessionInfo(session, current)) }
+    },
+  )
 
   server.delete(
     '/api/sessions/current',
-    { schema: { response: nothing }, config: signedIn },
+    { schema: { summary: 'Sign out', response: nothing }, config: signedIn },
     async (request, reply) => {
       const { userId, session } = requireUser(request)
       if (session !== undefined) await sessions.destroyByHandle(userId, session)
@@ -55,7 +59,7 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
   server.delete(
     '/api/sessions/:id',
     {
-      schema: { params: SessionParams, response: nothing },
+      schema: { summary: 'Sign one device out', params: SessionParams, response: nothing },
       config: { refusals: [...signedIn.refusals, errors.sessionNotFound] },
     },
     async (request, reply) => {
@@ -65,8 +69,12 @@ export function sessionRoutes(server: Server, { signIn, sessions, cookie }: Depe
     },
   )
 
-  server.delete('/api/sessions', { schema: { response: nothing }, config: signedIn }, async (request, reply) => {
-    await sessions.revokeAll(requireUser(request).userId)
-    return reply.code(204).header('set-cookie', cookie.clear(request)).send()
-  })
+  server.delete(
+    '/api/sessions',
+    { schema: { summary: 'Sign all devices out', response: nothing }, config: signedIn },
+    async (request, reply) => {
+      await sessions.revokeAll(requireUser(request).userId)
+      return reply.code(204).header('set-cookie', cookie.clear(request)).send()
+    },
+  )
 }
