@@ -54,7 +54,7 @@ describe.each([
     const columns = {
       orders: ['created_at', 'updated_at', 'confirmed_at', 'waiting_since'],
       payments: ['created_at', 'updated_at'],
-      refunds: ['created_at', 'due_at'],
+      refunds: ['created_at'],
       order_timeline: ['at'],
       outbox: ['created_at'],
       idempotency_records: ['created_at'],

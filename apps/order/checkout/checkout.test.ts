@@ -4,7 +4,8 @@ import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit
 import type { Idempotency } from '@shop/redis-kit/idempotency'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
-import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
+import { testDatabase } from '@shop/test-kit/postgres'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type Carts, createCarts } from '../cart/cart.ts'
 import { keys } from '../keys.ts'
 import { startOrder } from '../order.fixture.ts'
@@ -275,4 +276,20 @@ describe('without Redis', () => {
     expect(await prisma.idempotencyRecord.count({ where: { userId: as.userId as string } })).toBe(1)
     expect((await order.ask('/api/orders', { as })).json().items).toHaveLength(1)
   })
+})
+
+it('the cart of an order is due by the clock of Postgres, although the clock of the instance is an hour ahead', async () => {
+  const { url } = await testDatabase('order')
+  const prisma = new PrismaClient({ adapter: createPrismaAdapter(url, { name: 'test' }) })
+  onTestFinished(() => prisma.$disconnect())
+  onTestFinished(() => void vi.useRealTimers())
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+  const [userId, cartId] = [randomUUID(), randomUUID()]
+  const items = [{ sku: 'TEA-1', name: 'Tea', quantity: 1, unitPriceCents: 450 }]
+  const placed = { userId, cartId, card: 'approve' as const, items, totalCents: 450, currency: 'EUR' }
+  const store = createCheckoutStore(prisma, { instance: 'test' })
+  await store.place({ userId, keyHash: 'one', fingerprint: 'one' }, placed, {})
+  const rows = await prisma.$queryRaw`
+    SELECT extract(epoch FROM cart_due_at - waiting_since)::int AS "afterSeconds" FROM orders`
+  expect(rows).toEqual([{ afterSeconds: 5 }])
 })

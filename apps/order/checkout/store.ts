@@ -63,8 +63,7 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
     try {
       await prisma.$transaction(async (tx) => {
         await tx.idempotencyRecord.create({ data: { ...key, orderId: id, status: record.status, body } })
-        const cartDueAt = new Date(createdAt.getTime() + takeAgainMs)
-        await tx.order.create({ data: { ...fields, cartDueAt, lines: { create: items } } })
+        await tx.order.create({ data: { ...fields, lines: { create: items } } })
         const data = orderData({ ...order, id, lines: items.map(withOrder(id)) })
         const toldId = await tell(tx, { orderId: id, type: 'order.placed', data, origin })
         const told = { toldType: 'order.placed', toldId, detail: withRequestId({}, origin) }
@@ -79,8 +78,6 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
   }
 }
 
-/** The lines leave the cart at once. The loop tries again after this long, because the instance may have died in between. */
-const takeAgainMs = 5_000
 /** What an order that was just placed does not have. */
 const nothingYet = { cancelReason: null, confirmedAt: null, refund: null, cartReturn: null }
 const withOrder = (orderId: string) => (line: OrderLine) => ({ orderId, ...line })

@@ -123,7 +123,7 @@ async function lock(tx: Transaction, id: string, onlyIfIdle: boolean): Promise<b
 
 function saveRefund(tx: Transaction, orderId: string, status: RefundStatus) {
   if (status === 'done') return tx.refund.update({ where: { orderId }, data: { status } })
-  const due = { status, attempts: 0, dueAt: new Date() }
+  const due = { status, attempts: 0, dueAt: new Date(0) } // due now, by any clock
   return tx.refund.upsert({
     where: { orderId },
     create: { orderId, ...due },

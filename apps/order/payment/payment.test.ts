@@ -3,7 +3,7 @@ import { createPrismaAdapter } from '@shop/service-kit/database'
 import { createLog } from '@shop/service-kit/log'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
 import { testDatabase } from '@shop/test-kit/postgres'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { startOrder } from '../order.fixture.ts'
 import { refunded } from '../orders/order.ts'
 import { createOrderStore } from '../orders/store.ts'
@@ -102,6 +102,18 @@ describe('money that is due', () => {
     expect(await books.timelineEntry.findMany({ where: { orderId } })).toMatchObject([{ step: 'refunded', number: 1 }])
     await books.$disconnect()
   })
+})
+
+it('a refund is due at once by the clock of Postgres, although the clock of the instance is an hour ahead', async () => {
+  const { url } = await testDatabase('order')
+  const books = new PrismaClient({ adapter: createPrismaAdapter(url, { name: 'test' }) })
+  onTestFinished(() => books.$disconnect())
+  const orderId = await cancelledOrder(books)
+  onTestFinished(() => void vi.useRealTimers())
+  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + 3_600_000 })
+  const orders = createOrderStore(books, { instance: 'test' })
+  await orders.update(orderId, () => ({ refund: 'due', steps: [{ step: 'refund-due', by: 'customer' }] }))
+  expect(await books.$queryRaw`SELECT due_at <= now() AS "isDue" FROM refunds`).toEqual([{ isDue: true }])
 })
 
 it('a refund that another instance gives back does not stay a failure of this one', async () => {
