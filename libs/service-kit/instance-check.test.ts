@@ -57,3 +57,23 @@ test('silence, nonsense, a cut connection and a record without a port are unclea
   const nonsense = await listener((socket) => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno'))
   for (const port of [silent, cut, nonsense, undefined]) await expect(ask(port)).rejects.toThrow()
 })
+
+test('an answer without end is unclear after a few KiB, and its connection is closed', async () => {
+  const closed = Promise.withResolvers<void>()
+  const port = await listener((socket) => {
+    const piece = `400\r\n${' '.repeat(1024)}\r\n`
+    const send = () => {
+      while (socket.writable && socket.write(piece));
+    }
+    socket.on('error', () => {})
+    socket.on('drain', send)
+    socket.on('close', () => closed.resolve())
+    socket.once('data', () => {
+      socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n')
+      send()
+    })
+  })
+  const never = new AbortController().signal
+  await expect(answersAsItself(record(port), never)).rejects.toThrow('more than 4096 bytes')
+  await closed.promise
+})

@@ -7,6 +7,10 @@ import type { Instance } from '@shop/redis-kit/discovery'
 /** Nothing listens at the address, or the machine or container is gone. */
 const goneCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH'])
 
+/** An answer is about 100 bytes. Whatever else listens at the address may send without end. */
+const maxAnswerBytes = 4096
+const timeoutMs = 2_000
+
 /** false: nothing is there, another instance, or one that is stopping. Rejects when that is unclear. */
 export async function answersAsItself({ id, host, internalPort }: Instance, signal: AbortSignal): Promise<boolean> {
   if (internalPort === undefined) throw new TypeError(`${id} has no internal port to ask at`)
@@ -14,13 +18,27 @@ export async function answersAsItself({ id, host, internalPort }: Instance, sign
   try {
     // No connection is kept: the next question is to find out whether a new one is accepted.
     const headers = { connection: 'close' }
-    const response = await fetch(`http://${authority}/health/live`, { headers, signal, redirect: 'error' })
-    const { status, instanceId } = (await response.json()) as { status?: unknown; instanceId?: unknown }
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+    const response = await fetch(`http://${authority}/health/live`, { headers, signal: limit, redirect: 'error' })
+    const answer: { status?: unknown; instanceId?: unknown } = JSON.parse(await textOf(response))
+    const { status, instanceId } = answer
     return status === 'live' && instanceId === id
   } catch (error) {
     if (goneCodes.has(causeCodeOf(error))) return false
     throw error
   }
+}
+
+/** Rejects, and closes the connection, when the answer is too large. */
+async function textOf({ body }: Response): Promise<string> {
+  const chunks: Uint8Array[] = []
+  let byteCount = 0
+  for await (const chunk of body ?? []) {
+    byteCount += chunk.byteLength
+    if (byteCount > maxAnswerBytes) throw new Error(`the answer has more than ${maxAnswerBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
 }
 
 function causeCodeOf(error: unknown): string {
