@@ -108,6 +108,9 @@ test('a transaction that a queued command was refused in fails as that reply say
   const answers: Record<string, string> = { multi: '+OK\r\n', exec: aborted }
   server.answer((args) => greet(args) ?? answers[args[0] as string] ?? errorReply(reply))
   expect(await outcomeOf(redis.multi().set('key', 'value').exec())).toBeInstanceOf(RedisUnavailable)
+  const told = Promise.withResolvers<unknown>()
+  void redis.multi().set('key', 'value').exec(told.resolve)
+  expect(await told.promise).toBeInstanceOf(RedisUnavailable)
   server.answer((args) => greet(args) ?? answers[args[0] as string] ?? errorReply('ERR syntax error'))
   const outcome = await outcomeOf(redis.multi().set('key', 'value').exec())
   expect(outcome.message).toMatch(/^EXECABORT/)

@@ -15,6 +15,7 @@ export function mistakeInBatch(command: Command): TypeError | undefined {
 }
 
 type MistakeIn = (command: Command) => Error | undefined
+type Callback = (error: Error | null, ...results: unknown[]) => void
 type Pipeline = Omit<ChainableCommander, 'exec'> & {
   _queue: Command[]
   sendCommand(command: Command): Pipeline
@@ -55,12 +56,15 @@ function guard(pipeline: Pipeline, mistakeIn: MistakeIn): Pipeline {
     return pipeline
   }
   /** ioredis itself calls it again when it sends the whole to another node, and ignores what it returns then. */
-  pipeline.exec = (callback) => {
-    if (mistake) return Promise.reject(mistake)
-    const executed = exec(callback)
+  pipeline.exec = (given) => {
+    // ioredis itself passes a pipeline here.
+    const callback = typeof given === 'function' ? (given as Callback) : undefined
+    if (mistake) return passOn(Promise.reject(mistake), callback)
+    const executed = exec(callback && translating(callback))
     if (isExecuted || executed === pipeline) return executed
     isExecuted = true
-    return (executed as Promise<never>).catch(rethrow)
+    const outcome = (executed as Promise<never>).catch((error) => Promise.reject(translated(error)))
+    return passOn(outcome, callback && (() => {})) // ioredis has called it
   }
   return pipeline
 }
@@ -72,8 +76,18 @@ function isPartOfTransaction(command: Command & { ignore?: boolean }): boolean {
   return name === 'exec' || name === 'discard' || (name === 'multi' && inTransaction)
 }
 
+/** Passes a rejection on to the callback, if there is one: its caller may ignore the promise. */
+function passOn(outcome: Promise<never>, callback: Callback | undefined): Promise<never> {
+  if (callback) outcome.catch(callback)
+  return outcome
+}
+
+function translating(callback: Callback): Callback {
+  return (error, ...results) => callback(error && translated(error), ...results)
+}
+
 /** A MULTI is given up with the same words whatever the reason; the reason is in the replies before. */
-function rethrow(error: Error & { previousErrors?: Error[] }): never {
+function translated(error: Error & { previousErrors?: Error[] }): Error {
   const outage = error.name === 'ReplyError' && error.previousErrors?.find(isRedisOutage)
-  throw outage ? new RedisUnavailable(`EXEC: ${outage.message}`, { cause: outage }) : error
+  return outage ? new RedisUnavailable(`EXEC: ${outage.message}`, { cause: outage }) : error
 }

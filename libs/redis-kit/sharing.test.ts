@@ -202,6 +202,21 @@ describe.each(Object.keys(topologies) as (keyof typeof topologies)[])('%s', (nam
     expect(await redis.multi([['incr', 'counter']]).exec()).toEqual([[null, 1]])
   })
 
+  test('the callback of a refused pipeline gets the refusal, and its promise may be ignored', async () => {
+    const redis = await connect()
+    for (const batch of [redis.pipeline().blpop('key', 5), redis.multi().select(1)]) {
+      const told = Promise.withResolvers<unknown>()
+      void batch.exec((error) => told.resolve(error))
+      expect(await told.promise).toBeInstanceOf(TypeError)
+    }
+    const told = Promise.withResolvers<unknown>()
+    void redis
+      .pipeline()
+      .get('key')
+      .exec((error, results) => told.resolve([error, results]))
+    expect(await told.promise).toEqual([null, [[null, expect.anything()]]])
+  })
+
   test('a blocking connection blocks, and no more than that', async () => {
     const redis = await connect({ role: 'blocking', blockMs: 500 })
     expect(await redis.blpop('list', 0.01)).toBeNull()
