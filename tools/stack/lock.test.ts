@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { identify, identifyByPs } from '@shop/test-kit/process-identity'
 import { expect, onTestFinished, test } from 'vitest'
 import { lockDataDir, lockFile } from './lock.ts'
@@ -48,6 +49,31 @@ test.each([
   const release = lockDataDir(dir)
   expect(JSON.parse(readFileSync(join(dir, lockFile), 'utf8')).pid).toBe(process.pid)
   release()
+})
+
+test('one of three starts takes the lock of a dead owner over, in each of 400 tries', async () => {
+  const [root, threadCount] = [dataDir(), 3]
+  const dead = JSON.stringify({ pid: process.pid, startedAt: 'another time', command: 'node' })
+  const dirs = Array.from({ length: 400 }, (_, index) => join(root, `${index}`))
+  for (const dir of dirs) {
+    mkdirSync(dir)
+    writeFileSync(join(dir, lockFile), dead)
+  }
+  const shared = new SharedArrayBuffer(4 * (dirs.length + 1))
+  const file = new URL('./lock-race.fixture.ts', import.meta.url)
+  const workerData = { dirs, threadCount, shared }
+  await Promise.all(Array.from({ length: threadCount }, () => once(new Worker(file, { workerData }), 'exit')))
+  const [, ...lockCounts] = new Int32Array(shared)
+  expect(new Set(lockCounts)).toEqual(new Set([1]))
+  expect(new Set(dirs.flatMap((dir) => readdirSync(dir)))).toEqual(new Set([lockFile]))
+})
+
+test('a takeover that was interrupted does not stop a start', () => {
+  const dir = dataDir()
+  const dead = JSON.stringify({ pid: process.pid, startedAt: 'another time', command: 'node' })
+  for (const name of [lockFile, `${lockFile}.takeover`]) writeFileSync(join(dir, name), dead)
+  lockDataDir(dir)()
+  expect(readdirSync(dir)).toEqual([])
 })
 
 test('a process has an identity that no later process has, by /proc and by ps alike', async () => {
