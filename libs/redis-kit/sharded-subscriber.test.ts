@@ -172,6 +172,29 @@ test('a replica does not carry channels, because its messages come over the bus'
   expect((await replica.pubsub('SHARDCHANNELS', '*')).length).toBeGreaterThan(5)
 })
 
+test('the listener of a gap may unsubscribe channels of the same node', { timeout: 90_000 }, async () => {
+  const cluster = await start({ nodeTimeoutMs: 1000 })
+  const replica = await addReplica(cluster)
+  const { channels } = connect(cluster.url)
+  const onFirst = names.filter((name) => slotOf(name) < 5461)
+  const [kept, ...others] = onFirst.toReversed() as [string, ...string[]]
+  const leaves: (() => Promise<void>)[] = []
+  for (const name of others) leaves.push(await channels.subscribe(name, () => {}))
+  const heard: string[] = []
+  await channels.subscribe(kept, (message) => heard.push(message))
+  channels.onGap(() => {
+    for (const leave of leaves.splice(0)) void leave()
+  })
+  await replica.cluster('FAILOVER', 'TAKEOVER')
+  await until(() => leaves.length === 0)
+  const direct = publisher(cluster)
+  await until(async () => {
+    await direct.spublish(kept, 'after').catch(() => {})
+    return heard.includes('after')
+  }, 30_000)
+  expect(await replica.pubsub('SHARDCHANNELS', '*')).toEqual([kept])
+})
+
 test('one node in the URL is enough, also when that node is replaced', { timeout: 90_000 }, async () => {
   const cluster = await start({ nodeTimeoutMs: 1000 })
   const [first] = cluster.nodes as [RedisCluster['nodes'][number]]

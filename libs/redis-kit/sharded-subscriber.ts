@@ -65,14 +65,15 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
     shard.link.add(channel)
   }
   function refused(shard: Shard, channel: Channel, error: Error): void {
-    const place = places.get(channel) as Place
+    const place = places.get(channel)
+    if (place?.shard !== shard) return
     const moved = /^MOVED (?<slot>\d+) (?<address>\S+)/.exec(error.message)?.groups
     if (moved) {
       shard.moves.explain()
       const address = reachable(moved.address as string, shard.address, profile.natMap)
       owners.set(Number(moved.slot), address)
       subscriptions.lose([channel], 'a slot has moved')
-      if (place.hops < MAX_HOPS) put(channel, shards.at(address), place.hops + 1)
+      if (maySendOn(channel, place)) put(channel, shards.at(address), place.hops + 1)
     } else if (!isRedisOutage(error)) {
       subscriptions.refuse(channel, error)
     } // else the next beat asks again
@@ -83,13 +84,15 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
     if (place?.shard !== shard) return
     subscriptions.lose([channel], 'the node is a replica')
     owners.delete(slotOf(channel))
-    if (place.hops < MAX_HOPS) put(channel, shards.at(shards.any(shard)), place.hops + 1) // else the next beat asks again
+    if (maySendOn(channel, place)) put(channel, shards.at(shards.any(shard)), place.hops + 1) // else the next beat asks again
   }
+  /** False as well when the listener of a gap, which `lose` calls, has unsubscribed the channel. */
+  const maySendOn = (channel: Channel, place: Place) => places.get(channel) === place && place.hops < MAX_HOPS
   async function beat(shard: Shard): Promise<void> {
     const { link } = shard
     if (link.channels.size > 0 && !(await isMaster(link.redis))) {
       for (const channel of [...link.channels]) {
-        ;(places.get(channel) as Place).hops = 0
+        startAnew(places.get(channel))
         leave(shard, channel)
       }
     } else askAgain(link, ({ isConfirmed }) => !isConfirmed)
@@ -105,7 +108,7 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
   /** What is still there is confirmed, the rest is sent on. */
   function askAgain(link: Link, isDoubtful: (channel: Channel) => boolean): void {
     for (const channel of [...link.channels].filter(isDoubtful)) {
-      ;(places.get(channel) as Place).hops = 0
+      startAnew(places.get(channel))
       void link.ask(channel)
     }
   }
@@ -136,6 +139,10 @@ export function createShardedLinks({ target, profile, nodes, subscriptions, onEr
     await shards.close()
   }
   return { carrier, isAlive: shards.areAlive, close }
+}
+
+function startAnew(place: Place | undefined): void {
+  if (place) place.hops = 0
 }
 
 /** The nodes that we are connected to, by address. */
