@@ -56,6 +56,8 @@ export async function upload(
     return JSON.parse(text) as ImportReport
   } finally {
     file.destroy()
+    // The answer may be there before the end of the file was seen. Then the request never ends, and its connection keeps the process.
+    request.destroy()
   }
 }
 
