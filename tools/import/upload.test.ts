@@ -8,7 +8,7 @@ import { upload } from './upload.ts'
 test('a connection ends with the answer, although the end of the file has not been seen yet', {
   timeout: 10_000,
 }, async () => {
-  const shop = createServer((request, response) => {
+  const shop = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
     request.once('data', () => response.end('{"lineCount":1}'))
   })
   onTestFinished(() => void shop.close())
