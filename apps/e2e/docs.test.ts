@@ -1,10 +1,12 @@
 /** What the running shop says of itself: /docs/json, merged from the descriptions of its services. */
 import type { Cart } from '@shop/contracts/cart'
 import type { Order } from '@shop/contracts/order'
+import type { ImportReport } from '@shop/contracts/product'
 import type { TSchema } from 'typebox'
 import { Value } from 'typebox/value'
 import { expect, it } from 'vitest'
-import { baseUrl, createShopper, type Shopper } from './shopper.ts'
+import { baseUrl, createShopper, type Shopper, signIn } from './shopper.ts'
+import { accounts, ownStack } from './stack.ts'
 
 interface Schema {
   $ref?: string
@@ -83,16 +85,28 @@ it('leads from a new account to an order by its examples alone', async () => {
   expect([ordered.status, ordered.body.items]).toMatchObject([202, put.body.items])
 })
 
+it.skipIf(!ownStack)('adds, changes and imports products by its examples alone', async () => {
+  const admin = await signIn(accounts.find(({ role }) => role === 'admin') as (typeof accounts)[0])
+  expect((await execute(admin, 'post', '/api/products')).status).toBe(201)
+  expect((await execute(admin, 'patch', '/api/products/{sku}')).status).toBe(200)
+  const types = Object.keys(description.paths['/api/products/import']?.post?.requestBody?.content ?? {})
+  expect(types).toEqual(['application/x-ndjson', 'text/csv'])
+  for (const type of types) {
+    const { status, body } = await execute<ImportReport>(admin, 'post', '/api/products/import', type)
+    expect([status, body]).toMatchObject([200, { lineCount: 1, refusedCount: 0 }])
+  }
+})
+
 /** Presses "Execute": the request has the examples and nothing else. */
-function execute<Body>(shopper: Shopper, method: string, path: string) {
+function execute<Body>(shopper: Shopper, method: string, path: string, type = 'application/json') {
   const { parameters = [], requestBody }: Partial<Operation> = description.paths[path]?.[method] ?? {}
   const examples = (place: string) =>
     parameters.filter((one) => one.in === place).map((one) => [one.name, String(exampleOf(one))] as const)
   const url = examples('path').reduce((text, [name, value]) => text.replace(`{${name}}`, value), path)
-  const [media] = Object.values(requestBody?.content ?? {})
+  const media = requestBody?.content[type]
   return shopper.send<Body>(method.toUpperCase(), url, {
     body: media && exampleOf(media),
-    headers: Object.fromEntries(examples('header')),
+    headers: { ...Object.fromEntries(examples('header')), ...(media && { 'content-type': type }) },
   })
 }
 
