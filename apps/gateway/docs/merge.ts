@@ -69,7 +69,8 @@ const introduction = `To begin, press **Execute** on these four. Their examples 
 3. \`PUT /api/cart/items/{sku}\` puts a product into the cart. \`GET /api/products\` lists the others.
 4. \`POST /api/orders\` orders the cart. Use a new Idempotency-Key for each order.
 
-The demo also has two customers and an administrator. It prints their addresses and passwords when it starts.
+The demo also has two customers and an administrator. \`npm run demo\` prints their addresses and passwords.
+With Docker, \`docker compose run --rm setup accounts\` prints them.
 Sign in as the administrator for the routes of Administration.
 
 Errors are application/problem+json (RFC 9457) with a stable code. Each status lists its codes.`
