@@ -180,6 +180,34 @@ const badInputs: Bad[] = [
   { name: 'a NUL in the body', ...put, body: '{"quantity":1,"note":"a\\u0000b"}', status: 400, code: 'nul-character' },
   { name: 'a NUL in the query', url: '/api/things?cursor=%00', status: 400, code: 'nul-character' },
   { name: 'a NUL in the path', method: 'DELETE', url: '/api/things/a%00b', status: 400, code: 'nul-character' },
+  ...[
+    ['half a pair', '\\ud800'],
+    ['the second half', '\\uDC00'],
+    ['two first halves', '\\ud83d\\ud83d\\ude00'],
+    ['a half behind a pair', '\\ud83d\\ude00\\ude00'],
+    ['a half behind a backslash', '\\\\\\ud800'],
+    ['a half behind the text of one', '\\\\ud83d\\ude00'],
+  ].map(([name, note]) => ({
+    ...{ name: `${name} of surrogates in the body`, ...put, status: 400, code: 'lone-surrogate' },
+    body: `{"quantity":1,"note":"${note}"}`,
+  })),
+  {
+    name: 'half a surrogate pair as a key',
+    ...put,
+    body: '{"quantity":1,"\\udfff":1}',
+    status: 400,
+    code: 'lone-surrogate',
+  },
+  {
+    name: 'half a surrogate pair in the query',
+    url: '/api/things?cursor=%ED%A0%80',
+    status: 400,
+    code: 'lone-surrogate',
+  },
+  {
+    ...{ name: 'half a surrogate pair in the path', method: 'DELETE', url: '/api/things/a%ed%bf%bf' },
+    ...{ status: 400, code: 'url-malformed' },
+  },
   {
     name: 'a body that is not UTF-8',
     ...put,
@@ -379,6 +407,8 @@ test('the inputs above are refused for what is wrong with them: right ones are s
   const headers = { ...json, [identityHeader]: guest }
   const good = [
     { ...put, headers, payload: '{"quantity":1,"note":"a \\\\u0000 that is none"}' },
+    { ...put, headers, payload: '{"quantity":1,"note":"\\ud83d\\ude00 😀 \\\\ud800"}' },
+    { method: 'DELETE', url: '/api/things/%ED%9F%BF', headers: { [identityHeader]: guest } },
     { method: 'DELETE', url: '/api/things/%C3%A4', headers: { [identityHeader]: guest } },
     { url: `/api/things?limit=5&sort=-price&sku=TEA-1&cursor=${cursor.encode([1, 'TEA-1'])}`, headers },
     { url: '/api/me', headers: { [identityHeader]: customer } },

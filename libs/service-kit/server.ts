@@ -5,7 +5,6 @@
  *     const server = createServer({ log, name, identityPublicKey: config.IDENTITY_PUBLIC_KEY, probes: [redisProbe(…)] })
  *     server.get('/api/things/:id', { schema: { params: ThingParams, response: { 200: Thing } } }, (request) => things.get(request.params.id))
  */
-import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import {
@@ -22,6 +21,7 @@ import { answerEarly, hasBody, refuseConnection } from './early-answer.ts'
 import { defineErrors } from './errors.ts'
 import { createHealth, type Health, type Probe } from './health.ts'
 import { createIdentityVerifier, requireIdentity } from './identity.ts'
+import { readJsonOnly, refusalOfTarget } from './json-body.ts'
 import type { Log } from './log.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { describeRoutes, serveDescription } from './openapi.ts'
@@ -77,9 +77,7 @@ declare module 'fastify' {
 const errors = defineErrors({
   routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],
   methodNotAllowed: ['method-not-allowed', 'method-not-allowed', (allow: string) => `Use ${allow}`],
-  bodyNotUtf8: ['invalid', 'body-not-utf8', 'The body is not valid UTF-8'],
   hostMissing: ['invalid', 'host-missing', 'A request of HTTP/1.1 names its Host'],
-  nulCharacter: ['invalid', 'nul-character', 'Text may not contain the character U+0000'],
 })
 
 export type Server = ReturnType<typeof createServer>
@@ -124,7 +122,7 @@ export function createServer(options: ServerOptions) {
   server.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') return done(errors.hostMissing())
-    done(request.raw.url?.includes('%00') ? errors.nulCharacter() : undefined)
+    done(refusalOfTarget(request.raw.url ?? ''))
   })
   if (identity === 'required') {
     if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
@@ -186,21 +184,6 @@ function routeOf(request: FastifyRequest): string {
 
 function requestIdOf(header: string | string[] | undefined, accept: boolean): string {
   return accept && isRequestId(header) ? header : randomUUID()
-}
-
-/** An escaped U+0000: a backslash that no other backslash escapes. Outside of its strings JSON has no backslashes. */
-const escapedNul = /(?<!\\)(?:\\\\)*\\u0000/
-
-/** JSON is the only body unless a route's plugin adds another. Poisoned prototypes, wrong encodings and U+0000 (which Postgres cannot store) are refused. */
-function readJsonOnly(server: FastifyInstance) {
-  const parse = server.getDefaultJsonParser('error', 'error')
-  server.removeAllContentTypeParsers()
-  server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    if (!isUtf8(body as Buffer)) return done(errors.bodyNotUtf8())
-    const text = body.toString('utf8')
-    if (escapedNul.test(text)) return done(errors.nulCharacter())
-    parse(request, text, done)
-  })
 }
 
 /** 405 with Allow when only the method is wrong, else 404; whatever the body is, which is not read. */

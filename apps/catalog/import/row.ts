@@ -23,6 +23,10 @@ export function checkRow(row: ReadRow): { line: number; product: ProductInput } 
   if (`${product.name}${product.description}`.includes('\u0000')) {
     return { line, sku: product.sku, code: 'nul-character', message: 'text may not contain the character U+0000' }
   }
+  if (!`${product.name}\n${product.description}`.isWellFormed()) {
+    const message = 'text may not contain half of a surrogate pair'
+    return { line, sku: product.sku, code: 'lone-surrogate', message }
+  }
   return { line, product }
 }
 

@@ -8,7 +8,7 @@ import { type TSchema, Type } from 'typebox'
 import type { ListedProduct } from './search.ts'
 
 /** The limits are those of the columns: a made-up cursor must not reach the database as a number or a text that it cannot hold. */
-const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000]*$' })
+const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000\\ud800-\\udfff]*$' })
 const integer = (maximum: number) => Type.Integer({ minimum: 0, maximum })
 
 const cursors = {

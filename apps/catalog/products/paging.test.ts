@@ -161,6 +161,7 @@ describe('a bad question', () => {
 
   it.each([
     ['name', ['name', 'a\u0000b', 'SKU-1']],
+    ['name', ['name', 'a\ud800b', 'SKU-1']],
     ['newest', ['newest', 1e300, 'SKU-1']],
     ['newest', ['newest', 1.5, 'SKU-1']],
   ])('with a cursor of %s that no column could hold is refused', async (sort, position) => {
