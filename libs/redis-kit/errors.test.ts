@@ -1,5 +1,5 @@
 /** Every error reply that a server can give, and what a caller of the kit gets for it. server-states.test.ts has those of real servers. */
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { closeRedis, connectRedis, type Redis } from './client.ts'
 import { isRedisOutage, RedisUnavailable } from './errors.ts'
 import { errorReply, greet, startWireServer } from './wire-server.fixture.ts'
@@ -138,5 +138,20 @@ test('a server that has refused to read for longer than the deadline is not wait
   await Promise.all(Array.from({ length: 20 }, () => outcomeOf(redis.get('key'))))
   expect(countOf() - before).toBe(20) // once each, and not again and again
   server.answer((args) => greet(args) ?? '$5\r\nvalue\r\n')
+  expect(await redis.get('key')).toBe('value')
+})
+
+test('a read waits out a short outage although the one before it, long ago, ended without a read', async () => {
+  const { redis, server } = await setUp('CLUSTERDOWN The cluster is down')
+  expect(await outcomeOf(redis.get('key'))).toBeInstanceOf(RedisUnavailable)
+  onTestFinished(() => void vi.useRealTimers())
+  vi.useFakeTimers({ toFake: ['performance'] })
+  vi.advanceTimersByTime(60_000)
+  let refusedCount = 0
+  server.answer((args) => {
+    if (args[0] !== 'get') return greet(args)
+    refusedCount += 1
+    return refusedCount === 1 ? errorReply('CLUSTERDOWN The cluster is down') : '$5\r\nvalue\r\n'
+  })
   expect(await redis.get('key')).toBe('value')
 })

@@ -52,12 +52,14 @@ interface State {
   send: (command: Command, batch?: Batch, node?: ClusterRoute) => unknown
   isShut: boolean
   lastError?: Error
-  /** Since when a server has been refusing what only reads: it is there, and cannot serve. */
-  refusingSinceMs: Map<Lane, number>
+  /** When a server first and last refused what only reads: it is there, and cannot serve. */
+  refusals: Map<Lane, { firstMs: number; lastMs: number }>
 }
 
 /** Before a server that cannot serve now is asked again, on average. */
 const ASK_AGAIN_MS = 50
+/** A refusal after this long without one begins a new outage; a node that has left is forgotten as well. */
+const REFUSAL_MEMORY_MS = 5000
 
 export function installGate(redis: Node | Cluster, options: GateOptions): Gate {
   const state: State = {
@@ -69,7 +71,7 @@ export function installGate(redis: Node | Cluster, options: GateOptions): Gate {
     }),
     send: redis.sendCommand.bind(redis),
     isShut: false,
-    refusingSinceMs: new Map(),
+    refusals: new Map(),
   }
   guardPipelines(redis, (command) => mistakeIn(state, command))
   for (const event of ['error', 'node error']) {
@@ -107,7 +109,7 @@ function enter(state: State, command: Command, batch: Batch, node: ClusterRoute 
   command.resolve = (reply) => {
     record.isAnswered = true
     pending.settle(record)
-    if (state.refusingSinceMs.size > 0) served(state, record)
+    if (state.refusals.size > 0) served(state, record)
     return resolve(reply)
   }
   command.reject = (error) => failed(state, record, error)
@@ -185,7 +187,7 @@ function askAgain(state: State, record: Pending, error: Error): void {
 
 /** When to ask again, or undefined. Nothing was executed, so only two things count: is it of use, and does it keep the order? */
 function askAgainMs(state: State, record: Pending, word: string): number | undefined {
-  const { lanes, options, refusingSinceMs, isShut } = state
+  const { lanes, options, isShut } = state
   const isRead = effectOf(record.command) === 'read'
   const pauseMs = ASK_AGAIN_MS * (0.5 + Math.random())
   if (isShut) return undefined
@@ -196,16 +198,22 @@ function askAgainMs(state: State, record: Pending, word: string): number | undef
   // The rest of a pipeline has been executed meanwhile: a write must not come after what was to come after it.
   if (word === 'TRYAGAIN') return isRead || record.batch === undefined ? pauseMs : undefined
   if (!isRead || record.batch !== undefined) return undefined
-  const lane = lanes.laneOf(record)
-  const sinceMs = refusingSinceMs.get(lane) ?? performance.now()
-  refusingSinceMs.set(lane, sinceMs)
-  return performance.now() - sinceMs > options.graceMs ? undefined : pauseMs
+  return refusingForMs(state, lanes.laneOf(record)) > options.graceMs ? undefined : pauseMs
+}
+
+/** Notes a refusal. Returns the time since the first one of this outage. */
+function refusingForMs({ refusals }: State, lane: Lane): number {
+  const nowMs = performance.now()
+  for (const [each, { lastMs }] of refusals) if (nowMs - lastMs > REFUSAL_MEMORY_MS) refusals.delete(each)
+  const firstMs = refusals.get(lane)?.firstMs ?? nowMs
+  refusals.set(lane, { firstMs, lastMs: nowMs })
+  return nowMs - firstMs
 }
 
 /** A key was read: this server is well again. */
-function served({ lanes, refusingSinceMs }: State, record: Pending): void {
+function served({ lanes, refusals }: State, record: Pending): void {
   if (effectOf(record.command) === 'read' && record.command.getKeys().length > 0) {
-    refusingSinceMs.delete(lanes.laneOf(record))
+    refusals.delete(lanes.laneOf(record))
   }
 }
 
