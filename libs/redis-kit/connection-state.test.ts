@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { findRedisServer, type RedisServer, startCluster, startRedis } from '@shop/test-kit/redis-server'
-import { Redis as Server } from 'ioredis'
+import { Cluster, Redis as Server } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   type ConnectionChange,
@@ -16,6 +16,7 @@ import {
   type Redis,
   type RedisOptions,
 } from './client.ts'
+import { watchConnection } from './connection-state.ts'
 import { greet, startWireServer } from './wire-server.fixture.ts'
 
 const cleanups: (() => unknown)[] = []
@@ -120,6 +121,29 @@ test('closing is no loss', async () => {
   await closeRedis(redis)
   await sleep(50)
   expect(statesOf(changes)).toEqual(['connected'])
+})
+
+test('of the addresses that a Cluster had, the last hundred are remembered', () => {
+  const changes: ConnectionChange[] = []
+  const cluster = new Cluster([1], { lazyConnect: true })
+  const watch = watchConnection(cluster, {
+    name: 'test',
+    isTls: false,
+    onStateChange: (change) => changes.push(change),
+  })
+  cleanups.push(() => watch.stop())
+  function join(port: number): void {
+    const node = new Server({ port, lazyConnect: true })
+    cluster.emit('+node', node)
+    node.emit('ready')
+  }
+  const countOf = (port: number) => changes.filter(({ node }) => node?.endsWith(`:${port}`)).length
+  for (let port = 1; port <= 100; port += 1) join(port)
+  join(1)
+  expect([countOf(1), countOf(2)]).toEqual([1, 1])
+  join(101)
+  join(2)
+  expect([countOf(1), countOf(2)]).toEqual([1, 2])
 })
 
 test('on a Cluster each node has its own changes', async () => {

@@ -36,6 +36,8 @@ const STABLE_MS = 1000
 const CLOSED = 'the server closed the connection'
 /** These alternate while a server is away, and mean the same to people. */
 const AWAY = new Set(['UNREACHABLE', 'CLOSED', 'UNKNOWN_HOST'])
+/** Of a Cluster, whose nodes may get new addresses again and again. More are kept only while that many are its nodes. */
+const MAX_ADDRESSES = 100
 
 export interface Watch {
   /** The owner closes the connection: from now on nothing is news. */
@@ -51,17 +53,28 @@ export function watchConnection(redis: Node | Cluster, options: WatchOptions): W
   // A node that was given up comes back as another object.
   const nodes = new Map<string, Story>()
   redis.on('+node', (node: Node) => {
-    const address = `${node.options.host}:${node.options.port}`
+    const address = addressOf(node)
     const ofNode = nodes.get(address) ?? createStory({ ...options, node: address })
-    nodes.set(address, ofNode)
+    nodes.delete(address)
+    nodes.set(address, ofNode) // the newest is the last
+    if (nodes.size > MAX_ADDRESSES) forgetOldest()
     follow(node, ofNode, { isTls: options.isTls, isKept: () => (redis as Cluster).nodes().includes(node) })
   })
+  function forgetOldest(): void {
+    const kept = new Set((redis as Cluster).nodes().map(addressOf))
+    const address = nodes.keys().find((each) => !kept.has(each))
+    if (address === undefined) return
+    nodes.get(address)?.stop()
+    nodes.delete(address)
+  }
   return {
     stop: () => {
       for (const each of [story, ...nodes.values()]) each.stop()
     },
   }
 }
+
+const addressOf = ({ options }: Node) => `${options.host}:${options.port}`
 
 type Story = ReturnType<typeof createStory>
 

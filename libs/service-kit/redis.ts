@@ -24,6 +24,9 @@ export function redisTls({ REDIS_TLS_CA_FILE: file }: { REDIS_TLS_CA_FILE?: stri
   return { ca }
 }
 
+/** A forgotten loss is logged once more. */
+const maxPlaces = 256
+
 /** What to change when a connection has never worked. */
 const advice: Record<string, (url: string) => string> = {
   WRONGPASS: (url) => `check user and password in ${url}`,
@@ -55,12 +58,15 @@ export function logRedisState({
 
   return function logChange({ state, name, reason, code = '', node, afterMs }: ConnectionChange): void {
     const key = `${name} ${node ?? ''}`
-    const place = places.get(key) ?? { hasWorked: false }
+    const place = places.get(key) ?? { hasWorked: state === 'lost' || state === 'restored' }
     places.set(key, place)
+    if (places.size > maxPlaces) places.delete(places.keys().next().value ?? key)
     const fields = { redis: role, connection: name, node, code, reason, afterMs }
     if (state === 'connected' || state === 'restored') {
       if (place.told) log.info(fields, `${role} redis connection ${place.hasWorked ? 'restored' : 'established'}`)
-      places.set(key, { hasWorked: true })
+      // The address of a node may be gone for good: only its troubles are remembered.
+      if (node === undefined) places.set(key, { hasWorked: true })
+      else places.delete(key)
     } else if (place.told !== code) {
       place.told = code
       if (place.hasWorked) log.warn(fields, `${role} redis connection lost: ${reason}`)
