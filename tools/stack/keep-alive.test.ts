@@ -95,3 +95,29 @@ test('nothing is started after stop, also not out of a wait', async () => {
   await new Promise((resolve) => setTimeout(resolve, 20))
   expect(count).toBe(0)
 })
+
+test('a restart that was asked for and fails is not repeated; the next request starts it', async () => {
+  const { kept, lines, failures, started, end } = rig({ waitScale: 0 })
+  failures.push(new Error('app.ts:3 Unexpected token'))
+  const restarted = kept.expectEnd()
+  end('SIGTERM')
+  expect(await restarted).toEqual({ status: 'failed', reason: 'app.ts:3 Unexpected token' })
+  let startCount = 0
+  const again = started().then(() => {
+    startCount += 1
+  })
+  for (let turn = 0; turn < 20; turn += 1) await new Promise(setImmediate)
+  expect([startCount, lines]).toEqual([0, []])
+  expect(await kept.retry()).toEqual({ status: 'running' })
+  await again
+  kept.stop()
+})
+
+test('a restart is superseded by the next one, and by stop', async () => {
+  const { kept } = rig()
+  const first = kept.expectEnd()
+  const second = kept.expectEnd()
+  expect(await first).toEqual({ status: 'superseded' })
+  kept.stop()
+  expect(await second).toEqual({ status: 'superseded' })
+})

@@ -3,7 +3,8 @@
  *
  * A process that dies is started again after a wait that doubles with each failure in a row; a start that fails counts like
  * a death. A process that ran for a while has recovered: the next wait is short again. After `restartLimit` failures in a row
- * the process is given up, and the other processes go on.
+ * the process is given up, and the other processes go on. A restart that was asked for and fails is not repeated: what failed is
+ * mended first, and the next request starts it.
  */
 
 const healthyAfterMs = 10_000
@@ -25,13 +26,16 @@ export interface Running {
   exited: Promise<string>
 }
 
+/** What became of a restart that was asked for; `superseded` by the next one, or by the end of everything. */
+export type Restarted = { status: 'running' } | { status: 'failed'; reason: string } | { status: 'superseded' }
+
 export interface KeptAlive {
   /** From now on an end is expected, and nothing is started any more. */
   stop(): void
   /** The next end is expected: it does not count, and the process is started again at once. */
-  expectEnd(): void
+  expectEnd(): Promise<Restarted>
   /** Ends a wait and forgets earlier failures; a process that was given up is started again. */
-  retry(): void
+  retry(): Promise<Restarted>
 }
 
 /** @param start resolves when the process works again, rejects when it does not come up */
@@ -46,6 +50,8 @@ export function keepAlive(
   let isEndExpected = false
   let failureCount = 0
   let wake = () => {}
+  /** Settles the restart that was asked for last. */
+  let settleAsked: ((restarted: Restarted) => void) | undefined
   void keep(first)
 
   return { stop, expectEnd, retry }
@@ -65,12 +71,19 @@ export function keepAlive(
   async function startAgain(reason: string): Promise<Running | undefined> {
     for (let why = reason; !isStopped; ) {
       if (isEndExpected) isEndExpected = false
-      else await waitAfterFailure(why)
+      else if (settleAsked === undefined) await waitAfterFailure(why)
       if (isStopped) return undefined
       try {
-        return await start()
+        const running = await start()
+        // Up, but already told to end by the next restart: that one settles.
+        if (!isEndExpected) settle({ status: 'running' })
+        return running
       } catch (error) {
-        why = `did not start again: ${(error as Error).message}`
+        const reason = (error as Error).message
+        // Ended by the next restart before it was up: nothing has failed.
+        if (isEndExpected) continue
+        if (settle({ status: 'failed', reason })) await pause(undefined)
+        else why = `did not start again: ${reason}`
       }
     }
     return undefined
@@ -101,15 +114,34 @@ export function keepAlive(
 
   function stop() {
     isStopped = true
+    settle({ status: 'superseded' })
     wake()
   }
 
   function expectEnd() {
     isEndExpected = true
+    return asked()
   }
 
   function retry() {
     failureCount = 0
+    const restarted = asked()
     wake()
+    return restarted
+  }
+
+  function asked(): Promise<Restarted> {
+    settle({ status: 'superseded' })
+    const { promise, resolve } = Promise.withResolvers<Restarted>()
+    settleAsked = resolve
+    return promise
+  }
+
+  /** False when no restart was asked for. */
+  function settle(restarted: Restarted): boolean {
+    const isAsked = settleAsked !== undefined
+    settleAsked?.(restarted)
+    settleAsked = undefined
+    return isAsked
   }
 }

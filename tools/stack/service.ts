@@ -7,7 +7,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { type KeptAlive, keepAlive, type Running, type Supervisor } from './keep-alive.ts'
+import { reasonIn } from './failed-start.ts'
+import { type KeptAlive, keepAlive, type Restarted, type Running, type Supervisor } from './keep-alive.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 /** Also for main.ts itself: a second start compiles nothing. */
@@ -19,7 +20,6 @@ const allocator = { MALLOC_MMAP_THRESHOLD_: '131072', MALLOC_ARENA_MAX: '2' }
 /** A start takes a second or two; this is for a machine that does much else. */
 const startTimeoutMs = 60_000
 const stopTimeoutMs = 15_000
-const maxReasonLines = 6
 
 export interface ServiceOptions {
   /** Unique in the stack: `catalog-2`. */
@@ -42,7 +42,7 @@ export interface Service {
   pid(): number | undefined
   isRunning(): boolean
   /** In order, as for a new version; does not count as a failure. A service that is down is started. */
-  restart(): void
+  restart(): Promise<Restarted>
   stop(): Promise<void>
 }
 
@@ -110,19 +110,15 @@ function spawnService({ app, env, logFile, inspectPort }: ServiceOptions) {
     stdio: ['ignore', log, log, 'ipc'],
   })
   closeSync(log)
-  return { child, logged: () => sentencesOf(readFileSync(logFile).subarray(logStart).toString()) }
+  return { child, logged: () => reasonIn(readFileSync(logFile).subarray(logStart).toString()) }
 }
 
-function sentencesOf(log: string): string {
-  const lines = log.split('\n').filter((line) => line.trim() !== '' && !/^(?:\{|\s+at |Debugger |For help)/.test(line))
-  return lines.slice(-maxReasonLines).join('\n')
-}
-
-function restart({ child, keptAlive }: State): void {
-  if (isAlive(child)) {
-    keptAlive?.expectEnd()
-    void end(child)
-  } else keptAlive?.retry()
+async function restart({ child, keptAlive }: State): Promise<Restarted> {
+  if (keptAlive === undefined) return { status: 'superseded' }
+  if (!isAlive(child)) return keptAlive.retry()
+  const restarted = keptAlive.expectEnd()
+  void end(child)
+  return restarted
 }
 
 async function stop(state: State): Promise<void> {

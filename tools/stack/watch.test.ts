@@ -19,7 +19,7 @@ function repository() {
     stop()
     rmSync(folder, { recursive: true })
   })
-  return { write, saveByRename, next }
+  return { write, saveByRename, next, seen, remove: (file: string) => rmSync(join(folder, file)) }
 
   function write(file: string, text: string) {
     mkdirSync(dirname(join(folder, file)), { recursive: true })
@@ -43,7 +43,7 @@ test.each(['apps/catalog/app.ts', 'libs/redis-kit/lock/acquire.lua'])(
     const { saveByRename, next } = repository()
     for (const text of ['2', '3', '4']) {
       saveByRename(file, text)
-      expect(await next()).toEqual({ files: [file], apps: file.startsWith('libs') ? all : ['catalog'] })
+      expect(await next()).toEqual({ files: [file], deleted: [], apps: file.startsWith('libs') ? all : ['catalog'] })
     }
   },
 )
@@ -54,6 +54,23 @@ test('a save in place is noticed each time, also in a folder that is new', async
     write('apps/order/cart/limits.ts', text)
     expect((await next())?.apps).toEqual(['order'])
   }
+})
+
+test('a new folder with one file is one change, however many events come', async () => {
+  const { write, next, seen } = repository()
+  const migration = 'apps/order/prisma/migrations/20260101_x/migration.sql'
+  write(migration, 'SELECT 1')
+  expect(await next()).toEqual({ files: [migration], deleted: [], apps: ['order'] })
+  // Events of the folder come after those of another file; the second change would hold the first file again.
+  write('apps/user/app.ts', '1')
+  await expect.poll(() => seen.some(({ apps }) => apps.includes('user')), { timeout: 5_000 }).toBe(true)
+  expect(seen.flatMap(({ files }) => files)).toEqual(['apps/user/app.ts'])
+})
+
+test('a file that is deleted is not saved', async () => {
+  const { remove, next } = repository()
+  remove('apps/catalog/app.ts')
+  expect(await next()).toEqual({ files: [], deleted: ['apps/catalog/app.ts'], apps: ['catalog'] })
 })
 
 test.each([

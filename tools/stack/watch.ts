@@ -2,7 +2,7 @@
  * Which services must be restarted because a file was saved. Folders are watched, not files: an editor that saves by renaming
  * a new file over the old one is noticed each time, and so is a .lua file, which no module imports.
  */
-import { watch } from 'node:fs'
+import { statSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { type App, instances } from './instances.ts'
 
@@ -14,14 +14,17 @@ const apps = Object.keys(instances) as App[]
 const libraries = ['contracts', 'redis-kit', 'service-kit']
 
 export interface Changes {
-  /** Relative to the repository. */
+  /** Saved, relative to the repository. */
   files: readonly string[]
+  deleted: readonly string[]
   apps: readonly App[]
 }
 
 /** Returns the way to stop. @param folder the repository, or a copy of it */
 export function watchSources(onChange: (changes: Changes) => void, folder: string = root): () => void {
   const changed = new Set<string>()
+  /** Of each file when it was last handed over: several events may come late for one save. */
+  const versions = new Map<string, string | undefined>()
   let timer: NodeJS.Timeout | undefined
   const folders = [...apps.map((app) => `apps/${app}`), ...libraries.map((name) => `libs/${name}`)]
   const watchers = folders.map((name) =>
@@ -43,10 +46,28 @@ export function watchSources(onChange: (changes: Changes) => void, folder: strin
   }
 
   function flush() {
-    const files = [...changed]
+    const news = [...changed].filter(isNew)
     changed.clear()
-    onChange({ files, apps: apps.filter((app) => files.some((file) => appsOf(file).includes(app))) })
+    if (news.length === 0) return
+    onChange({
+      files: news.filter((file) => versions.get(file) !== undefined),
+      deleted: news.filter((file) => versions.get(file) === undefined),
+      apps: apps.filter((app) => news.some((file) => appsOf(file).includes(app))),
+    })
   }
+
+  function isNew(file: string): boolean {
+    const version = versionOf(join(folder, file))
+    if (versions.has(file) && versions.get(file) === version) return false
+    versions.set(file, version)
+    return true
+  }
+}
+
+/** Undefined when there is no such file. */
+function versionOf(path: string): string | undefined {
+  const stats = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return stats && `${stats.ino} ${stats.mtimeNs} ${stats.size}`
 }
 
 /** The services that a file is part of; none for tests, pages and what is generated. */
