@@ -254,6 +254,24 @@ describe('the gateway refuses', () => {
     expect((await post({})).status).toBe(200)
   })
 
+  it('changes by the host of the target, which counts before Host', async () => {
+    const post = async (host: string, origin: string) => {
+      const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+      const head = `POST http://shop.example/api/sessions HTTP/1.1\r\nhost: ${host}\r\norigin: ${origin}\r\n`
+      socket.write(`${head}connection: close\r\ncontent-length: 0\r\n\r\n`)
+      return (await text(socket)).slice(9, 12)
+    }
+    expect(await post('inner', 'http://shop.example')).toBe('200')
+    expect(await post('evil.example', 'http://evil.example')).toBe('403')
+  })
+
+  it('a body with Content-Encoding, which no service would see', async () => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+    const answer = await ask('/api/cart/items/TEA-1', { method: 'PUT', body: '{}', headers })
+    expect(answer).toMatchObject({ status: 415, body: { code: 'content-encoding-unsupported' } })
+    expect(answer.headers.get('accept-encoding')).toBe('identity')
+  })
+
   it('what services only ask each other, and what is nowhere', async () => {
     for (const path of ['/api/products/quote?sku=A-1', '/metrics', '/api/none']) {
       expect((await ask(path)).body).toMatchObject({ status: 404, code: 'route-not-found' })

@@ -54,7 +54,8 @@ export function createForwarding(dependencies: Dependencies) {
   }
 
   function identityOf(request: FastifyRequest, withoutSessions: Route['withoutSessions']) {
-    if (isCrossOrigin(request.method, request.headers)) throw errors.originNotAllowed()
+    const { method, url: target, headers } = request
+    if (isCrossOrigin({ method, target, headers })) throw errors.originNotAllowed()
     return identify(request, withoutSessions)
   }
 

@@ -19,7 +19,8 @@ describe('a request that changes something', () => {
     ['a program that sends no Host either', {}],
     ['a trusted origin', { origin: 'https://partner.example', host: 'shop.example', 'sec-fetch-site': 'cross-site' }],
   ])('passes from %s', (_, headers) => {
-    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE']) expect(isCrossOrigin(method, headers)).toBe(false)
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE'])
+      expect(isCrossOrigin({ method, target: '/', headers })).toBe(false)
   })
 
   test.each([
@@ -34,13 +35,23 @@ describe('a request that changes something', () => {
     ['a trusted host under another scheme', { origin: 'http://partner.example', host: 'shop.example' }],
     ['a page while the request names no host', { origin: 'https://evil.example' }],
   ])('is refused from %s', (_, headers) => {
-    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'QUERY']) expect(isCrossOrigin(method, headers)).toBe(true)
+    for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'QUERY'])
+      expect(isCrossOrigin({ method, target: '/', headers })).toBe(true)
   })
+})
+
+test.each([
+  ['http://shop.example/api', 'inner', 'https://shop.example', false],
+  ['HTTPS://Shop.Example:8443', 'inner', 'https://shop.example:8443', false],
+  ['http://shop.example/api', 'evil.example', 'https://evil.example', true],
+  ['/http://evil.example/', 'shop.example', 'https://evil.example', true],
+])('the host of the target %s counts before Host: %s', (target, host, origin, expected) => {
+  expect(isCrossOrigin({ method: 'POST', target, headers: { host, origin } })).toBe(expected)
 })
 
 test('a request that changes nothing passes from everywhere', () => {
   const headers = { origin: 'https://evil.example', host: 'shop.example', 'sec-fetch-site': 'cross-site' }
-  for (const method of ['GET', 'HEAD', 'OPTIONS']) expect(isCrossOrigin(method, headers)).toBe(false)
+  for (const method of ['GET', 'HEAD', 'OPTIONS']) expect(isCrossOrigin({ method, target: '/', headers })).toBe(false)
 })
 
 test.each(['partner.example', 'https://partner.example/', 'https://partner.example/path', 'null', '*', ''])(

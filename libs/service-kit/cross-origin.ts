@@ -5,26 +5,35 @@
  * 1. GET, HEAD and OPTIONS change nothing and pass.
  * 2. A trusted origin passes.
  * 3. `Sec-Fetch-Site` decides where it is sent (all browsers since 2023): `same-origin` and `none` (typed by a person) pass.
- * 4. Else `Origin` must name the host that the request was sent to. Without `Origin` there is no browser to protect.
+ * 4. Else `Origin` must name the host that the request was sent to: that of its target, if it names one, else `Host`. Without `Origin` there is no browser to protect.
  *
  * https://pkg.go.dev/net/http#CrossOriginProtection
  */
 import type { IncomingHttpHeaders } from 'node:http'
+import { hostOfTarget } from './request-host.ts'
 
 const safeMethods = new Set(['GET', 'HEAD', 'OPTIONS'])
 
+export interface CheckedRequest {
+  method: string
+  /** As in the request line: a path, or the whole URL. */
+  target: string
+  headers: IncomingHttpHeaders
+}
+
 /** Answers whether a page of another origin sent the request to change something. */
-export type CrossOriginCheck = (method: string, headers: IncomingHttpHeaders) => boolean
+export type CrossOriginCheck = (request: CheckedRequest) => boolean
 
 /** @param trustedOrigins `https://partner.example`, as browsers write them. Throws for anything else. */
 export function createCrossOriginCheck(trustedOrigins: readonly string[] = []): CrossOriginCheck {
   const trusted = new Set(trustedOrigins.map(checkedOrigin))
-  return function isCrossOrigin(method, headers) {
+  return function isCrossOrigin({ method, target, headers }) {
     if (safeMethods.has(method)) return false
-    const { origin, host } = headers
+    const { origin, host: named } = headers
     if (origin !== undefined && trusted.has(origin)) return false
     const site = headers['sec-fetch-site']
     if (site !== undefined && site !== '') return site !== 'same-origin' && site !== 'none'
+    const host = hostOfTarget(target) ?? named
     return origin !== undefined && hostOf(origin) !== host?.toLowerCase()
   }
 }

@@ -112,8 +112,37 @@ test('another expectation than 100-continue is refused', async () => {
   expect(await text(socket)).toMatch(/^HTTP\/1.1 417 .*application\/problem\+json.*"code":"expectation-failed"/is)
 })
 
-test.each([
+const get = 'GET /read HTTP/1.1\r\nconnection: close\r\n'
+
+test.each(['', 'shop', 'SHOP_1.example.:8080', '[::1]:80', '127.0.0.1', 'm%C3%BCller', 'shop:'])(
+  'the Host "%s" is served',
+  async (host) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.write(`${get}host: ${host}\r\n\r\n`)
+    expect(await text(socket)).toMatch(/^HTTP\/1.1 200 /)
+  },
+)
+
+test.each<readonly [name: string, request: string, status: number, code: string]>([
   ['a request without Host', 'GET /read HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'host-missing'],
+  ['a request with two Hosts', `${get}host: shop\r\nHost: shop\r\n\r\n`, 400, 'host-repeated'],
+  ...[
+    'a b/c?d@e:99999',
+    'a b',
+    'user@shop',
+    'shop/path',
+    'shop:port',
+    'shop:123456',
+    '[::1',
+    'shop,evil:1:2',
+    'a%zz',
+  ].map((host) => [`the Host ${host}`, `${get}host: ${host}\r\n\r\n`, 400, 'host-invalid'] as const),
+  [
+    'a target with a user',
+    'GET http://user@shop/read HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\r\n',
+    400,
+    'host-invalid',
+  ],
   ['no HTTP', 'hello\r\n\r\n', 400, 'request-malformed'],
   [
     'headers that are too large',

@@ -5,6 +5,7 @@ import { defineErrors } from './errors.ts'
 
 const errors = defineErrors({
   bodyNotUtf8: ['invalid', 'body-not-utf8', 'The body is not valid UTF-8'],
+  charsetUnsupported: ['unsupported-media-type', 'charset-unsupported', 'JSON is UTF-8'],
   nulCharacter: ['invalid', 'nul-character', 'Text may not contain the character U+0000'],
   loneSurrogate: ['invalid', 'lone-surrogate', 'Text may not contain half of a surrogate pair'],
 })
@@ -14,12 +15,19 @@ export function readJsonOnly(server: FastifyInstance) {
   const parse = server.getDefaultJsonParser('error', 'error')
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    if (!isUtf8Declared(request.headers['content-type'])) return done(errors.charsetUnsupported())
     if (!isUtf8(body as Buffer)) return done(errors.bodyNotUtf8())
     const text = body.toString('utf8')
     const refusal = refusalOfEscapes(text)
     if (refusal !== undefined) return done(refusal)
     parse(request, text, done)
   })
+}
+
+/** JSON has no charset parameter (RFC 8259, 11). One that says UTF-8, or ASCII, which is a part of it, is true. */
+function isUtf8Declared(contentType = ''): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]*)/i.exec(contentType)?.[1]
+  return charset === undefined || /^(?:utf-?8|us-ascii)$/i.test(charset)
 }
 
 /** Escapes that may stand in JSON and look like the refused ones: a backslash, and both halves of a pair. */

@@ -231,6 +231,16 @@ const badInputs: Bad[] = [
     status: 415,
     code: 'unsupported-media-type',
   },
+  ...['utf-16', 'latin1', '"iso-8859-1"'].map((charset) => ({
+    ...{ name: `JSON in ${charset}`, ...put, status: 415, code: 'charset-unsupported' },
+    headers: { 'content-type': `application/json; charset=${charset}` },
+    body: '{"quantity":1}',
+  })),
+  ...['gzip', 'br', 'identity, gzip', 'x'].map((encoding) => ({
+    ...{ name: `a body in ${encoding}`, ...put, status: 415, code: 'content-encoding-unsupported' },
+    headers: { ...json, 'content-encoding': encoding },
+    body: '{"quantity":1}',
+  })),
   {
     name: 'plain text',
     method: 'PUT',
@@ -409,6 +419,10 @@ test('the inputs above are refused for what is wrong with them: right ones are s
     { ...put, headers, payload: '{"quantity":1,"note":"a \\\\u0000 that is none"}' },
     { ...put, headers, payload: '{"quantity":1,"note":"\\ud83d\\ude00 😀 \\\\ud800"}' },
     { method: 'DELETE', url: '/api/things/%ED%9F%BF', headers: { [identityHeader]: guest } },
+    ...['utf-8', '"UTF-8"', 'us-ascii'].map((charset) => ({
+      ...{ ...put, payload: '{"quantity":1}' },
+      headers: { ...headers, 'content-type': `application/json; charset=${charset}`, 'content-encoding': 'identity' },
+    })),
     { method: 'DELETE', url: '/api/things/%C3%A4', headers: { [identityHeader]: guest } },
     { url: `/api/things?limit=5&sort=-price&sku=TEA-1&cursor=${cursor.encode([1, 'TEA-1'])}`, headers },
     { url: '/api/me', headers: { [identityHeader]: customer } },

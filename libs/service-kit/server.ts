@@ -27,6 +27,7 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { describeRoutes, serveDescription } from './openapi.ts'
 import { isRequestId } from './origin.ts'
 import { sendProblem } from './problem.ts'
+import { refusalOfHost } from './request-host.ts'
 import { createSerializerCompiler } from './serialization.ts'
 import { createValidatorCompiler } from './validation.ts'
 
@@ -77,7 +78,12 @@ declare module 'fastify' {
 const errors = defineErrors({
   routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],
   methodNotAllowed: ['method-not-allowed', 'method-not-allowed', (allow: string) => `Use ${allow}`],
-  hostMissing: ['invalid', 'host-missing', 'A request of HTTP/1.1 names its Host'],
+  contentEncoded: [
+    'unsupported-media-type',
+    'content-encoding-unsupported',
+    'Send the body without Content-Encoding',
+    { headers: { 'accept-encoding': 'identity' } },
+  ],
 })
 
 export type Server = ReturnType<typeof createServer>
@@ -118,11 +124,11 @@ export function createServer(options: ServerOptions) {
   answerUnknownRoutes(server)
   answerEarly(server, lingerMs)
   limitBodyTime(server, options.bodyTimeoutMs ?? 120_000, lingerMs)
+  refuseEncodedBodies(server)
   readJsonOnly(server)
   server.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff')
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') return done(errors.hostMissing())
-    done(refusalOfTarget(request.raw.url ?? ''))
+    done(refusalOfHost(request.raw) ?? refusalOfTarget(request.raw.url ?? ''))
   })
   if (identity === 'required') {
     if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
@@ -184,6 +190,14 @@ function routeOf(request: FastifyRequest): string {
 
 function requestIdOf(header: string | string[] | undefined, accept: boolean): string {
   return accept && isRequestId(header) ? header : randomUUID()
+}
+
+/** Bodies are read as they come. Compressed bytes would be taken for the text or the image itself. */
+function refuseEncodedBodies(server: FastifyInstance) {
+  server.addHook('preParsing', ({ raw }, _reply, _payload, done) => {
+    const encoding = raw.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
+    done(hasBody(raw) && encoding !== 'identity' && encoding !== '' ? errors.contentEncoded() : null)
+  })
 }
 
 /** 405 with Allow when only the method is wrong, else 404; whatever the body is, which is not read. */
