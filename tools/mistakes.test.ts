@@ -133,6 +133,13 @@ describe('npm run demo', () => {
     ],
     ['an option that does not exist', { args: () => ['--prot', '1'], says: /^--prot is not an option/ }],
     ['an option without its value', { args: () => ['--data'], says: /^--data needs a value/ }],
+    [
+      'a data folder that the system does not make',
+      {
+        args: () => ['--port', '0', '--data', '/proc/none/data'],
+        says: /^The data folder .* (cannot be made|may not be written to)/,
+      },
+    ],
     ['a word too many', { args: () => ['now'], says: /^"now" belongs to no option/ }],
     [
       'an address of another machine',

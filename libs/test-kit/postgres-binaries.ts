@@ -7,11 +7,12 @@
  * - npm may skip install scripts, and the package makes its library symlinks in one: then we make them.
  */
 import { execFile } from 'node:child_process'
-import { cp, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { cp, lstat, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
+import { makeFolder } from './folder.ts'
 
 const run = promisify(execFile)
 
@@ -121,7 +122,7 @@ async function linkLibraries(folder: string): Promise<void> {
 async function copyToReach(folder: string, version: string): Promise<string> {
   const target = join(CACHE_FOLDER, `postgres-${version}`)
   if (!(await exists(target))) {
-    await mkdir(CACHE_FOLDER, { recursive: true })
+    makeFolder(CACHE_FOLDER)
     const draft = await mkdtemp(`${target}-draft-`)
     await cp(join(folder, 'native'), join(draft, 'native'), {
       recursive: true,

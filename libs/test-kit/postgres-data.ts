@@ -4,9 +4,10 @@
  */
 import { execFile, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chown, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { chown, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
+import { makeFolder } from './folder.ts'
 import { CACHE_FOLDER, exists, type PostgresBinaries } from './postgres-binaries.ts'
 import { giveTo, makeTemporaryFolder, placeLastingData } from './postgres-folders.ts'
 import { identify } from './process-identity.ts'
@@ -55,7 +56,7 @@ export async function lastingData(
   signal?: AbortSignal,
 ): Promise<PostgresData> {
   const home = resolve(dir)
-  await mkdir(home, { recursive: true })
+  makeFolder(home)
   const parent = await placeLastingData(home, binaries.user)
   const folder = join(parent, 'data')
   const passwordFile = join(home, 'password')
@@ -168,7 +169,7 @@ async function readTemplatePassword(binaries: PostgresBinaries): Promise<string>
 async function findTemplate(binaries: PostgresBinaries): Promise<string> {
   const target = join(CACHE_FOLDER, `postgres-template-${binaries.version}`)
   if (!(await exists(target))) {
-    await mkdir(CACHE_FOLDER, { recursive: true })
+    makeFolder(CACHE_FOLDER)
     const draft = await mkdtemp(`${target}-draft-`)
     await giveTo(draft, binaries.user.uid, binaries.user.gid)
     const password = await initialise(binaries, join(draft, 'data'))

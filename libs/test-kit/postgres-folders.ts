@@ -3,9 +3,10 @@
  * and the server is not: it cannot enter what is below /root, or below a folder that `mkdtemp` made.
  */
 import { createHash } from 'node:crypto'
-import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
+import { chmod, chown, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { makeFolder } from './folder.ts'
 import { canEnter, exists, type ServerUser } from './postgres-binaries.ts'
 
 /** Only ever needed by root. Only root can write to it, and nobody clears it. */
@@ -44,7 +45,7 @@ export async function placeLastingData(home: string, user: ServerUser): Promise<
 
   const elsewhere = join(REACHABLE_FOLDER, createHash('sha256').update(home).digest('hex').slice(0, 12))
   if (!wasMoved) await rm(elsewhere, { recursive: true, force: true })
-  await mkdir(REACHABLE_FOLDER, { recursive: true })
+  makeFolder(REACHABLE_FOLDER)
   await removeForgotten()
   await writeFile(`${elsewhere}.home`, home)
   await makeOwned(elsewhere, user)
@@ -63,7 +64,7 @@ async function removeForgotten(): Promise<void> {
 }
 
 async function makeOwned(folder: string, { uid, gid }: ServerUser): Promise<string> {
-  await mkdir(folder, { recursive: true })
+  makeFolder(folder)
   await giveTo(folder, uid, gid)
   return folder
 }

@@ -2,10 +2,11 @@
  * Real Redis (or Valkey) servers on this machine, for tests and for the demo without Docker: one server, or a Cluster.
  * Each listens on 127.0.0.1 only, works in a folder of its own, and leaves neither process nor folder behind.
  */
-import { accessSync, constants, mkdirSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
+import { makeFolder } from './folder.ts'
 import { formCluster } from './form-cluster.ts'
 import { isAddressInUse, pickPort } from './port.ts'
 import { ask, type RedisAddress } from './redis-wire.ts'
@@ -75,7 +76,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
   }
   const { dir = await mkdtemp(join(tmpdir(), 'shop-redis-')) } = options
   const isTemporary = options.dir === undefined
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeFolder(dir, 0o700)
   if (options.acl !== undefined) writeFileSync(join(dir, ACL_FILE), options.acl, { mode: 0o600 })
   try {
     const { port, server } = await launchOnSomePort(binary, dir, options)

@@ -8,15 +8,16 @@
  * second lock of the same kind: otherwise a slower start could remove the lock of a faster one.
  */
 import { randomUUID } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeFolder } from '@shop/test-kit/folder'
 import { identify, type ProcessIdentity } from '@shop/test-kit/process-identity'
 
 export const lockFile = 'stack.pid'
 
 /** Returns the release. Throws with the pid of the stack that already runs on `dataDir`. */
 export function lockDataDir(dataDir: string): () => void {
-  mkdirSync(dataDir, { recursive: true })
+  makeFolder(dataDir)
   const { owner, release } = lock(
     join(dataDir, lockFile),
     JSON.stringify(identify(process.pid) ?? { pid: process.pid }),

@@ -1,8 +1,9 @@
 /** What must be true before anything is started; each failure is one sentence that says what to do. */
 import { spawnSync } from 'node:child_process'
-import { accessSync, constants, mkdirSync, statfsSync } from 'node:fs'
+import { accessSync, constants, statfsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { networkInterfaces } from 'node:os'
+import { makeFolder } from '@shop/test-kit/folder'
 import { findRedisServer } from '@shop/test-kit/redis-server'
 
 const oldestRedisMajor = 7
@@ -47,7 +48,7 @@ export function addresses(): string[] {
 /** Makes the folder. Throws unless it can be written to and has room. */
 export function requireDataDir(dataDir: string): void {
   try {
-    mkdirSync(dataDir, { recursive: true })
+    makeFolder(dataDir)
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException

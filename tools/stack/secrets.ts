@@ -3,9 +3,10 @@
  * data of earlier starts can be opened again. Nothing in the repository is a secret and no secret has a default.
  */
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { serviceNames } from '@shop/contracts/services'
+import { makeFolder } from '@shop/test-kit/folder'
 
 export interface Account {
   email: string
@@ -28,7 +29,7 @@ export interface Secrets {
 
 /** Keeps what an earlier start has made, and makes what is new since then. Throws with the file's name when it is damaged. */
 export function loadSecrets(dataDir: string): Secrets {
-  mkdirSync(dataDir, { recursive: true })
+  makeFolder(dataDir)
   const file = join(dataDir, 'secrets.json')
   const [kept, fresh] = [readSecrets(file), generateSecrets()]
   const secrets: Secrets = { ...fresh, ...kept, redis: { ...fresh.redis, ...kept.redis } }

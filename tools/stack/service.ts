@@ -5,8 +5,9 @@
  * to the stack by its IPC channel: when the stack dies, however it dies, the channel closes and the service stops itself.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, fstatSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { makeFolder } from '@shop/test-kit/folder'
 import { reasonIn } from './failed-start.ts'
 import { type KeptAlive, keepAlive, type Restarted, type Running, type Supervisor } from './keep-alive.ts'
 
@@ -56,7 +57,7 @@ interface State {
 export function startService(options: ServiceOptions): Service {
   const { name, app, supervisor } = options
   const state: State = { port: 0, isStopped: false }
-  mkdirSync(dirname(options.logFile), { recursive: true })
+  makeFolder(dirname(options.logFile))
   const started = launch(state, options).then((running) => {
     if (!state.isStopped) state.keptAlive = keepAlive(name, running, () => launch(state, options), supervisor)
   })
