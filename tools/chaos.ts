@@ -3,7 +3,8 @@ import { parseArguments, wholeNumber } from './arguments.ts'
 import { isUnbroken, runChaos } from './chaos/run.ts'
 import { figuresText } from './chaos/text.ts'
 
-const help = `Break a demo of its own in many ways while shoppers use it, and compare the books at the end.
+const help = `Break a demo of its own in many ways while shoppers use it, and compare the
+books at the end.
 
   npm run chaos -- [options]
 
@@ -14,11 +15,13 @@ const help = `Break a demo of its own in many ways while shoppers use it, and co
   --json         the figures as JSON
   --help         this text
 
-Faults: services are killed and frozen. Both Redis roles and Postgres are killed, frozen, cut off, slowed down as by a stalling disk,
-and made to refuse writes. At the end orders, charges, stock, reservations, refunds, outboxes, inboxes, streams and carts are compared.
+Faults: services are killed and frozen. Both Redis roles and Postgres are
+killed, frozen, cut off, slowed down as by a stalling disk, and made to refuse
+writes. At the end orders, charges, stock, reservations, refunds, outboxes,
+inboxes, streams and carts are compared.
 
-Exit code: 0 the books balance, 1 something was lost, doubled or wrong, a process ended by itself, or an
-answer was a 500, 2 it could not run.
+Exit code: 0 the books balance, 1 something was lost, doubled or wrong, a
+process ended by itself, or an answer was a 500, 2 it could not run.
 Ctrl-C ends the run early and compares the books.
 `
 

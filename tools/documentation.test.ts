@@ -1,4 +1,5 @@
 /** What the pages say about commands and versions, compared with what is there. */
+import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeConfig } from '@shop/service-kit/config'
@@ -57,4 +58,16 @@ test('no page names a command that needs the pinned Node on the PATH', () => {
 test('every script of a tool goes through the bootstrap, which installs what is missing', () => {
   const own = Object.entries(manifest.scripts).filter(([name, line]) => line.includes('tools/') && name !== 'prepare')
   expect(own.filter(([, line]) => !line.startsWith('exec node tools/bootstrap.mjs '))).toEqual([])
+})
+
+const commands = Object.entries(manifest.scripts).flatMap(([script, line]) => {
+  const [, tool, options = ''] = /bootstrap\.mjs (\S+)(.*)/.exec(line) ?? []
+  return tool === undefined ? [] : [{ script, args: [`tools/${tool}.ts`, ...options.split(' ').filter(Boolean)] }]
+})
+
+test.each(commands)('the help of $script names the command and fits 80 columns', ({ script, args }) => {
+  const { stdout, status } = spawnSync(process.execPath, [...args, '--help'], { cwd: root, encoding: 'utf8' })
+  expect(status).toBe(0)
+  expect(stdout).toContain(script === 'test' ? 'npm test' : `npm run ${script}`)
+  expect(stdout.split('\n').filter((line) => line.length > 80)).toEqual([])
 })

@@ -9,11 +9,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root, runTool } from './run.ts'
 
-const help = `Run the end-to-end tests against the containers of docker-compose.yml. Needs Docker 26 and Compose 2.26, or newer.
+const help = `Run the end-to-end tests against the containers of docker-compose.yml. Needs
+Docker 26 and Compose 2.26, or newer.
 
   npm run e2e:compose
 
-What follows \`--\` is passed on to vitest: npm run e2e:compose -- -t 'publishes a port'
+What follows \`--\` is passed on to vitest:
+
+  npm run e2e:compose -- -t 'publishes a port'
 `
 const report = join(root, 'reports/@shop/e2e-compose.json')
 

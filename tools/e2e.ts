@@ -12,12 +12,16 @@ import { root, runTool } from './run.ts'
 
 const help = `Run the end-to-end tests.
 
-  npm run e2e                                   against a shop of its own, on free ports
-  BASE_URL=http://localhost:8080 npm run e2e    against a shop that runs
+  npm run e2e                 against a shop of its own, on free ports
+  BASE_URL=http://localhost:8080 npm run e2e
+                              against a shop that runs
 
-  SHOP_TEST_POSTGRES_TIMEZONE=Asia/Kolkata npm run e2e    on a Postgres with another time zone than UTC
+  SHOP_TEST_POSTGRES_TIMEZONE=Asia/Kolkata npm run e2e
+                              on a Postgres with another time zone than UTC
 
-What follows \`--\` is passed on to vitest: npm run e2e -- -t 'cannot buy more'
+What follows \`--\` is passed on to vitest:
+
+  npm run e2e -- -t 'cannot buy more'
 `
 const productCount = 400
 const reporters = ['--reporter=default', '--reporter=json', '--outputFile.json=reports/@shop/e2e.json']

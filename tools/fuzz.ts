@@ -1,22 +1,28 @@
 /** `npm run fuzz`: thousands of requests that are wrong in some way, over every route of the shop's own description. */
 import { randomInt } from 'node:crypto'
 import { parseArguments, wholeNumber } from './arguments.ts'
-import { fuzz, type Result, tableOf } from './fuzz/run.ts'
+import { counted } from './counted.ts'
+import { fuzz, nameOf, type Result, tableOf } from './fuzz/run.ts'
 import { type Shop, startShop } from './fuzz/shop.ts'
 
-const help = `Send requests that are wrong in some way to every route, and find answers that must not be:
-5xx, no answer, a stack, a refusal that is not problem+json, a status or a body that is not described.
+const help = `Send requests that are wrong in some way to every route, and find answers that
+must not be: 5xx, no answer, a stack, a refusal that is not problem+json, a
+status or a body that is not described.
 
   npm run fuzz -- [options]
 
-  --seed N            the same requests again                       (default: a random one, printed)
-  --requests N        how many                                      (default 10000)
-  --url URL           a shop that runs, instead of one of its own. It will be changed. Raise its limits first:
-                      npm run demo -- --env gateway:RATE_LIMIT_COUNT=100000 --env gateway:RATE_LIMIT_BURST=1000000
+  --seed N         the same requests again   (default: a random one, printed)
+  --requests N     how many, from 1          (default 10000)
+  --url URL        a shop that runs, instead of one of its own
   --admin EMAIL:PASSWORD   an administrator of that shop
-  --help              this text
+  --help           this text
 
-The exit code is 0 when nothing was found, 1 when something was, 2 for a wrong option.
+A shop that is named is changed by the requests. Raise its limits first:
+
+  npm run demo -- --env gateway:RATE_LIMIT_COUNT=100000 \\
+                  --env gateway:RATE_LIMIT_BURST=1000000
+
+Exit code: 0 nothing was found, 1 something was, 2 a wrong option.
 `
 const maxShown = 20
 
@@ -26,7 +32,7 @@ async function main(): Promise<number> {
   const options = read()
   if (typeof options === 'number') return options
   const { seed, requestCount, url, admin } = options
-  process.stdout.write(`seed ${seed}, ${requestCount} requests\n`)
+  process.stdout.write(`seed ${seed}, ${counted(requestCount, 'request')}\n`)
   const shop = url === undefined ? await startShop() : running(url, admin)
   const interrupt = () => void shop.stop().then(() => process.exit(130))
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
@@ -43,10 +49,10 @@ async function main(): Promise<number> {
 function report(result: Result): number {
   process.stdout.write(`\n${tableOf(result)}\n`)
   for (const { request, status, problems, body, command } of result.findings.slice(0, maxShown)) {
-    const name = request.operation?.name ?? 'no request'
+    const name = nameOf(request)
     process.stdout.write(`\n${name} as ${request.role}: ${status}; ${problems.join('; ')}\n${body}\n  ${command}\n`)
   }
-  process.stdout.write(`\n${result.findings.length} findings\n`)
+  process.stdout.write(`\n${counted(result.findings.length, 'finding')}\n`)
   return result.findings.length === 0 ? 0 : 1
 }
 

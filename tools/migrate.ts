@@ -14,17 +14,22 @@ import { connectPostgres } from './postgres-client.ts'
 
 const help = `Usage: npm run migrate -- [options]
 
-Applies the migrations that a database does not have yet. Without options: for every service, each on the database that
-its variable names (${listPrismaFolders().map(variableOf).join(', ')}).
+Applies the migrations that a database does not have yet. Without options: for
+every service, each on the database that its variable names
+(${listPrismaFolders().map(variableOf).join(', ')}).
 
   --service <name>        only this service
   --url <url>             its database, instead of the variable
-  --create <name>         write a new migration: what is in schema.prisma and not yet in the migrations
-  --empty                 with --create: an empty one, for SQL that schema.prisma cannot say
-  --rolled-back <folder>  apply this migration again, which failed and has left nothing behind
+  --create <name>         write a new migration: what is in schema.prisma and
+                          not yet in the migrations
+  --empty                 with --create: an empty one, for SQL that
+                          schema.prisma cannot express
+  --rolled-back <folder>  apply this migration again, which failed and has left
+                          nothing behind
   --help                  this text
 
-With POSTGRES_ADMIN_URL, of a role that may, databases and roles that are missing are made first.
+POSTGRES_ADMIN_URL names a role that may create databases and roles: those that
+are missing are then made first.
 `
 
 export interface MigrateOptions {

@@ -3,7 +3,8 @@ import { availableParallelism, cpus } from 'node:os'
 import { parseArguments, wholeNumber } from './arguments.ts'
 import { type OutageFigures, observeOutage, type Readers } from './outage/outage.ts'
 
-const help = `Kill the Redis of the catalog's cache for a while under steady reads, and say what readers, Postgres and memory did.
+const help = `Kill the Redis of the catalog's cache for a while under steady reads, and say
+what readers, Postgres and memory did.
 
   npm run outage -- [options]
 
@@ -12,7 +13,8 @@ const help = `Kill the Redis of the catalog's cache for a while under steady rea
   --json        the figures as JSON
   --help        this text
 
-Exit code 1 when a promise was not kept, 2 when the machine is too slow or too busy to tell.
+Exit code 1 when a promise was not kept, 2 when the machine is too slow or too
+busy to tell.
 `
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: Error) => {

@@ -48,7 +48,8 @@ async function withClient<Result>(
   }
 }
 
-const help = `Fill the databases with a catalogue and three accounts. Run it again at any time: it adds what is missing.
+const help = `Fill the databases with a catalogue and three accounts. Run it again at any
+time: it adds what is missing.
 
   CATALOG_DATABASE_URL=… USER_DATABASE_URL=… npm run seed -- [options]
 
@@ -56,10 +57,12 @@ const help = `Fill the databases with a catalogue and three accounts. Run it aga
   --fresh        remove all products, categories and reservations first
   --help         this text
 
-A shop that runs shows it at once: its catalog hears of it and forgets what it has in Redis. Accounts, carts and orders stay.
+A shop that runs shows it at once: its catalog is told, and drops its entries in
+Redis. Accounts, carts and orders stay.
 
-Without USER_DATABASE_URL no accounts are made. Their passwords are new each time and printed once, unless SHOP_ACCOUNTS
-says who there is: [{"email":…,"name":…,"role":"customer","password":…}].
+Without USER_DATABASE_URL no accounts are made. Their passwords are new each
+time and printed once, unless SHOP_ACCOUNTS says who there is:
+[{"email":…,"name":…,"role":"customer","password":…}].
 `
 
 /** Returns the exit code. */

@@ -1,8 +1,10 @@
 /** `npm run demo`: the whole shop on this machine until Ctrl-C. */
-import { help, parseOptions, type StackOptions } from './stack/options.ts'
+import { helpOf, parseOptions, type StackOptions } from './stack/options.ts'
 import { type Stack, startStack } from './stack/start.ts'
 import { summary } from './stack/summary.ts'
 
+/** `npm run dev` is this tool with --watch. */
+const script = process.argv.includes('--watch') ? 'dev' : 'demo'
 /** Longer than the longest that stopping in order takes. */
 const stopTimeoutMs = 60_000
 
@@ -44,10 +46,10 @@ function read(): StackOptions | number {
   try {
     const options = parseOptions(process.argv.slice(2))
     if (options !== 'help') return options
-    process.stdout.write(help)
+    process.stdout.write(helpOf(script))
     return 0
   } catch (error) {
-    report(`${(error as Error).message}\nSee npm run demo -- --help`)
+    report(`${(error as Error).message}\nSee npm run ${script} -- --help`)
     return 2
   }
 }

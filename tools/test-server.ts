@@ -7,12 +7,15 @@ import { root, runTool } from './run.ts'
 import { serverFromImage } from './server-from-image.ts'
 
 const projects = ['redis-kit', 'service-kit', 'infra']
-const help = `Run the tests of ${projects.join(', ')} on the Redis or Valkey server of a container image. Needs Docker, on Linux.
+const help = `Run the tests of ${projects.join(', ')} on the Redis or
+Valkey server of a container image. Needs Docker, on Linux.
 
   npm run test:server -- valkey/valkey:9
 
-A test that is skipped is a failure here: choose a server that has all that the tests ask for.
-What follows the image is passed on to vitest: npm run test:server -- redis:8.8 stream/durability
+A test that is skipped is a failure here: choose a server that has all that the
+tests ask for. What follows the image is passed on to vitest:
+
+  npm run test:server -- redis:8.8 stream/durability
 `
 
 const [image, ...args] = process.argv.slice(2)

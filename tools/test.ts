@@ -3,12 +3,14 @@ import { globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, runTool } from './run.ts'
 
-const help = `Check everything: types, lint and size budgets, unused code, tests of every project on real servers, end to end.
+const help = `Check everything: types, lint and size budgets, unused code, tests of every
+project on real servers, end to end.
 
   npm test                 all of it
   npm test -- --no-e2e     without the end-to-end tests
 
-What did not change since it last passed is answered from Nx's cache; \`npx nx reset\` forgets it.
+A check whose files did not change since it passed is answered from Nx's cache;
+\`npx nx reset\` clears it.
 `
 const reports = join(root, 'reports')
 

@@ -12,25 +12,27 @@ import { toMarkdown, toTerminal } from './harness/text.ts'
 
 const docs = join(import.meta.dirname, '../../docs/bench')
 
-const help = `Compare what is built here with the raw limit and with the libraries that others use. Starts its own servers.
+const help = `Compare what is built here with the raw limit and with the libraries that
+others use. Starts its own servers.
 
   npm run bench                              every suite
   npm run bench -- ${suiteNames.join('|').padEnd(25)} this one
-  npm run bench -- compare a.json b.json     two results: refused when they are two runs
+  npm run bench -- compare a.json b.json     two results of one run
 
-  --rounds N     rounds that count                                    (default 25, quick 3)
-  --ms N         how long a contender works in a round                (default 300)
+  --rounds N     rounds that count                       (default 25, quick 3)
+  --ms N         how long a contender works in a round   (default 300)
   --quick        a look, in a minute or two; not written to docs/bench
-  --table ID     only this table                                      } not written to docs/bench
-  --only A,B     only these contenders                                }
+  --table ID     only this table; not written to docs/bench
+  --only A,B     only these contenders; not written to docs/bench
   --json FILE    write the result there too
   --profile DIR  a CPU profile of each contender's process
   --check        exit with 1 when a goal is not met
   --ratios       with compare: the ratios that each run measured within itself
   --help         this text
 
-A full run takes a minute or two per table and writes docs/bench/<suite>.json, .md and .svg. It needs no quiet machine (rounds are
-interleaved and ratios are made within a round), but says how loaded it was.
+A full run takes a minute or two per table and writes docs/bench/<suite>.json,
+.md and .svg. It needs no quiet machine (rounds are interleaved and ratios are
+made within a round), but says how loaded it was.
 `
 
 const options = {

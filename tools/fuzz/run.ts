@@ -58,7 +58,7 @@ export async function fuzz(
   async function one(request: FuzzRequest) {
     const bytes = bytesOf(request, url.host, await visitors.cookieOf(request.role))
     const answer = await exchange(url, bytes, request)
-    count(request.operation?.name ?? 'no request', answer.status)
+    count(nameOf(request), answer.status)
     const problems = judge.problemsOf(request, answer)
     if (problems.length > 0) {
       const command = commandOf(bytes, url)
@@ -80,6 +80,11 @@ export async function fuzz(
  */
 function commandOf(bytes: Buffer, { hostname, port }: URL): string {
   return `echo ${bytes.subarray(0, 100_000).toString('base64')} | base64 -d | curl -s --max-time 5 telnet://${hostname}:${port || 80}`
+}
+
+/** Bytes that a server cannot parse belong to no operation. */
+export function nameOf({ operation }: FuzzRequest): string {
+  return operation?.name ?? 'malformed HTTP'
 }
 
 /** Operation x status class, and a line of sums. */

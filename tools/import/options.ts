@@ -23,7 +23,7 @@ export const help = `Put products from a file into a running shop: new ones are 
                   line per product; - : standard input
   --url URL       the shop      (default SHOP_URL, else http://localhost:8080)
   --email EMAIL   an administrator
-                                (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
+                          (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
   --format F      ndjson or csv, when the name of the file does not say
   --help          this text
 

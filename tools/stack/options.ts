@@ -55,31 +55,44 @@ export interface ExistingServers {
   postgresUrl?: string
 }
 
-export const help = `Start the whole shop on this machine, without Docker: Postgres, two Redis servers,
-all services.
+const introductions = {
+  demo: `Start the whole shop on this machine, without Docker: Postgres, two Redis
+servers, all services.`,
+  dev: `Start the whole shop on this machine, as npm run demo does, and restart a
+service when one of its files is saved. Types are not checked: npm run
+typecheck does that.`,
+}
 
-  npm run demo -- [options]
+/** @param script the npm script that was typed */
+export const helpOf = (script: 'demo' | 'dev') => `${introductions[script]}
 
-  --port N             port of the gateway, the only fixed one   (default 8080, 0: a free one)
-  --host ADDRESS       address of the gateway; 0.0.0.0 to be reached from elsewhere
-                       (default 127.0.0.1)
-  --products N         size of the catalog, up to ${maxProductCount}         (default 1000)
+  npm run ${script} -- [options]
+
+  --port N             port of the gateway, the only fixed one
+                       (default 8080, 0: a free one)
+  --host ADDRESS       address of the gateway (default 127.0.0.1); 0.0.0.0 to be
+                       reached from elsewhere
+  --products N         size of the catalog, up to ${maxProductCount}   (default 1000)
   --no-seed            leave the databases as they are
   --fresh              delete the data of earlier starts first
-  --data DIR           where data, logs and generated passwords stay (default .data)
-  --watch              restart a service when its files change   (npm run dev)
+  --data DIR           where data, logs and generated passwords stay
+                       (default .data)
+  --watch              restart a service when its files change (npm run dev)
   --verbose            print also what runs where
 
   --env NAME=value     a variable for all services; repeatable
   --env catalog:NAME=value   for one service, or for one instance (catalog-2)
-  --inspect SERVICE[:PORT]   open a debugger's port (default ${firstInspectPort} and up); repeatable
+  --inspect SERVICE[:PORT]   open a debugger's port; repeatable
+                             (default ${firstInspectPort} and up)
 
   --redis URL          use this Redis for both roles instead of starting two
   --redis-cache URL    or this one as the cache, which may forget
   --redis-state URL    and this one for what must not be forgotten
-  --postgres URL       use this Postgres; the role must be able to create databases and roles
+  --postgres URL       use this Postgres; the role must be able to create
+                       databases and roles
 
-  --restarts N         failures in a row of one process before it stays down (default 10)
+  --restarts N         failures in a row of one process before it stays down
+                       (default 10)
   --json               one line of JSON instead of the text, for programs
   --help               this text
 

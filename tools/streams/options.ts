@@ -36,7 +36,7 @@ export const help = `See the streams between the services, and handle what a ser
 
   --url URL       the shop      (default SHOP_URL, else http://localhost:8080)
   --email EMAIL   an administrator
-                                (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
+                          (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
   --limit N       how many dead letters to list                   (default 50)
   --json          what the shop answered, for programs
   --yes           do not ask before --all and discard
