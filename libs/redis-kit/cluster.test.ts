@@ -309,7 +309,9 @@ describe('while a slot moves', () => {
   test('what neither node can serve fails within the deadline and is not executed later', async () => {
     const { redis, key, source, destination, slot } = await startMove()
     const [here, there] = await splitKeys(key, redis)
-    expect(await outcomeOf(redis.mset(here, 'a', there, 'b'))).toBeInstanceOf(RedisUnavailable)
+    const outcome = await outcomeOf(redis.mset(here, 'a', there, 'b'))
+    // Unknown, when the deadline is over while an attempt is on its way.
+    expect(outcome instanceof RedisUnavailable || outcome instanceof OutcomeUnknown, String(outcome)).toBe(true)
     for (const node of [source, destination]) await node.cluster('SETSLOT', slot, 'STABLE')
     await sleep(300)
     expect(await source.get(here)).toBeNull()
