@@ -80,6 +80,21 @@ describe.each(['pool', 'Prisma'])('through the %s', (way) => {
     expect(isDependencyOutage(error)).toBe(true)
   })
 
+  test.each([
+    ['TLS that the server does not have', (to: URL) => to.searchParams.set('sslmode', 'verify-full')],
+    ['a wrong password', (to: URL) => Object.assign(to, { password: 'wrong' })],
+    ['an unknown role', (to: URL) => Object.assign(to, { username: 'unknown' })],
+    ['an unknown database', (to: URL) => Object.assign(to, { pathname: '/unknown' })],
+    ['a database that is never open', (to: URL) => Object.assign(to, { pathname: '/template0' })],
+    ['a setting that the server refuses', (to: URL) => to.searchParams.set('options', '-c nonsense=1')],
+  ])('a connection refused for %s is an outage', async (_, change) => {
+    const target = new URL(url)
+    change(target)
+    const error = await failureOf((await connect({}, target.href))('SELECT 1'))
+    expect(error).toBeInstanceOf(Error)
+    expect(problemOf(error)).toMatchObject({ status: 503, body: { code: 'dependency-unavailable' } })
+  })
+
   test('a database that does not answer is an outage within the time for connecting', async () => {
     const proxy = await startFaultProxy({ port: Number(new URL(url).port) })
     onTestFinished(() => proxy.stop())

@@ -4,6 +4,7 @@
  */
 import { PrismaPg } from '@prisma/adapter-pg'
 import pg from 'pg'
+import { PostgresNotConnected } from './postgres-errors.ts'
 
 /**
  * What the code relies on, set for each session: servers, databases and roles have defaults of their own. The same in the URL's `options`
@@ -56,6 +57,17 @@ class ListeningClient extends pg.Client {
   }
 }
 
+/** A connection of a pool: a failure to connect says so, whatever Postgres' code for it. The pool calls back; it never takes the promise. */
+class PooledClient extends ListeningClient {
+  override connect(): Promise<this>
+  override connect(callback: (error: Error | null) => void): void
+  override connect(callback?: (error: Error | null) => void): Promise<this> | undefined {
+    if (callback === undefined) return super.connect() as Promise<this>
+    super.connect((error: Error | null) => callback(error && new PostgresNotConnected(error)))
+    return undefined
+  }
+}
+
 /** For `new PrismaClient({ adapter })`. Connects on first use and again after an outage. */
 export function createPrismaAdapter(url: string, options: DatabaseOptions): PrismaPg {
   const onError = options.onError ?? (() => {})
@@ -79,7 +91,7 @@ export function createClient(url: string, options: ClientOptions): pg.Client {
 
 function poolConfig(url: string, options: DatabaseOptions): pg.PoolConfig {
   const { poolMax: max = 10 } = options
-  return { ...clientConfig(url, options), Client: ListeningClient, max, idleTimeoutMillis: 30_000 }
+  return { ...clientConfig(url, options), Client: PooledClient, max, idleTimeoutMillis: 30_000 }
 }
 
 function clientConfig(

@@ -11,7 +11,7 @@ import type { Topic } from '@shop/redis-kit/stream'
 import { encodeEvent, settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
 import type { Origin } from '@shop/service-kit/origin'
-import { isDependencyOutage } from '@shop/service-kit/outage'
+import { eventMustWait } from '@shop/service-kit/outage'
 import type { OutboxEvent } from '@shop/service-kit/outbox'
 import type { Change } from './freshness.ts'
 
@@ -59,7 +59,7 @@ export function consumeChanges({ changes, invalidate, consumer, connect, log }: 
       connect,
       signal,
       concurrency,
-      isOutage: isDependencyOutage,
+      isOutage: eventMustWait,
       retryCapMs: longestRetryMs,
       pulse,
       log,

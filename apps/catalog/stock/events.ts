@@ -6,7 +6,7 @@ import type { Topic } from '@shop/redis-kit/stream'
 import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
 import { originIn } from '@shop/service-kit/origin'
-import { isDependencyOutage } from '@shop/service-kit/outage'
+import { eventMustWait } from '@shop/service-kit/outage'
 import { cancel, confirm, place } from './stock.ts'
 import type { StockStore, StockUpdate } from './store.ts'
 
@@ -46,7 +46,7 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
       signal,
       concurrency,
       minIdleMs,
-      isOutage: isDependencyOutage,
+      isOutage: eventMustWait,
       retryCapMs: longestRetryMs,
       pulse,
       log,

@@ -5,7 +5,7 @@ import type { Pulse } from '@shop/redis-kit/pulse'
 import type { Topic } from '@shop/redis-kit/stream'
 import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'
-import { isDependencyOutage } from '@shop/service-kit/outage'
+import { eventMustWait } from '@shop/service-kit/outage'
 import { PaymentOutcomeUnknown } from '../payment/provider.ts'
 import type { Saga } from './saga.ts'
 
@@ -51,5 +51,5 @@ async function consume({ stock, saga, consumer, connect, log }: Dependencies, si
 
 /** A provider that does not answer is asked for as long as the reservation holds: the order is then cancelled and it ends by itself. */
 function isOutage(error: unknown): boolean {
-  return error instanceof PaymentOutcomeUnknown || isDependencyOutage(error)
+  return error instanceof PaymentOutcomeUnknown || eventMustWait(error)
 }
