@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createHealth, type Probe, prismaProbe, redisProbe } from './health.ts'
+import { PostgresNotConnected } from './postgres-errors.ts'
 
 const ok = (name: string, required = true): Probe => ({ name, required, check: async () => {} })
 const failing = (name: string, required: boolean, error: unknown = new Error('at redis://x:secret@h')): Probe => ({
@@ -34,6 +35,12 @@ describe('the verdict', () => {
     expect(await health.ready()).toMatchObject({ status: 'unready', checks: [{ name: 'process', error: 'STOPPING' }] })
     expect(check).not.toHaveBeenCalled()
   })
+})
+
+test('a missing session of Postgres is reported by the reason of the refusal', async () => {
+  const refused = Object.assign(new Error('password authentication failed'), { code: '28P01' })
+  const health = createHealth([failing('postgres', true, new PostgresNotConnected(refused))])
+  expect(await health.ready()).toMatchObject({ checks: [{ error: '28P01' }] })
 })
 
 test('a failure is told by its code and never by its message', async () => {

@@ -120,8 +120,9 @@ function rejectOn(signal: AbortSignal): Promise<never> {
 
 function codeOf(error: unknown): string {
   const code = (error as { code?: unknown })?.code
-  // Not "unavailable" but why: WRONGPASS, CERTIFICATE, UNREACHABLE.
+  // Not "unavailable" but why: WRONGPASS, CERTIFICATE, UNREACHABLE; of Postgres 28P01, ECONNREFUSED.
   if (code === 'REDIS_UNAVAILABLE' && (error as Error).cause) return diagnose((error as Error).cause).code
+  if (code === 'POSTGRES_NOT_CONNECTED' && (error as Error).cause) return codeOf((error as Error).cause)
   if (typeof code === 'string' && /^[\w-]{1,40}$/.test(code)) return code
   return error instanceof Error && error.name === 'ReplyError' ? codeOfReply(error) : 'FAILED'
 }
