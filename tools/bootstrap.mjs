@@ -77,14 +77,16 @@ function spawned(file, fileArgs, channel = []) {
 }
 
 /**
- * Ctrl-C reaches the whole process group, the child too: wait for it instead of leaving first. Other signals are passed on.
+ * Signals are passed on, and the end of the child is awaited. Ctrl-C has reached the child already, a SIGINT to this process alone
+ * has not, and they look the same. A second SIGINT may end the child at once, so the first is passed on as SIGTERM, which
+ * changes nothing for a child that stops. The next ones are passed on as they are.
  * When npm has started this process and is killed, no signal arrives here: so the end of npm counts as one.
  */
 function stopWithParent() {
   process.on('SIGINT', () => {
-    isStopping = true
     // npm itself would finish the installation first, some versions also after SIGTERM. What is half installed is completed next time.
-    if (isInstalling) current?.kill('SIGKILL')
+    if (isInstalling) pass('SIGKILL')
+    else pass(isStopping ? 'SIGINT' : 'SIGTERM')
   })
   for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => pass(signal))
   const parent = process.ppid

@@ -1,12 +1,11 @@
 /** `npm run demo`: the whole shop on this machine until Ctrl-C. */
+import { interruption } from './stack/interruption.ts'
 import { helpOf, parseOptions, type StackOptions } from './stack/options.ts'
 import { type Stack, startStack } from './stack/start.ts'
 import { summary } from './stack/summary.ts'
 
 /** `npm run dev` is this tool with --watch. */
 const script = process.argv.includes('--watch') ? 'dev' : 'demo'
-/** Longer than the longest that stopping in order takes. */
-const stopTimeoutMs = 60_000
 
 // A closed terminal ends the shop by SIGHUP; its last words have no reader then.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
@@ -51,28 +50,6 @@ function read(): StackOptions | number {
   } catch (error) {
     report(`${(error as Error).message}\nSee npm run ${script} -- --help`)
     return 2
-  }
-}
-
-/**
- * Aborted at the first signal to stop, and when the process that started this one is gone. A second Ctrl-C ends this process
- * at once, and what it started with it; other signals may come twice, from a terminal and from npm.
- */
-function interruption(): AbortSignal {
-  const controller = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (controller.signal.aborted && signal === 'SIGINT') process.exit(130)
-      interrupt()
-    })
-  }
-  if (process.connected) process.once('disconnect', interrupt)
-  return controller.signal
-
-  function interrupt() {
-    if (controller.signal.aborted) return
-    controller.abort()
-    setTimeout(() => process.exit(1), stopTimeoutMs).unref()
   }
 }
 
