@@ -56,6 +56,25 @@ const failureOf = (work: Promise<unknown>) =>
   )
 const endAll = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'database-test'"
 
+test.each([
+  ['PGSSLMODE', 'require'],
+  ['PGSSLMODE', 'verify-full'],
+  ['PGSSLNEGOTIATION', 'direct'],
+  ['PGOPTIONS', '-c nonsense=1'],
+  ['PGPORT', '1'],
+  ['PGHOST', '192.0.2.1'],
+])('%s=%s of the caller’s shell changes no connection', async (name, value) => {
+  vi.stubEnv(name, value)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const { rows } = await (await pool()).query('SELECT 1 AS one')
+  expect(rows).toEqual([{ one: 1 }])
+})
+
+test('TLS that the URL asks for is asked for', async () => {
+  const target = Object.assign(new URL(url), { search: 'sslmode=verify-full' }).href
+  await expect((await pool({}, target)).query('SELECT 1')).rejects.toThrow('does not support SSL')
+})
+
 test('a connection says whose it is', async () => {
   const { rows } = await (await pool()).query("SELECT current_setting('application_name') AS name")
   expect(rows).toEqual([{ name: 'database-test' }])

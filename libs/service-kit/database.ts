@@ -105,6 +105,10 @@ function clientConfig(
   }: ClientOptions,
 ): pg.ClientConfig {
   return {
+    // The URL says everything: PGSSLMODE, PGPORT and the like of a caller's shell belong to another server.
+    ssl: false,
+    sslnegotiation: 'postgres',
+    client_encoding: 'UTF8',
     connectionString: withSessionSettings(url),
     application_name: name,
     connectionTimeoutMillis: connectTimeoutMs,
@@ -117,6 +121,7 @@ function clientConfig(
 
 function withSessionSettings(url: string): string {
   const target = new URL(url)
+  if (target.hostname !== '' && target.port === '') target.port = '5432'
   const settings = Object.entries(sessionSettings).map(([name, value]) => `-c ${name}=${value}`)
   const given = target.searchParams.get('options') ?? ''
   target.searchParams.set('options', [...settings, given].join(' ').trim())

@@ -106,6 +106,11 @@ export class PostgresRuns extends Error {
   }
 }
 
+/** The server itself reads PGDATESTYLE, PGCLIENTENCODING and others, and does not start with a value that it does not know. */
+export function withoutPostgresVariables(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => !/^PG[A-Z]/.test(name)))
+}
+
 /** Resolves to the superuser's password. */
 async function initialise({ initdb, user }: PostgresBinaries, folder: string): Promise<string> {
   const password = makePassword()
@@ -119,6 +124,7 @@ async function initialise({ initdb, user }: PostgresBinaries, folder: string): P
     await run(initdb, [`--pgdata=${folder}`, '--no-instructions', '--no-sync', ...locale, ...access], {
       ...user,
       cwd: '/',
+      env: withoutPostgresVariables(process.env),
     })
   } finally {
     await rm(passwordFile, { force: true })

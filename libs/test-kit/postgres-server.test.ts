@@ -31,6 +31,17 @@ function temporaryFolder(mode = 0o755) {
   return dir
 }
 
+test('the variables of another Postgres change neither the server nor its clients', async () => {
+  const foreign = {
+    ...{ PGSSLMODE: 'verify-full', PGSSLNEGOTIATION: 'direct', PGOPTIONS: '-c nonsense=1', PGPORT: '1' },
+    ...{ PGDATESTYLE: 'nonsense', PGCLIENTENCODING: 'nonsense' },
+  }
+  for (const [name, value] of Object.entries(foreign)) vi.stubEnv(name, value)
+  onTestFinished(() => void vi.unstubAllEnvs())
+  const server = await startPostgres()
+  await server.createDatabase('foreign').finally(() => server.stop())
+})
+
 test('a stopped server leaves neither process nor folder behind', async () => {
   const server = await startPostgres()
   const [row] = await query(server.url, `SELECT current_setting('data_directory') AS folder`)

@@ -11,7 +11,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { isAddressInUse, pickPort } from './port.ts'
 import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts'
 import { withClient } from './postgres-client.ts'
-import { clearStalePid, lastingData, type PostgresData, SUPERUSER, temporaryData } from './postgres-data.ts'
+import {
+  clearStalePid,
+  lastingData,
+  type PostgresData,
+  SUPERUSER,
+  temporaryData,
+  withoutPostgresVariables,
+} from './postgres-data.ts'
 import { createDatabase, type DatabaseOwner, urlOf } from './postgres-database.ts'
 import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
@@ -159,6 +166,7 @@ async function launchOnce(
     command: postgres,
     args: ['-D', folder, ...settingArgs(port, options)],
     cwd: '/',
+    env: withoutPostgresVariables(process.env),
     ...user,
     stopSignal: 'SIGINT',
     stopTimeoutMs: STOP_TIMEOUT_MS,
