@@ -44,7 +44,7 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
   ],
   [
     'createRateLimit',
-    (o) => createRateLimit(redis, { ...limit, onUnavailable: 'open', ...o }),
+    (o) => createRateLimit(redis, { ...limit, onUnavailable: 'local', ...o }),
     { timer: ['deadlineMs'], other: ['maxLocalIds'] },
   ],
   ['createRateLimits', (o) => createRateLimits([], o), { timer: ['deadlineMs'] }],

@@ -56,7 +56,7 @@ export interface RateLimitOptions {
   deadlineMs?: number
   /** How many processes share the limit, for 'local': usually what discovery knows. @default () => 1 */
   instances?: () => number
-  /** The most ids remembered in this process, as denied and (for 'local') as charged. @default 10_000 */
+  /** The most ids remembered in this process, as denied and (for 'local') as charged. 0: none, except for 'local'. @default 10_000 */
   maxLocalIds?: number
   /** Told why a decision was degraded: for a log line or a counter. */
   onDegraded?: (error: unknown) => void
@@ -95,7 +95,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
   const { deadlineMs: usualDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
   checkNumbers(`rate limit ${keys.pattern}`, options, {
     deadlineMs: { min: 1, max: MAX_TIMER_MS },
-    maxLocalIds: { min: 1, isWhole: true },
+    maxLocalIds: { min: onUnavailable === 'local' ? 1 : 0, isWhole: true },
   })
   const policy: Policy = { ...limit, burst }
   const spacing = requireFits(spacingOf(policy), keys)
