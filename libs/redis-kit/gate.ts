@@ -167,8 +167,8 @@ function refused(state: State, record: Pending, error: Error): void {
   const { batch, command } = record
   if (!isRedisOutage(error)) {
     fail(state, record, error)
-  } else if (batch !== undefined && command.inTransaction) {
-    // ioredis redirects a transaction as a whole, and finds out by these words that it has to.
+  } else if (batch !== undefined && (command.inTransaction || command.name === 'exec')) {
+    // ioredis redirects a transaction as a whole, and finds out by these words that it has to. Valkey 9 says them to EXEC.
     fail(state, record, new RedisUnavailable(error.message, { cause: error }))
   } else {
     askAgain(state, record, error)

@@ -43,7 +43,9 @@ export function tendOwnCommand(command: Command): void {
   const { name, reject } = command
   if (!TENDED.has(name)) return
   command.reject = (error) => {
-    const isRefused = error instanceof ReplyError && !isRedisOutage(error)
+    // Valkey 9 says NOAUTH, and not that the command is unknown, to a client that has not logged in. AUTH is what helps then.
+    const isUnknownHello = command.args.length > 1 && /^NOAUTH/.test(error.message)
+    const isRefused = error instanceof ReplyError && (!isRedisOutage(error) || (name === 'hello' && isUnknownHello))
     // It asks INFO whether the server is still loading, and CLUSTER INFO whether all slots are served. Without the right to ask,
     // the first command shows it.
     if ((name === 'info' || name === 'cluster') && isRefused) command.resolve(Buffer.alloc(0))
