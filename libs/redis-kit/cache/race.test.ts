@@ -99,8 +99,13 @@ describe.each([
   })
 
   test('GET, load, SET and DEL do end stale, so these tests are able to fail', async ({ annotate }) => {
-    const counts = await staleAfter('naive')
-    await annotate(`stale of ${roundCount}, by process: ${counts}`)
+    let counts = [0, 0]
+    // A busy machine may run the readers and writers of one pass one after another.
+    for (let pass = 0; pass < 5 && Math.min(...counts) === 0; pass += 1) {
+      const more = await staleAfter('naive')
+      counts = counts.map((count, index) => count + (more[index] ?? 0))
+    }
+    await annotate(`stale, by process: ${counts}`)
     expect(Math.min(...counts)).toBeGreaterThan(0)
   })
 })
