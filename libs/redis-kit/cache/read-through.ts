@@ -19,7 +19,7 @@ import type { LocalStore } from './local.ts'
 import { askForLease, untilFilled } from './obtain.ts'
 import { behind, type Core, type Flight, type Reader, type ReadRequest } from './reader.ts'
 import type { CachedRecord, Records } from './records.ts'
-import { createSingleFlight, end, enterLoading, follow } from './single-flight.ts'
+import { createSingleFlight, end, enterLoading, type Followed, follow } from './single-flight.ts'
 import { areCurrent, type Stamps } from './tags.ts'
 
 export interface ReadThrough<Value> {
@@ -125,7 +125,7 @@ async function goAround<Value>(reader: Reader<Value>, request: ReadRequest<Value
 }
 
 /** The answer, the lease to load it, or the flight that loads it; undefined when the wait for another process took too long. */
-type Found<Value> = CacheResult<Value> | Lease | Flight<Value> | undefined
+type Found<Value> = CacheResult<Value> | Lease | Followed<Value> | undefined
 
 async function find<Value>(
   reader: Reader<Value>,

@@ -47,6 +47,12 @@ export function createSingleFlight<Value>(
   }
 }
 
+/** Another flight, and its answer. The answer is taken at once, because a flight lets go of it at its end. */
+export interface Followed<Value> {
+  other: Flight<Value>
+  promise: Promise<CacheResult<Value>>
+}
+
 /**
  * Before a flight loads or waits for a load: another flight of the id that does so already, to be followed instead. It began to
  * load after this flight began, because a read that finds a flight loading joins it.
@@ -55,11 +61,11 @@ export function enterLoading<Value>(
   { flights }: Reader<Value>,
   { id, onWait }: ReadRequest<Value>,
   flight: Flight<Value>,
-): Flight<Value> | undefined {
+): Followed<Value> | undefined {
   const other = flights.get(id)
   if (other?.isLoading && other !== flight) {
     onWait?.()
-    return other
+    return { other, promise: other.promise as Promise<CacheResult<Value>> }
   }
   flight.isLoading = true
   flights.set(id, flight)
@@ -70,9 +76,9 @@ export function enterLoading<Value>(
 export async function follow<Value>(
   reader: Reader<Value>,
   flight: Flight<Value>,
-  other: Flight<Value>,
+  { other, promise }: Followed<Value>,
 ): Promise<CacheResult<Value>> {
-  const result = await (other.promise as Promise<CacheResult<Value>>)
+  const result = await promise
   flight.asOf = other.asOf
   reader.onEvent?.(result.source)
   return result
