@@ -195,6 +195,7 @@ function requestIdOf(header: string | string[] | undefined, accept: boolean): st
 /** Bodies are read as they come. Compressed bytes would be taken for the text or the image itself. */
 function refuseEncodedBodies(server: FastifyInstance) {
   server.addHook('preParsing', ({ raw }, _reply, _payload, done) => {
+    if (raw.method === 'GET' || raw.method === 'HEAD') return done() // a body of theirs is not read
     const encoding = raw.headers['content-encoding']?.trim().toLowerCase() ?? 'identity'
     done(hasBody(raw) && encoding !== 'identity' && encoding !== '' ? errors.contentEncoded() : null)
   })
