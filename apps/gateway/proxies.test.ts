@@ -44,7 +44,9 @@ for (const { name, isThere } of proxies) {
   if (!isThere) process.stderr.write(`${name} is not on this machine: its example is not run\n`)
 }
 
-describe.each(proxies.filter(({ isThere }) => isThere))('behind $name', ({ start }) => {
+describe.each(proxies)('behind $name', ({ isThere, start }) => {
+  if (!isThere) return it.skip('is not on this machine', () => {})
+
   const folder = mkdtempSync(join(tmpdir(), 'shop-proxy-'))
   let gateway: Awaited<ReturnType<typeof startGateway>>
   let proxy: ChildProcess

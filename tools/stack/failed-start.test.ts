@@ -20,7 +20,9 @@ test.each([
   writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
   writeFileSync(join(folder, 'main.ts'), 'import { x } from "./app.ts"\nconsole.log(x)\n')
   writeFileSync(join(folder, 'app.ts'), source)
-  const { stderr } = spawnSync(process.execPath, [join(folder, 'main.ts')], { encoding: 'utf8' })
+  // Task runners ask for colours; Node then dims the frames of its stacks.
+  const env = { ...process.env, FORCE_COLOR: '1' }
+  const { stderr } = spawnSync(process.execPath, [join(folder, 'main.ts')], { encoding: 'utf8', env })
   const reason = reasonIn(`{"level":"info","msg":"started"}\n${stderr}`)
   expect(reason).toMatch(expected)
   expect(reason).not.toMatch(/node:internal|^\s+at |Node\.js v|level/m)
