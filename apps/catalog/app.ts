@@ -1,7 +1,7 @@
 /** The catalog, wired: products and stock in Postgres, copies of what is read often in Redis, events to and from order on streams. */
 import { createCache } from '@shop/redis-kit/cache'
 import { createBreaker } from '@shop/redis-kit/circuit-breaker'
-import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber } from '@shop/redis-kit/connection'
 import { createRegistry } from '@shop/redis-kit/discovery'
 import { isRedisOutage } from '@shop/redis-kit/errors'
 import { createTopic } from '@shop/redis-kit/stream'

@@ -1,6 +1,6 @@
 /** A catalog for tests: a fresh database, two Redis servers of its own, and the app as it is in production. */
 
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { createTopic } from '@shop/redis-kit/stream'
 import { loadConfig } from '@shop/service-kit/config'
 import { createPool, createPrismaAdapter } from '@shop/service-kit/database'

@@ -1,5 +1,5 @@
 /** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
-import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/connection'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessionReader } from '@shop/redis-kit/session'

@@ -4,7 +4,7 @@
  */
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { createRegistration, createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
 import { createSessions } from '@shop/redis-kit/session'
 import { loadConfig } from '@shop/service-kit/config'

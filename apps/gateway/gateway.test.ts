@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, startGateway } from './gateway.fixture.ts'
 import { routes } from './routes.ts'

@@ -1,5 +1,5 @@
 /** The order service, wired: carts in Redis, orders in Postgres, events through the outbox. */
-import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/connection'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createIdempotency } from '@shop/redis-kit/idempotency'
 import { createLock } from '@shop/redis-kit/lock'

@@ -1,5 +1,5 @@
 /** What goes wrong in the background shows in /health/ready and in a metric, and no longer than it lasts. */
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { afterAll, expect, test } from 'vitest'
 import { startOrder } from './order.fixture.ts'
 

@@ -1,6 +1,6 @@
 /** The user service, wired: accounts in Postgres, sessions in Redis. */
 import { sessionCookieName } from '@shop/contracts/cookies'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessions } from '@shop/redis-kit/session'

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '@shop/contracts/identity'
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, describe, expect, it } from 'vitest'
 import { keyFamilies } from './keys.ts'
 import { startUser } from './user.fixture.ts'

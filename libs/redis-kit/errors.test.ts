@@ -1,8 +1,8 @@
 /** Every error reply that a server can give, and what a caller of the kit gets for it. server-states.test.ts has those of real servers. */
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, type Redis } from './client.ts'
+import { closeRedis, connectRedis, type Redis } from './connection/connection.ts'
+import { errorReply, greet, startWireServer } from './connection/wire-server.fixture.ts'
 import { isRedisOutage, RedisUnavailable } from './errors.ts'
-import { errorReply, greet, startWireServer } from './wire-server.fixture.ts'
 
 /** Word for word as in the sources of Redis 7.0, Redis 8 and Valkey 9. */
 const OUTAGES = [

@@ -1,6 +1,6 @@
 /** Each factory refuses numbers that make no sense when the thing is made, and names the option. Nothing here connects. */
 import { describe, expect, test } from 'vitest'
-import { connectRedis, connectSubscriber, type Redis } from './client.ts'
+import { connectRedis, connectSubscriber, type Redis } from './connection/connection.ts'
 import { createBalancer } from './discovery/balancer.ts'
 import { createDirectory, createRegistration, createRegistry, discoveryKeys } from './discovery/discovery.ts'
 import { createIdempotency, idempotencyKeys } from './idempotency/idempotency.ts'

@@ -5,7 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { closeRedis, connectRedis, type Redis } from './client.ts'
+import { closeRedis, connectRedis, type Redis } from './connection/connection.ts'
 import { OutcomeUnknown } from './errors.ts'
 import { CrossSlotKeys, script } from './script.ts'
 

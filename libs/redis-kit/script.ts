@@ -13,10 +13,10 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { Command } from 'ioredis'
-import type { Redis } from './client.ts'
-import { declareEffect, type Effect } from './effect.ts'
-import { nameScript } from './permission.ts'
-import { whenWritten } from './written.ts'
+import type { Redis } from './connection/connection.ts'
+import { declareEffect, type Effect } from './connection/effect.ts'
+import { nameScript } from './connection/server/permission.ts'
+import { whenWritten } from './connection/written.ts'
 
 export interface ScriptOptions {
   /**

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cacheKeys, createCache } from '@shop/redis-kit/cache'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/connection'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { copiesProbe, createCacheMetrics } from './cache-metrics.ts'

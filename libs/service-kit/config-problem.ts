@@ -3,7 +3,7 @@
  * keys never are, because they may hold a secret, also in the wrong variable.
  */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
-import { parseTarget } from '@shop/redis-kit/target'
+import { parseTarget } from '@shop/redis-kit/connection/target'
 
 export interface Variable {
   type?: string

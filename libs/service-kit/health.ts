@@ -4,9 +4,9 @@
  * a deadline, all at once, and at most once a second however often the question is put.
  */
 
-import type { Redis } from '@shop/redis-kit/client'
-import { reachOf } from '@shop/redis-kit/cluster-reach'
-import { diagnose } from '@shop/redis-kit/diagnosis'
+import type { Redis } from '@shop/redis-kit/connection'
+import { diagnose } from '@shop/redis-kit/connection/server/diagnosis'
+import { reachOf } from '@shop/redis-kit/connection/topology/cluster-reach'
 import type { KeyFamily } from '@shop/redis-kit/keys'
 
 export interface Probe {

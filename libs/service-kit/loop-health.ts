@@ -5,7 +5,7 @@
  * A loop that fails makes its service degraded and not unready: orders are still taken while the stock's events cannot be read, and
  * an orchestrator that takes the instance away repairs no missing right. A service whose main job is the loop says `required`.
  */
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Health } from './health.ts'
 import type { Metrics } from './metrics.ts'
 

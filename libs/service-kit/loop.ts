@@ -3,7 +3,7 @@
  * fails. What fails is seen in /health/ready and in a metric (loop-health.ts), until a round works again.
  */
 import { setTimeout as elapse } from 'node:timers/promises'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from './log.ts'
 import type { Watch, WatchedLoop } from './loop-health.ts'
 import { isDependencyOutage } from './outage.ts'

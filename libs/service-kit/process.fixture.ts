@@ -19,7 +19,7 @@ async function tick(signal: AbortSignal) {
 }
 
 async function connectRegistry(url: string, namespace: string) {
-  const { closeRedis, connectRedis } = await import('@shop/redis-kit/client')
+  const { closeRedis, connectRedis } = await import('@shop/redis-kit/connection')
   const { createRegistry, discoveryKeys } = await import('@shop/redis-kit/discovery')
   const redis = connectRedis(url, { name: 'fixture' })
   return { registry: createRegistry(redis, { keys: discoveryKeys(namespace) }), close: () => closeRedis(redis) }

@@ -1,4 +1,4 @@
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { RedisNotPermitted } from '@shop/redis-kit/errors'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { createHealth } from './health.ts'

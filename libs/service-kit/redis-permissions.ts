@@ -3,8 +3,8 @@
  * the last one. Every connection of redis-kit reports it, also when a caller catches the error.
  */
 import { whyWithheld } from '@shop/redis-kit/acl/commands'
+import { notPermittedChannel } from '@shop/redis-kit/connection/server/permission'
 import { RedisNotPermitted } from '@shop/redis-kit/errors'
-import { notPermittedChannel } from '@shop/redis-kit/permission'
 import type { Probe } from './health.ts'
 import type { Log } from './log.ts'
 

@@ -1,5 +1,5 @@
 /** Readiness on a Cluster of three masters without replicas, one of which is frozen. */
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { keyFamily } from '@shop/redis-kit/keys'
 import { startCluster } from '@shop/test-kit/redis-server'
 import { expect, onTestFinished, test } from 'vitest'

@@ -1,6 +1,6 @@
 /** What a service's log says of a Redis that does not suit it. */
 import { setImmediate } from 'node:timers/promises'
-import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { expect, it, onTestFinished, vi } from 'vitest'

@@ -1,7 +1,7 @@
 /** How a service reaches Redis, from its configuration, and whether what it found there suits it. */
 import { readFileSync } from 'node:fs'
-import type { ConnectionChange, OnStateChange, Redis, RedisOptions } from '@shop/redis-kit/client'
-import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
+import type { ConnectionChange, OnStateChange, Redis, RedisOptions } from '@shop/redis-kit/connection'
+import { checkEvictionPolicy } from '@shop/redis-kit/connection/server/eviction-policy'
 import type { KeyRole } from '@shop/redis-kit/keys'
 import { ConfigError } from './config.ts'
 import type { Log } from './log.ts'

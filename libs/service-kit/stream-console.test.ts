@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { createTopic, type Message, topicKeys } from '@shop/redis-kit/stream'
 import { testRedis } from '@shop/test-kit/redis'
 import { describe, expect, onTestFinished, test } from 'vitest'

@@ -15,7 +15,7 @@ import {
   StreamTopicList,
   TopicParams,
 } from '@shop/contracts/streams'
-import type { Redis } from '@shop/redis-kit/client'
+import type { Redis } from '@shop/redis-kit/connection'
 import type { TopicKeys } from '@shop/redis-kit/stream'
 import { createDeadLetters, type DeadLetter } from '@shop/redis-kit/stream/dead-letters'
 import { topicOverview } from '@shop/redis-kit/stream/overview'

@@ -1,7 +1,7 @@
 /** The wait for the end of everything that was begun: orders, refunds, outboxes, streams. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { topics } from '@shop/contracts/topics'
-import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/connection'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
 import { createClient, unlimited } from '@shop/service-kit/database'
 import type { RedisAddress } from '@shop/test-kit/redis-wire'

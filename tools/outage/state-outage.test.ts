@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Order, OrderPage } from '@shop/contracts/order'
-import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Answer, type Customer, startShop } from './whole-shop.fixture.ts'
 

@@ -1,7 +1,7 @@
 /** A Redis that exists already, checked before anything is started on it: each finding is one sentence. */
-import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
-import { checkEvictionPolicy } from '@shop/redis-kit/eviction-policy'
-import { parseTarget, type Target } from '@shop/redis-kit/target'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
+import { checkEvictionPolicy } from '@shop/redis-kit/connection/server/eviction-policy'
+import { parseTarget, type Target } from '@shop/redis-kit/connection/target'
 import { redisTls } from '@shop/service-kit/redis'
 import type { Stage } from './databases.ts'
 

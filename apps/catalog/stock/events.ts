@@ -1,7 +1,7 @@
 /** What the catalog hears from order: placed, confirmed, cancelled. What it answers goes out through the outbox. */
 import { OrderEvent } from '@shop/contracts/events'
-import type { Redis } from '@shop/redis-kit/client'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Redis } from '@shop/redis-kit/connection'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Topic } from '@shop/redis-kit/stream'
 import { settle } from '@shop/service-kit/events'
 import type { Log } from '@shop/service-kit/log'

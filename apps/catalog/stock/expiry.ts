@@ -1,6 +1,6 @@
 /** Gives back what was reserved for orders that nobody paid. */
 import { setTimeout as elapse } from 'node:timers/promises'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from '@shop/service-kit/log'
 import { isDependencyOutage } from '@shop/service-kit/outage'
 import { expire } from './stock.ts'

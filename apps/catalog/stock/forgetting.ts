@@ -1,6 +1,6 @@
 /** Deletes what is kept only because an event might still come: for a week, longer than the outboxes keep their rows for a replay. */
 import { setTimeout as elapse } from 'node:timers/promises'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
 import type { StockStore } from './store.ts'

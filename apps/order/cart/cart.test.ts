@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { testRedis } from '@shop/test-kit/redis'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { cartKeys, createCarts } from './cart.ts'

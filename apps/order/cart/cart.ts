@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto'
 import { type CartLine, maxCartLines, maxLineQuantity } from '@shop/contracts/cart'
 import { Sku } from '@shop/contracts/product'
-import type { Redis } from '@shop/redis-kit/client'
+import type { Redis } from '@shop/redis-kit/connection'
 import { isWrongType } from '@shop/redis-kit/errors'
 import { type KeyFamily, keyFamily } from '@shop/redis-kit/keys'
 import { script } from '@shop/redis-kit/script'

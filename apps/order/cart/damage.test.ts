@@ -1,6 +1,6 @@
 /** Carts that hold what this service does not write: the sound lines stay, the rest leaves, and the cart can be ordered. */
 import { randomUUID } from 'node:crypto'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { damage, newSeed, plant, typesExcept } from '@shop/redis-kit/damage.fixture'
 import { createRandom, integerOf, oneOf } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { CartLine } from '@shop/contracts/cart'
-import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/connection'
 import { createRandom, integerOf, type Random } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'
 import { afterAll, expect, it } from 'vitest'

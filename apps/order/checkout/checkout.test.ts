@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '@shop/contracts/identity'
-import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import type { Idempotency } from '@shop/redis-kit/idempotency'
 import { createPrismaAdapter } from '@shop/service-kit/database'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'

@@ -4,7 +4,7 @@
  * order go back. The loop may try either several times; the cart changes once.
  */
 import type { CartLine } from '@shop/contracts/cart'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
 import type { Carts } from '../cart/cart.ts'

@@ -6,7 +6,7 @@
  * word that the reservation has expired was: the catalog speaks long before this does, so this is heard only when that was not.
  */
 import { setTimeout as elapse } from 'node:timers/promises'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from '@shop/service-kit/log'
 import type { Metrics } from '@shop/service-kit/metrics'
 import { isDependencyOutage } from '@shop/service-kit/outage'

@@ -3,8 +3,8 @@
  * would only wait for each other's rows. Deleting twice does no harm, so the lock needs no fence here.
  */
 import { setTimeout as elapse } from 'node:timers/promises'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Lock } from '@shop/redis-kit/lock'
-import type { Pulse } from '@shop/redis-kit/pulse'
 import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
 import type { PrismaClient } from '../prisma/client/client.ts'

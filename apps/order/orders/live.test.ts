@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '@shop/redis-kit/connection'
 import { createChannel } from '@shop/redis-kit/pubsub'
 import { createLog } from '@shop/service-kit/log'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'

@@ -1,5 +1,5 @@
 /** Hears what the payment provider says of its own accord. */
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Saga } from '../orders/saga.ts'
 import type { PaymentProvider } from './provider.ts'
 

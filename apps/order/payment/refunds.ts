@@ -3,7 +3,7 @@
  * tries each, with growing pauses and for ever, until the provider says that it is done.
  */
 
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
 import { refunded } from '../orders/order.ts'

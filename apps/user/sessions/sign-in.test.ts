@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { createRateLimit, rateLimitKeys } from '@shop/redis-kit/rate-limit'
 import { createSessions, sessionKeys } from '@shop/redis-kit/session'
 import { testRedis } from '@shop/test-kit/redis'

@@ -3,7 +3,7 @@ import { startSentinel } from '@shop/test-kit/redis-sentinel'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import { keyFamily } from '../keys.ts'
 import { aclFile } from './acl.ts'
 

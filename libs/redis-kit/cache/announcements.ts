@@ -7,7 +7,7 @@
  * lost connection. The channel is in another slot than the key, so it is a second command. An invalidation has happened
  * when both are done; one that fails between the two is repeated by its caller, as any that fails.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 
 export interface Announcements {
   /** For the scripts: the channel to publish on; empty when `announce` does it. */

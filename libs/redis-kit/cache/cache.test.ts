@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import {
   type Cache,
   type CacheEvent,

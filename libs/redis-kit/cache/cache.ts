@@ -8,7 +8,7 @@
  *
  * read-through.ts follows one read; README.md has the guarantees and their limits.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { createBatch } from './batch.ts'
 import { createCore } from './core.ts'
 import type { CacheResult } from './events.ts'

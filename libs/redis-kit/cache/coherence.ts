@@ -9,7 +9,7 @@
  * Pub/sub loses messages whenever the connection is lost, so a gap means that anything may have changed: all copies are
  * dropped, and none is read or made until the subscriber is healthy again and a message has come back (delivery.ts).
  */
-import type { Subscriber } from '../client.ts'
+import type { Subscriber } from '../connection/connection.ts'
 import type { CoarseClock } from './coarse-clock.ts'
 import { createDelivery } from './delivery.ts'
 import type { OnEvent } from './events.ts'

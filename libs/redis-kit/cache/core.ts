@@ -1,6 +1,6 @@
 /** The parts of a cache, put together from its options. */
 import { createBreaker } from '../circuit-breaker/circuit-breaker.ts'
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { createAnnouncements } from './announcements.ts'
 import { createServerClock } from './clock.ts'

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { createRandom, integerOf } from '@shop/test-kit/random'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import { type CacheEvent, type CacheOptions, cacheKeys, createCache, jsonCodec } from './cache.ts'
 import { codecIdOf, type Envelope, newToken, open, seal } from './envelope.ts'
 import { cacheServer, topologies } from './fixtures/topology.fixture.ts'

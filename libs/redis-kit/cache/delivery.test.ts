@@ -4,7 +4,7 @@ import { testRedis } from '@shop/test-kit/redis'
 import { startCluster } from '@shop/test-kit/redis-server'
 import { Command, Redis as Server } from 'ioredis'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '../connection/connection.ts'
 import { cacheKeys, createCache, type LocalOptions } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
 

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../connection/connection.ts'
 import {
   type CacheEvent,
   type CacheEventDetail,

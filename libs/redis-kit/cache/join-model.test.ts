@@ -7,7 +7,7 @@ import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { createRandom, integerOf, oneOf, type Random } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
 import { type Cache, type CacheEvent, type CacheOptions, cacheKeys, createCache } from './cache.ts'
 
 interface Row {

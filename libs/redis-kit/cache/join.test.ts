@@ -5,7 +5,7 @@
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
 import { type Cache, type CacheKeys, type CacheOptions, cacheKeys, createCache, LoadTimeout } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
 

@@ -6,7 +6,7 @@
  * A lease, and not a version counter: when memory pressure evicts a lease, the fill is refused. An evicted counter
  * compares as `nil == nil` and lets a stale value in.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import type { Announcements } from './announcements.ts'
 import type { CacheKeys } from './cache-keys.ts'

@@ -3,7 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
+import {
+  closeRedis,
+  connectRedis,
+  connectSubscriber,
+  type Redis,
+  type Subscriber,
+  whenReady,
+} from '../connection/connection.ts'
 import { type CacheKeys, type CacheOptions, cacheKeys, createCache, type LocalOptions } from './cache.ts'
 import { createSource, type Row } from './fixtures/source.ts'
 import { cacheServer, topologies } from './fixtures/topology.fixture.ts'

@@ -1,6 +1,6 @@
 import { startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, beforeEach, expect, test } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import { createLookup } from './lookup.ts'
 
 const server = await startRedis()

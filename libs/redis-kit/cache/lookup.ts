@@ -3,7 +3,7 @@
  * a tick of its own, and a command for each would be a system call for each, here and in Redis: a third of the cost of such a
  * request. An idle server does not wait, because its turn is over. On a Cluster keys live in different slots, so there each is a GET.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import type { Guard } from './guard.ts'
 import type { Order } from './reader.ts'
 

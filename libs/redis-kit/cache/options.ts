@@ -1,6 +1,6 @@
 /** What a cache is made of, and what it can do. */
 import type { Breaker, BreakerState } from '../circuit-breaker/circuit-breaker.ts'
-import type { Subscriber } from '../client.ts'
+import type { Subscriber } from '../connection/connection.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type CacheKeys, MAX_LEASE_MS } from './cache-keys.ts'
 import type { Codec } from './codec.ts'

@@ -8,7 +8,14 @@ import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Operator } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { BreakerOpen, createBreaker } from '../circuit-breaker/circuit-breaker.ts'
-import { closeRedis, connectRedis, connectSubscriber, type Redis, type Subscriber, whenReady } from '../client.ts'
+import {
+  closeRedis,
+  connectRedis,
+  connectSubscriber,
+  type Redis,
+  type Subscriber,
+  whenReady,
+} from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { type Cache, type CacheEvent, type CacheOptions, cacheKeys, createCache, LoaderOverloaded } from './cache.ts'
 import { bytesCodec } from './codec.ts'

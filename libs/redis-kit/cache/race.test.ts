@@ -1,6 +1,6 @@
 /** Readers and writers in every order: whatever happened, the cache ends up with the last version or with none. */
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import { startChildren } from './fixtures/children.ts'
 import { countStale, createRacer, type RacerKind, race, raceKeys } from './fixtures/race.ts'
 import { cacheServer } from './fixtures/topology.fixture.ts'

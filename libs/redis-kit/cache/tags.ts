@@ -3,7 +3,7 @@
  * bound and span hash slots); a tag is one key with a random stamp, and each value carries the stamps that its tags had
  * before it was loaded. Whoever reads the value compares. A tag whose key is gone, evicted or expired, matches nothing.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import type { Announcements } from './announcements.ts'
 import type { CacheKeys } from './cache-keys.ts'

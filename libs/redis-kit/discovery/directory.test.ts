@@ -6,7 +6,7 @@ import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '../connection/connection.ts'
 import { createBalancer } from './balancer.ts'
 import {
   createDirectory,

@@ -3,7 +3,7 @@
  * a listing every few seconds (and after every gap) keeps it true. Without Redis it answers what it last knew. An instance that the
  * registry stops listing is asked itself, see snapshot.ts.
  */
-import type { Subscriber } from '../client.ts'
+import type { Subscriber } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { Instance, Registry } from './discovery.ts'

@@ -2,7 +2,7 @@ import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber } from '../connection/connection.ts'
 import { createRegistry, discoveryKeys, type Instance } from './discovery.ts'
 
 function instance(id: string, more: Partial<Instance> = {}): Instance {

@@ -7,7 +7,7 @@
  *
  * `createRegistration` (registration.ts) is one instance's side, `createDirectory` (directory.ts) the side of those who call it.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { isWrongType } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers } from '../number-options.ts'

@@ -4,7 +4,7 @@
  */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { closeRedis, connectRedis } from '../client.ts'
+import { closeRedis, connectRedis } from '../connection/connection.ts'
 import { createRegistration, createRegistry, discoveryKeys } from './discovery.ts'
 
 const { REDIS_URL = '', NAMESPACE = '', INSTANCE_ID = '', TTL_MS = '' } = process.env

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, whenReady } from '../connection/connection.ts'
 import { createDirectory, createRegistration, createRegistry, discoveryKeys, type Instance } from './discovery.ts'
 
 const TTL_MS = 900

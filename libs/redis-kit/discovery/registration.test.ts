@@ -1,7 +1,7 @@
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { closeRedis, connectRedis } from '../client.ts'
+import { closeRedis, connectRedis } from '../connection/connection.ts'
 import {
   createRegistration,
   createRegistry,

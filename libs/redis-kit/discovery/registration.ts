@@ -5,8 +5,8 @@
  * Callers then ask the instance itself. While `healthy` says no, the instance leaves.
  */
 import { isRedisOutage } from '../errors.ts'
+import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers } from '../number-options.ts'
-import type { Pulse } from '../pulse.ts'
 import type { Instance, Registry } from './discovery.ts'
 
 /**

@@ -2,7 +2,7 @@
 import { createRandom, integerOf, oneOf } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import { damage, newSeed, plant, typesExcept } from '../damage.fixture.ts'
 import {
   type Claim,

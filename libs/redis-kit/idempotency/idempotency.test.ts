@@ -4,7 +4,7 @@ import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
 import { RedisUnavailable } from '../errors.ts'
 import {
   type Begun,

@@ -6,7 +6,7 @@
  * unique row in the database as well, in the transaction of the effect: Redis may be lost, and a lease may run out.
  */
 import { createHash, randomUUID } from 'node:crypto'
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers } from '../number-options.ts'
 import { script } from '../script.ts'

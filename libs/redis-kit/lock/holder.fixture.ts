@@ -1,6 +1,6 @@
 /** A process that holds a lock and writes to what it protects, as its parent says, so that it can be stopped in the middle. */
 import pg from 'pg'
-import { closeRedis, connectRedis } from '../client.ts'
+import { closeRedis, connectRedis } from '../connection/connection.ts'
 import { createLock, type Held, lockKeys } from './lock.ts'
 
 export interface HolderSetup {

@@ -4,7 +4,7 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisServer, startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../connection/connection.ts'
 import { RedisUnavailable } from '../errors.ts'
 import { channelKeys, createChannel } from './pubsub.ts'
 

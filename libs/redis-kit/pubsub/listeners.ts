@@ -2,7 +2,7 @@
  * Who listens to which channel in this process. The first listener of a channel subscribes it in Redis and the last one to
  * leave unsubscribes it; a message is decoded once, however many hear it.
  */
-import type { MessageListener } from '../subscriber.ts'
+import type { MessageListener } from '../connection/subscriber/subscriber.ts'
 
 /** Called for each message in the order of its channel. All listeners are given the same object: it is not theirs to change. */
 export type Listener<Message> = (message: Message, id: string) => void

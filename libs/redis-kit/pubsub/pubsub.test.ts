@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { testRedis } from '@shop/test-kit/redis'
 import type { Cluster, Redis as Server } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, whenReady } from '../connection/connection.ts'
 import { RedisOverloaded } from '../errors.ts'
 import { type ChannelOptions, channelKeys, createChannel, MessageTooLarge, UndecodableMessage } from './pubsub.ts'
 

@@ -4,14 +4,14 @@
  *
  * One Redis channel per id, and one Redis subscription per id and process, however many listen to it here.
  */
-import type { Redis, Subscriber } from '../client.ts'
+import type { Redis, Subscriber } from '../connection/connection.ts'
+import type { Gap } from '../connection/subscriber/subscriber.ts'
 import { RedisOverloaded } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers } from '../number-options.ts'
-import type { Gap } from '../subscriber.ts'
 import { createListeners, type Listener } from './listeners.ts'
 
-export type { Gap } from '../subscriber.ts'
+export type { Gap } from '../connection/subscriber/subscriber.ts'
 export type { Listener } from './listeners.ts'
 
 export interface ChannelKeyOptions {

@@ -4,7 +4,7 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
 import { createRateLimits } from './dimensions.ts'
 import { createRateLimit, type RateLimit, rateLimitKeys } from './rate-limit.ts'
 

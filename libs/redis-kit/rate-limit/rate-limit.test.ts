@@ -7,7 +7,7 @@ import { startRedis } from '@shop/test-kit/redis-server'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { createBreaker } from '../circuit-breaker/circuit-breaker.ts'
-import { type Redis as Connection, closeRedis, connectRedis, whenReady } from '../client.ts'
+import { type Redis as Connection, closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { createRateLimit, type Decision, type RateLimit, type RateLimitOptions, rateLimitKeys } from './rate-limit.ts'
 

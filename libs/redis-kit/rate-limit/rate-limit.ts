@@ -3,7 +3,7 @@
  * exact over every interval, one small key per id. A decision takes one round trip at most and a bounded time always.
  */
 import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
 import { createSessionReader, createSessions, sessionKeys } from './session.ts'
 
 const HOUR_MS = 3_600_000

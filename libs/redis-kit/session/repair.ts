@@ -1,5 +1,5 @@
 /** Keys of sessions that hold another type: replaced, so that no user is locked out for as long as such a key lives. */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { isWrongType } from '../errors.ts'
 import { script } from '../script.ts'
 import type { SessionKeys } from './session-keys.ts'

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { testRedis } from '@shop/test-kit/redis'
 import type { Cluster as PlainCluster, Redis as PlainRedis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from '../client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
 import {
   createSessionReader,
   createSessions,

@@ -3,7 +3,7 @@
  * use and at the latest at a fixed moment, and it can be ended for good: by its holder, from another device, or together
  * with all others of its user.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { checkNumbers } from '../number-options.ts'
 import type { FieldChanges, FieldCipher, Session, SessionSummary } from './record.ts'
 import { handleOf, isHandle, isSessionId, tagOfId, tagOfUser } from './session-id.ts'

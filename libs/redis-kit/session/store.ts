@@ -1,5 +1,5 @@
 /** One session in Redis: begun, read, changed, renamed, ended. What a whole user has is in user-sessions.ts. */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import {
   type FieldChanges,

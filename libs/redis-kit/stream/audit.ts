@@ -5,7 +5,7 @@
  * loses its end (a crash before the fsync, a failover to a replica that was behind, a file that is older). Somebody trims or
  * deletes by hand. The first is right, so an entry counts as lost when it is missing and not older than the note.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import { NOTE_MS } from './limits.ts'
 import type { TopicKeys } from './stream.ts'

@@ -4,7 +4,7 @@
  *     const letters = createDeadLetters(redis, { keys })
  *     for (const letter of (await letters.list()).letters) await letters.redrive(letter.letterId)
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import type { TopicKeys } from './stream.ts'
 import { millisecondsOf } from './stream-id.ts'

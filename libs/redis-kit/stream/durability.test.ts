@@ -2,7 +2,7 @@
 import { startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis } from '../client.ts'
+import { closeRedis, connectRedis } from '../connection/connection.ts'
 import { createDisk } from './durability.ts'
 import { createTopic, partitionOf, topicKeys } from './stream.ts'
 

@@ -6,7 +6,7 @@
  */
 import type { Cluster } from 'ioredis'
 import { Command } from 'ioredis'
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { SYNCED_MS } from './limits.ts'
 import type { TopicKeys } from './stream.ts'
 import { isOlder } from './stream-id.ts'

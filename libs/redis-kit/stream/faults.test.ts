@@ -4,7 +4,7 @@ import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { Redis } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis } from '../client.ts'
+import { closeRedis, connectRedis } from '../connection/connection.ts'
 import { createTopic, topicKeys } from './stream.ts'
 import { ack, eventually, setUp } from './topic.fixture.ts'
 

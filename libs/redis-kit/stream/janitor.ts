@@ -4,10 +4,10 @@
  *
  *     loops: [{ name: 'janitor', run: createJanitor(redis, { keys }).run }]
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
+import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
-import type { Pulse } from '../pulse.ts'
 import { script } from '../script.ts'
 import { NOTE_MS } from './limits.ts'
 import { pause } from './pause.ts'

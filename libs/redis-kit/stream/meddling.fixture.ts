@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Command } from 'ioredis'
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { OutcomeUnknown, RedisUnavailable } from '../errors.ts'
 
 /** `lost`: executed, and its caller is not told. `unsent`: not executed. A promise: sent once it resolves. An error: the answer. */

@@ -3,7 +3,7 @@
  *
  *     const { groups } = await topicOverview(redis, keys)
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { type TopicStats, topicStats } from './stats.ts'
 import type { TopicKeys } from './stream.ts'
 

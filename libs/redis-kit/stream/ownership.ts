@@ -6,7 +6,7 @@
  * belongs to member i modulo their number), so all come to the same answer without talking to each other; the lease, a key
  * with an expiry that the fetching script checks, is what makes it true.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import { failHeld } from './message.ts'
 import { isGroupGone, isPassing, type Partition } from './partition.ts'

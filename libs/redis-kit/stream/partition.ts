@@ -1,5 +1,5 @@
 /** One partition as one reader sees it: its keys, what is being worked on, and how the loop over it is woken. */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { script } from '../script.ts'
 import { type Bell, createBell } from './bell.ts'

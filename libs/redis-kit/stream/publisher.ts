@@ -1,5 +1,5 @@
 /** Appending to one partition. What is published within one tick is one call, which takes each event at most once. */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import { coalesce } from './coalesce.ts'
 import { NOTE_MS } from './limits.ts'

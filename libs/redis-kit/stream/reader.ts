@@ -5,9 +5,9 @@
  * the doorbell; what is then handed out is decided by one script, when a consumer asks, so a lost connection, a timeout or a
  * stop can never leave a message delivered to nobody. Ownership (ownership.ts) is kept alive while handlers work.
  */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
+import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
-import type { Pulse } from '../pulse.ts'
 import { type Batch, toBatch } from './batch.ts'
 import { createHandOut, type HandOut } from './hand-out.ts'
 import { MAX_IDLE_MS } from './limits.ts'

@@ -1,5 +1,5 @@
 /** How far behind a group is: for a console and for alarms. */
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { script } from '../script.ts'
 import type { TopicKeys } from './stream.ts'
 import { millisecondsOf } from './stream-id.ts'

@@ -13,7 +13,7 @@
  * which they were published. Readers, the fine print and the limits: README.md.
  */
 import { crc32 } from 'node:zlib'
-import type { Redis } from '../client.ts'
+import type { Redis } from '../connection/connection.ts'
 import { type KeyFamily, type KeyFamilyOptions, keyFamily } from '../keys.ts'
 import { checkNumbers } from '../number-options.ts'
 import type { Batch } from './batch.ts'

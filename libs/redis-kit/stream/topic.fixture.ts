@@ -1,7 +1,7 @@
 /** A topic in a namespace of its own, and consumers that are stopped when the test is over. */
 import type { TestRedis, Topology } from '@shop/test-kit/redis'
 import { expect, onTestFinished } from 'vitest'
-import { closeRedis, connectRedis } from '../client.ts'
+import { closeRedis, connectRedis } from '../connection/connection.ts'
 import { createDeadLetters } from './dead-letters.ts'
 import type { ObservedFact, ReadOptions } from './reader.ts'
 import { createTopic, type Message, partitionOf, type TopicEvent, type TopicKeysOptions, topicKeys } from './stream.ts'

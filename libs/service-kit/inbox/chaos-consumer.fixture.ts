@@ -2,7 +2,7 @@
  * A consumer as services have them: reads in order, has its effect in Postgres with the inbox, acks. It goes on through every outage;
  * a poison it fails, and a killer takes the process with it.
  */
-import { connectRedis } from '@shop/redis-kit/client'
+import { connectRedis } from '@shop/redis-kit/connection'
 import { createTopic, type Message, topicKeys } from '@shop/redis-kit/stream'
 import { createPool } from '../database.ts'
 import { isDependencyOutage } from '../outage.ts'

@@ -1,5 +1,5 @@
 /** A relay as services have it, in a process of its own. */
-import { connectRedis } from '@shop/redis-kit/client'
+import { connectRedis } from '@shop/redis-kit/connection'
 import { topicKeys } from '@shop/redis-kit/stream'
 import { createPool } from '../database.ts'
 import { createTopicRelay } from '../outbox/topic-relay.ts'

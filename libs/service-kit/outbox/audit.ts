@@ -6,7 +6,7 @@
  * as one that was there. The first look is at everything that should be there; each later one at what came since, once more with
  * what came shortly before it (a batch may have been open), and at the two ends of the stream. If any of that is missing, at everything.
  */
-import type { Redis } from '@shop/redis-kit/client'
+import type { Redis } from '@shop/redis-kit/connection'
 import type { TopicKeys } from '@shop/redis-kit/stream'
 import { createAudit, type Findings } from '@shop/redis-kit/stream/audit'
 import { isOlder, millisecondsOf } from '@shop/redis-kit/stream/stream-id'

@@ -1,5 +1,5 @@
 /** When a row counts as published. What only newer servers can do (WAITAOF: Redis 7.2, Valkey 8) is checked where there is one. */
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { expect, onTestFinished, test } from 'vitest'
 import { eventually, setUpWithRedis, sorted, upTo } from './redis-and-relay.fixture.ts'
 

@@ -3,8 +3,8 @@
  * that was marked before could be lost with it. So batches go on, and rows are marked here once the server says that its file is
  * synced (WAITAOF). What cannot say so is taken at its word, and the audit sees whether it kept it.
  */
-import { closeRedis, type Redis } from '@shop/redis-kit/client'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import { closeRedis, type Redis } from '@shop/redis-kit/connection'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { TopicKeys } from '@shop/redis-kit/stream'
 import { createDisk, type Disk, type Flushed } from '@shop/redis-kit/stream/durability'
 import { isOlder } from '@shop/redis-kit/stream/stream-id'

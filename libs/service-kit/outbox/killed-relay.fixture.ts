@@ -1,5 +1,5 @@
 /** A relay whose process is killed at one step of a batch, by a wrapper around what it speaks to Postgres and Redis with. */
-import { connectRedis, type Redis } from '@shop/redis-kit/client'
+import { connectRedis, type Redis } from '@shop/redis-kit/connection'
 import { topicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
 import { createPool } from '../database.ts'

@@ -1,6 +1,6 @@
 /** LISTEN, as a hint and no more: whatever it misses is found by the next look. */
 
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { fullJitterMs } from '@shop/redis-kit/retry'
 import type pg from 'pg'
 import { pause } from './pause.ts'

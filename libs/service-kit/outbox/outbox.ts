@@ -12,8 +12,9 @@
  * Neither "committed but never told" nor "told but rolled back" can happen, whatever dies when. Events may be told twice
  * (the relay died between publishing and marking): they carry an id for that.
  */
+
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
-import type { Pulse } from '@shop/redis-kit/pulse'
 import type pg from 'pg'
 import { type BatchOptions, createBatch, UNSENT } from './batch.ts'
 import { clean } from './clean.ts'

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/connection'
 import { createTopic, type Topic, topicKeys } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { startRedis } from '@shop/test-kit/redis-server'

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { topicKeys } from '@shop/redis-kit/stream'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test } from 'vitest'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { closeRedis, connectRedis } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { topicKeys } from '@shop/redis-kit/stream'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { testRedis } from '@shop/test-kit/redis'

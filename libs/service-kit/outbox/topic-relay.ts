@@ -2,8 +2,8 @@
  * From a service's outbox to its topics, in one piece: publishes, waits until Redis has the events on its disk, and compares the
  * outbox with the streams, so that what Redis loses nevertheless is published again, in its order, before anything that comes later.
  */
-import type { Redis } from '@shop/redis-kit/client'
-import type { Pulse } from '@shop/redis-kit/pulse'
+import type { Redis } from '@shop/redis-kit/connection'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
 import { createOutboxAudit, type Loss, type OutboxAudit } from './audit.ts'

@@ -1,6 +1,6 @@
 /** The cache of this repository, with and without copies in memory. */
 import { type CacheOptions, cacheKeys, createCache } from '@shop/redis-kit/cache'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/connection'
 import type { Product } from '../harness/products.ts'
 import type { Load, Reader } from './reading.ts'
 

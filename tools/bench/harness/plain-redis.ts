@@ -5,7 +5,7 @@ export function connectPlain(url: string, options: RedisOptions = {}): Redis {
   return new Redis(url, options)
 }
 
-/** What is written within one tick leaves in one packet: see libs/redis-kit/corking.ts, which is not to be had by itself. */
+/** What is written within one tick leaves in one packet: see libs/redis-kit/connection/corking.ts, which is not to be had by itself. */
 export function connectCorked(url: string): Redis {
   const redis = new Redis(url)
   const send = redis.sendCommand.bind(redis)

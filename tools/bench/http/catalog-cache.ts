@@ -3,7 +3,7 @@
  * can be switched off, which in production nobody wants to.
  */
 import { type Cache, type CacheOptions, createCache as create } from '@shop/redis-kit/cache'
-import type { Redis } from '@shop/redis-kit/client'
+import type { Redis } from '@shop/redis-kit/connection'
 
 const withCopies = process.env.BENCH_COPIES === 'true'
 

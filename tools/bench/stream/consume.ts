@@ -11,7 +11,7 @@ const markMs = 60_000
 const markOf = (contender: string, eventId: string) => `bench:mark:${contender}:${eventId}`
 
 async function consumingOurs({ redisUrl }: Servers): Promise<Running> {
-  const { connectRedis } = await import('@shop/redis-kit/client')
+  const { connectRedis } = await import('@shop/redis-kit/connection')
   const redis = await connectOurs(redisUrl)
   const connect = () => connectRedis(redisUrl, { name: 'bench-events', role: 'blocking' })
   const { topic, remove } = openTopic(redis, 'consumed')

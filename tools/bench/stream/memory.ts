@@ -56,7 +56,7 @@ async function weighingRaw({ redisUrl }: Servers): Promise<Running> {
 }
 
 async function weighingOurs({ redisUrl }: Servers): Promise<Running> {
-  const { connectRedis } = await import('@shop/redis-kit/client')
+  const { connectRedis } = await import('@shop/redis-kit/connection')
   const ours = await connectOurs(redisUrl)
   const connect = () => connectRedis(redisUrl, { name: 'bench-events', role: 'blocking' })
   const open = (name: string): Backlog => {

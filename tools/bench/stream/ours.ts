@@ -1,5 +1,5 @@
 /** The stream of this repository: one topic of one partition, so that it is one stream as everybody else's. */
-import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/client'
+import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
 
 export async function connectOurs(url: string): Promise<Redis> {

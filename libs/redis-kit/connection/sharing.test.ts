@@ -2,7 +2,7 @@
 import { startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { type Cluster, Command, Pipeline, Redis as Server } from 'ioredis'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from './client.ts'
+import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from './connection.ts'
 import { harmOf } from './sharing.ts'
 
 type Call = [name: string, ...args: (string | number | Buffer)[]]

@@ -4,7 +4,7 @@
  */
 import { channel } from 'node:diagnostics_channel'
 import type { Command } from 'ioredis'
-import { RedisNotPermitted } from './errors.ts'
+import { RedisNotPermitted } from '../../errors.ts'
 
 /** Each refusal is published here, also when a caller catches the error: a service shows it in its log and its health. */
 export const notPermittedChannel = channel('redis-kit:not-permitted')

@@ -1,10 +1,10 @@
 /** One connection of a subscriber and the channels that it carries: asked for whenever the connection is new, and kept alive. */
 import { Command, ReplyError, type Redis as Server } from 'ioredis'
-import { type WatchOptions, watchConnection } from './connection-state.ts'
-import { guardExit } from './exit.ts'
-import { explainRefusal } from './permission.ts'
+import { untilEvent } from '../../flow/until-event.ts'
+import { type WatchOptions, watchConnection } from '../connection-state.ts'
+import { guardExit } from '../exit.ts'
+import { explainRefusal } from '../server/permission.ts'
 import type { Channel, Subscriptions } from './subscriptions.ts'
-import { untilEvent } from './until-event.ts'
 
 const HEARTBEAT_MS = 1000
 /** A PING every second and this long for the answer: a silent connection is found out within 2.5 seconds. */

@@ -2,7 +2,7 @@
  * Why there is no connection: one word that a program can act on, and the server's own words for people. ioredis wraps the reason
  * (a Cluster in "Failed to refresh slots cache", a Sentinel in "All sentinels are unreachable"), so it is looked for inside.
  */
-import { replyWord } from './errors.ts'
+import { replyWord } from '../../errors.ts'
 
 /** A reply's own word (WRONGPASS, NOAUTH, LOADING …), or one of these. */
 export type ReasonCode =

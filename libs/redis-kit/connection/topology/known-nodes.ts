@@ -3,8 +3,8 @@
  * often names one node; when that one has been replaced, the others still lead to the Cluster.
  */
 import type { Redis as Server } from 'ioredis'
-import type { Profile } from './profiles.ts'
-import type { Target } from './target.ts'
+import type { Profile } from '../profiles.ts'
+import type { Target } from '../target.ts'
 
 /** Of a Cluster of ordinary size this is all of it; of a larger one enough. */
 const MAX_LEARNED_COUNT = 64

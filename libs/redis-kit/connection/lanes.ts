@@ -3,8 +3,8 @@
  * whole and one for each node, so that commands for the two nodes that work do not wait for the one that does not.
  */
 import type { Cluster, Command, Redis as Node } from 'ioredis'
-import { isHandshake } from './handshake.ts'
 import type { ClusterRoute, Pending } from './pending.ts'
+import { isHandshake } from './server/handshake.ts'
 
 export interface Lane {
   /** Undefined while it is up and before its first attempt has failed. */

@@ -8,15 +8,15 @@
  *     subscriber.onGap(() => local.clear())
  */
 import { Redis as Server } from 'ioredis'
-import type { OnStateChange, WatchOptions } from './connection-state.ts'
-import { createKnownNodes, type KnownNodes, splitAddress } from './known-nodes.ts'
-import { checkNumbers, MAX_TIMER_MS } from './number-options.ts'
-import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
-import { connectBySentinel } from './sentinel.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../../number-options.ts'
+import type { OnStateChange, WatchOptions } from '../connection-state.ts'
+import { type Profile, reconnectDelayMs, sentinelOptions, serverOptions, type Tls } from '../profiles.ts'
+import { parseTarget, type Target } from '../target.ts'
+import { createKnownNodes, type KnownNodes, splitAddress } from '../topology/known-nodes.ts'
+import { connectBySentinel } from '../topology/sentinel.ts'
 import { createShardedLinks } from './sharded-subscriber.ts'
 import { createLink, SILENCE_MS } from './subscriber-link.ts'
 import { createSubscriptions, type Gap, type MessageListener } from './subscriptions.ts'
-import { parseTarget, type Target } from './target.ts'
 
 export type { Gap, MessageListener } from './subscriptions.ts'
 

@@ -3,7 +3,7 @@
  * the end; a service has to answer its own caller in time, and to know what happened. See docs/decisions/0002.
  */
 import type { ClusterOptions, NatMap, RedisOptions, SentinelAddress } from 'ioredis'
-import { replyWord } from './errors.ts'
+import { replyWord } from '../errors.ts'
 import type { Target } from './target.ts'
 
 export interface Tls {

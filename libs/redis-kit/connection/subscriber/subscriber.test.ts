@@ -3,7 +3,7 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Cluster, Redis as Server } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { connectSubscriber, type Subscriber, type SubscriberOptions } from './client.ts'
+import { connectSubscriber, type Subscriber, type SubscriberOptions } from '../connection.ts'
 import type { Channels } from './subscriber.ts'
 
 interface Topology {

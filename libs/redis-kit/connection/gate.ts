@@ -10,16 +10,16 @@
  * exit of each connection (exit.ts).
  */
 import { type Cluster, type Command, type Redis as Node, ReplyError } from 'ioredis'
-import { saysNothing } from './diagnosis.ts'
+import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable, replyWord } from '../errors.ts'
 import { effectOf } from './effect.ts'
-import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable, replyWord } from './errors.ts'
 import { guardExit } from './exit.ts'
-import { isHandshake } from './handshake.ts'
 import { createLanes, type Lane, type Lanes } from './lanes.ts'
 import { type Batch, type ClusterRoute, createPendingSet, type Pending, type PendingSet } from './pending.ts'
-import { explainRefusal } from './permission.ts'
-import { guardPipelines, mistakeInBatch } from './pipelines.ts'
+import { saysNothing } from './server/diagnosis.ts'
+import { isHandshake } from './server/handshake.ts'
+import { explainRefusal } from './server/permission.ts'
 import { harmOf, isBlocking, refusalOf } from './sharing.ts'
+import { guardPipelines, mistakeInBatch } from './topology/pipelines.ts'
 
 export interface GateOptions {
   name: string

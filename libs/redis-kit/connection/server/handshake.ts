@@ -5,8 +5,8 @@
  * keeps a connection waiting.
  */
 import { type Command, type Redis as Node, ReplyError } from 'ioredis'
+import { isRedisOutage } from '../../errors.ts'
 import { withoutQuotes } from './diagnosis.ts'
-import { isRedisOutage } from './errors.ts'
 
 /**
  * Is this ioredis setting up the connection? Then it cannot wait for the connection to become ready. By its arguments too: a

@@ -4,7 +4,7 @@ import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
-import { closeRedis, connectRedis, whenReady } from './client.ts'
+import { closeRedis, connectRedis, whenReady } from '../connection.ts'
 import { checkEvictionPolicy } from './eviction-policy.ts'
 
 async function start(policy: string) {

@@ -9,13 +9,13 @@
  * subscribers too; they change nodes without a word, and a gap that nobody announces is a stale copy.
  */
 import { Command, Redis as Server } from 'ioredis'
-import type { WatchOptions } from './connection-state.ts'
-import { isRedisOutage } from './errors.ts'
-import { type KnownNodes, reachable, splitAddress } from './known-nodes.ts'
-import { type Profile, serverOptions } from './profiles.ts'
+import { isRedisOutage } from '../../errors.ts'
+import type { WatchOptions } from '../connection-state.ts'
+import { type Profile, serverOptions } from '../profiles.ts'
+import type { Target } from '../target.ts'
+import { type KnownNodes, reachable, splitAddress } from '../topology/known-nodes.ts'
 import { createLink, type Link } from './subscriber-link.ts'
 import type { Carrier, Channel, Subscriptions } from './subscriptions.ts'
-import type { Target } from './target.ts'
 
 /** Nodes may disagree for a moment about who has a slot; then the next beat asks again. */
 const MAX_HOPS = 4

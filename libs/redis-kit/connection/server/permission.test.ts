@@ -6,12 +6,12 @@ import { pathToFileURL } from 'node:url'
 import { inspect } from 'node:util'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
-import { aclFile } from './acl/acl.ts'
-import { closeRedis, connectRedis, connectSubscriber, type Redis } from './client.ts'
-import { isRedisOutage, RedisNotPermitted } from './errors.ts'
-import { keyFamily } from './keys.ts'
+import { aclFile } from '../../acl/acl.ts'
+import { isRedisOutage, RedisNotPermitted } from '../../errors.ts'
+import { keyFamily } from '../../keys.ts'
+import { script } from '../../script.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Redis } from '../connection.ts'
 import { notPermittedChannel } from './permission.ts'
-import { script } from './script.ts'
 
 const cart = keyFamily({
   service: 'order',

@@ -1,6 +1,7 @@
 /** A process that kills itself while it sets a key: its arguments are the server's URL, the key and the moment. */
-import { connectRedis, whenReady } from './client.ts'
-import { script } from './script.ts'
+
+import { script } from '../script.ts'
+import { connectRedis, whenReady } from './connection.ts'
 
 const [url = '', key = '', moment] = process.argv.slice(2)
 const redis = connectRedis(url, { name: 'killed' })

@@ -3,7 +3,7 @@
  * one for each new kind of reason in between. A connection that never worked says so, because that is a mistake and not an outage.
  */
 import type { Cluster, Redis as Node } from 'ioredis'
-import { type Diagnosis, diagnose, saysNothing } from './diagnosis.ts'
+import { type Diagnosis, diagnose, saysNothing } from './server/diagnosis.ts'
 
 export interface ConnectionChange extends Partial<Diagnosis> {
   /**

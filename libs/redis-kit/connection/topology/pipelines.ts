@@ -3,7 +3,7 @@
  * anything of it is. The mistake is found when a command is added, and thrown when the pipeline is executed.
  */
 import type { ChainableCommander, Cluster, Command, Redis as Node } from 'ioredis'
-import { isRedisOutage, RedisUnavailable } from './errors.ts'
+import { isRedisOutage, RedisUnavailable } from '../../errors.ts'
 
 /** Added through a pipeline of ours. */
 const vetted = new WeakSet<Command>()

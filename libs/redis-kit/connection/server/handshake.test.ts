@@ -9,9 +9,9 @@ import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { findRedisServer, startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from './client.ts'
+import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../connection.ts'
+import { errorReply, greet, startWireServer } from '../wire-server.fixture.ts'
 import { checkEvictionPolicy } from './eviction-policy.ts'
-import { errorReply, greet, startWireServer } from './wire-server.fixture.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, type Redis, type RedisOptions, whenReady } from './client.ts'
-import { isRedisOutage, RedisUnavailable } from './errors.ts'
+import { isRedisOutage, RedisUnavailable } from '../errors.ts'
+import { closeRedis, connectRedis, connectSubscriber, type Redis, type RedisOptions, whenReady } from './connection.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {

@@ -10,8 +10,8 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Cluster, Redis as Server } from 'ioredis'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from './client.ts'
-import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable } from './errors.ts'
+import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable } from '../errors.ts'
+import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from './connection.ts'
 
 interface Topology {
   proxies: FaultProxy[]

@@ -2,7 +2,7 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import { closeRedis, connectRedis, type Redis, whenReady } from './client.ts'
+import { closeRedis, connectRedis, type Redis, whenReady } from './connection.ts'
 
 let server: RedisServer
 let proxy: FaultProxy

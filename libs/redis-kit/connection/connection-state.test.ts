@@ -15,7 +15,7 @@ import {
   connectSubscriber,
   type Redis,
   type RedisOptions,
-} from './client.ts'
+} from './connection.ts'
 import { watchConnection } from './connection-state.ts'
 import { greet, startWireServer } from './wire-server.fixture.ts'
 

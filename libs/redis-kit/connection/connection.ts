@@ -7,21 +7,21 @@
  *     await closeRedis(redis)
  */
 import { Cluster, Command, Redis as Server } from 'ioredis'
+import { RedisUnavailable } from '../errors.ts'
+import { untilEvent } from '../flow/until-event.ts'
+import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type OnStateChange, type Watch, watchConnection } from './connection-state.ts'
-import { RedisUnavailable } from './errors.ts'
 import { type Gate, installGate } from './gate.ts'
-import { checkNumbers, MAX_TIMER_MS } from './number-options.ts'
 import { clusterOptions, type Profile, sentinelOptions, serverOptions, type Tls } from './profiles.ts'
-import { boundRedirects } from './redirects.ts'
-import { connectBySentinel } from './sentinel.ts'
 import { refusalOf } from './sharing.ts'
-import { learnSlots } from './slots.ts'
 import { parseTarget, type Target } from './target.ts'
-import { untilEvent } from './until-event.ts'
+import { boundRedirects } from './topology/redirects.ts'
+import { connectBySentinel } from './topology/sentinel.ts'
+import { learnSlots } from './topology/slots.ts'
 
 export type Redis = Server | Cluster
 export type { ConnectionChange, OnStateChange } from './connection-state.ts'
-export { connectSubscriber, type Subscriber, type SubscriberOptions } from './subscriber.ts'
+export { connectSubscriber, type Subscriber, type SubscriberOptions } from './subscriber/subscriber.ts'
 
 export interface RedisOptions {
   /** Who this is, for CLIENT LIST and in error messages: the service and what the connection is for. */

@@ -5,8 +5,8 @@ import { startSentinel } from '@shop/test-kit/redis-sentinel'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import { Redis as Server } from 'ioredis'
 import { afterEach, expect, test } from 'vitest'
-import { closeRedis, connectRedis, connectSubscriber, whenReady } from './client.ts'
-import { OutcomeUnknown, RedisUnavailable } from './errors.ts'
+import { OutcomeUnknown, RedisUnavailable } from '../../errors.ts'
+import { closeRedis, connectRedis, connectSubscriber, whenReady } from '../connection.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {

@@ -9,8 +9,8 @@
  * It says nothing of `maxmemory` itself: how much is right is the server's business.
  */
 import type { Cluster, Redis as Server } from 'ioredis'
-import type { Redis } from './client.ts'
-import type { KeyRole } from './keys.ts'
+import type { KeyRole } from '../../keys.ts'
+import type { Redis } from '../connection.ts'
 
 export type EvictionPolicy =
   | { status: 'ok'; policy: string }

@@ -4,9 +4,9 @@
  */
 import type { Command, Redis as Node } from 'ioredis'
 import { createCork } from './corking.ts'
-import { tendOwnCommand } from './handshake.ts'
 import { type Batch, pendingOf } from './pending.ts'
 import { isDemotion } from './profiles.ts'
+import { tendOwnCommand } from './server/handshake.ts'
 import { watchWrite } from './written.ts'
 
 export interface ExitOptions {

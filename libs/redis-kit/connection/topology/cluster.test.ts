@@ -4,8 +4,8 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisCluster, type RedisServer, startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Cluster, Command, Redis as Server } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
-import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from './client.ts'
-import { isRedisOutage, OutcomeUnknown, RedisUnavailable } from './errors.ts'
+import { isRedisOutage, OutcomeUnknown, RedisUnavailable } from '../../errors.ts'
+import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from '../connection.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {

@@ -4,7 +4,7 @@ import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisCluster, startCluster, startRedis } from '@shop/test-kit/redis-server'
 import { Cluster, Command, Redis as Server } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
-import { connectSubscriber, type SubscriberOptions } from './client.ts'
+import { connectSubscriber, type SubscriberOptions } from '../connection.ts'
 import type { Channels } from './subscriber.ts'
 
 async function start(options?: Parameters<typeof startCluster>[0]): Promise<RedisCluster> {

@@ -3,9 +3,9 @@
  * So each master is asked for a key of its own, on the way that all commands take.
  */
 import { type Cluster, Command } from 'ioredis'
-import type { Redis } from './client.ts'
-import { isRedisOutage } from './errors.ts'
-import type { KeyFamily } from './keys.ts'
+import { isRedisOutage } from '../../errors.ts'
+import type { KeyFamily } from '../../keys.ts'
+import type { Redis } from '../connection.ts'
 
 export interface Reach {
   /** Masters that may hold keys of the family. 0: not a Cluster, or its slots are not known yet. */
