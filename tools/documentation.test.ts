@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describeConfig } from '@shop/service-kit/config'
+import { describeConfig } from '@shop/service-kit/process/config'
 import { expect, test } from 'vitest'
 import { root } from './run.ts'
 

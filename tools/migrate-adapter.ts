@@ -14,7 +14,7 @@ import {
   type SqlDriverAdapter,
   type SqlQuery,
 } from '@prisma/driver-adapter-utils'
-import { createClient, createPool, unlimited } from '@shop/service-kit/database'
+import { createClient, createPool, unlimited } from '@shop/service-kit/storage/database'
 import pg from 'pg'
 
 const CHAR_OID = 18

@@ -1,5 +1,5 @@
 /** A connection of a tool to Postgres. Every reason for having none is one sentence, without the URL: it holds a password. */
-import { createClient, unlimited } from '@shop/service-kit/database'
+import { createClient, unlimited } from '@shop/service-kit/storage/database'
 import type pg from 'pg'
 
 const connectTimeoutMs = 5_000

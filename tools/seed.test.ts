@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { ProductEvent } from '@shop/contracts/events'
-import { verifyPassword } from '@shop/service-kit/password'
+import { verifyPassword } from '@shop/service-kit/identity/password'
 import { testDatabase } from '@shop/test-kit/postgres'
 import pg from 'pg'
 import { Value } from 'typebox/value'

@@ -6,7 +6,7 @@ import {
   Integer,
   stateConfig,
   verifyIdentityConfig,
-} from '@shop/service-kit/config'
+} from '@shop/service-kit/process/config'
 import { type Static, Type } from 'typebox'
 
 const minuteMs = 60_000

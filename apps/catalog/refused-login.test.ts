@@ -1,7 +1,7 @@
 /** A Postgres that does not let the catalog in is away for as long as that: requests are 503 and events wait. */
 import { randomUUID } from 'node:crypto'
-import { createClient, createPrismaAdapter } from '@shop/service-kit/database'
-import { createLog } from '@shop/service-kit/log'
+import { createClient, createPrismaAdapter } from '@shop/service-kit/storage/database'
+import { createLog } from '@shop/service-kit/telemetry/log'
 import { afterAll, expect, onTestFinished, test } from 'vitest'
 import { startCatalog } from './catalog.fixture.ts'
 import { keys } from './keys.ts'

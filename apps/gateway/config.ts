@@ -1,4 +1,6 @@
 /** What the gateway is told through its environment. */
+
+import { createCrossOriginCheck } from '@shop/service-kit/identity/cross-origin'
 import {
   ConfigError,
   cacheConfig,
@@ -7,8 +9,7 @@ import {
   mintIdentityConfig,
   stateConfig,
   Text,
-} from '@shop/service-kit/config'
-import { createCrossOriginCheck } from '@shop/service-kit/cross-origin'
+} from '@shop/service-kit/process/config'
 import { type Static, Type } from 'typebox'
 import { trustedProxies } from './address.ts'
 

@@ -4,8 +4,8 @@
  */
 import type { StreamOverview, StreamTopicList } from '@shop/contracts/streams'
 import { topics } from '@shop/contracts/topics'
-import { type ServiceClient, type ServiceResponse, ServiceUnavailable } from '@shop/service-kit/client'
-import type { Server } from '@shop/service-kit/server'
+import { type ServiceClient, type ServiceResponse, ServiceUnavailable } from '@shop/service-kit/call/client'
+import type { Server } from '@shop/service-kit/http/server'
 import type { FastifyRequest } from 'fastify'
 import { errors } from './errors.ts'
 import { send } from './headers.ts'

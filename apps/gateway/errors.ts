@@ -1,5 +1,5 @@
 /** Every way in which the gateway itself says no. */
-import { defineErrors } from '@shop/service-kit/errors'
+import { defineErrors } from '@shop/service-kit/http/errors'
 
 export const errors = defineErrors({
   routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],

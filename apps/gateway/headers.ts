@@ -1,7 +1,7 @@
 /** Which headers pass the door. */
 import type { Readable } from 'node:stream'
-import type { ServiceResponse } from '@shop/service-kit/client'
-import { type CookieRequest, cookiesIn, wireName } from '@shop/service-kit/session-cookie'
+import type { ServiceResponse } from '@shop/service-kit/call/client'
+import { type CookieRequest, cookiesIn, wireName } from '@shop/service-kit/identity/session-cookie'
 import type { FastifyReply } from 'fastify'
 
 /** What a service may learn of the request from the client itself. Everything else stays outside: a list, so that nothing is forgotten. */

@@ -1,7 +1,7 @@
 /** How often one address may knock: decided before anything else is done for it. */
 import type { RateLimit } from '@shop/redis-kit/rate-limit'
-import { rateLimitHeaders } from '@shop/service-kit/rate-limit-headers'
-import type { Server } from '@shop/service-kit/server'
+import { rateLimitHeaders } from '@shop/service-kit/http/rate-limit-headers'
+import type { Server } from '@shop/service-kit/http/server'
 import { addressGroup, clientAddress } from './address.ts'
 import { errors } from './errors.ts'
 

@@ -4,10 +4,10 @@
  */
 import { cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 import { type Identity, identityHeader } from '@shop/contracts/identity'
-import type { ServiceClient } from '@shop/service-kit/client'
-import type { CrossOriginCheck } from '@shop/service-kit/cross-origin'
+import type { ServiceClient } from '@shop/service-kit/call/client'
+import type { Server } from '@shop/service-kit/http/server'
 import type { createIdentityMinter } from '@shop/service-kit/identity'
-import type { Server } from '@shop/service-kit/server'
+import type { CrossOriginCheck } from '@shop/service-kit/identity/cross-origin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { addressGroup, clientAddress } from './address.ts'
 import { errors } from './errors.ts'

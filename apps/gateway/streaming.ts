@@ -4,8 +4,8 @@
  */
 import type { OutgoingHttpHeaders } from 'node:http'
 import { Readable } from 'node:stream'
-import type { ServiceClient, ServiceRequest, ServiceResponse } from '@shop/service-kit/client'
-import type { Metrics } from '@shop/service-kit/metrics'
+import type { ServiceClient, ServiceRequest, ServiceResponse } from '@shop/service-kit/call/client'
+import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { responseHeaders, send } from './headers.ts'
 import type { Route } from './routes.ts'

@@ -1,7 +1,7 @@
 /** A request body that passes through as it comes: never more of it in memory than what is on its way. */
 import type { IncomingMessage } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
-import type { ShopError } from '@shop/service-kit/errors'
+import type { ShopError } from '@shop/service-kit/http/errors'
 import { errors } from './errors.ts'
 
 export interface UploadLimits {

@@ -1,6 +1,6 @@
 /** The real catalog beside an order service under test: a process, with a database that can be looked into and made to refuse. */
-import { createPool } from '@shop/service-kit/database'
-import { type RedisWithUsers, startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
+import { createPool } from '@shop/service-kit/storage/database'
+import { type RedisWithUsers, startRedisWithUsers } from '@shop/service-kit/storage/redis-users.fixture'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { startService } from '@shop/test-kit/service'
 

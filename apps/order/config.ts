@@ -1,5 +1,11 @@
 /** What the order service is told through its environment. */
-import { commonConfig, databaseConfig, Integer, stateConfig, verifyIdentityConfig } from '@shop/service-kit/config'
+import {
+  commonConfig,
+  databaseConfig,
+  Integer,
+  stateConfig,
+  verifyIdentityConfig,
+} from '@shop/service-kit/process/config'
 import { type Static, Type } from 'typebox'
 
 const minuteMs = 60_000

@@ -1,6 +1,6 @@
 /** Every way in which the order service says no. */
 import { maxCartLines } from '@shop/contracts/cart'
-import { defineErrors } from '@shop/service-kit/errors'
+import { defineErrors } from '@shop/service-kit/http/errors'
 
 export const errors = defineErrors({
   cartFull: ['conflict', 'cart-full', `A cart holds at most ${maxCartLines} different products`],

@@ -1,4 +1,4 @@
-import { createPool } from '@shop/service-kit/database'
+import { createPool } from '@shop/service-kit/storage/database'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { startOrder } from './order.fixture.ts'

@@ -1,5 +1,5 @@
 /** Every way in which the user service says no. */
-import { defineErrors } from '@shop/service-kit/errors'
+import { defineErrors } from '@shop/service-kit/http/errors'
 
 export const errors = defineErrors({
   emailTaken: [

@@ -1,12 +1,12 @@
 /** A user service for tests: a fresh database, a Redis of its own that may be killed, and the app as it is in production. */
 
 import type { Identity } from '@shop/contracts/identity'
-import { loadConfig } from '@shop/service-kit/config'
+import type { Server } from '@shop/service-kit/http/server'
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
-import { createLog } from '@shop/service-kit/log'
-import { createMetrics } from '@shop/service-kit/metrics'
-import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
-import type { Server } from '@shop/service-kit/server'
+import { loadConfig } from '@shop/service-kit/process/config'
+import { startRedisWithUsers } from '@shop/service-kit/storage/redis-users.fixture'
+import { createLog } from '@shop/service-kit/telemetry/log'
+import { createMetrics } from '@shop/service-kit/telemetry/metrics'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { buildApp } from './app.ts'
 import { configSchema } from './config.ts'

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { readKeyFamilies } from '@shop/service-kit/key-families'
+import { readKeyFamilies } from '@shop/service-kit/storage/key-families'
 import { expect, it, onTestFinished } from 'vitest'
 import { secretFiles, writeSecretFiles } from './files.ts'
 import { completeSecrets, generateSecrets, type Secrets, secretOf } from './secrets.ts'

@@ -1,7 +1,7 @@
 /** Each factory refuses numbers that make no sense when the thing is made, and names the option. Nothing here connects. */
 import { describe, expect, test } from 'vitest'
-import { createServiceClient } from './client.ts'
-import { createEventStreams } from './event-stream.ts'
+import { createServiceClient } from './call/client.ts'
+import { createEventStreams } from './http/event-stream.ts'
 import { createRelay } from './outbox/outbox.ts'
 
 const none = {} as never

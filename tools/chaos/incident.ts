@@ -1,7 +1,7 @@
 /** Doing what the plan says: each fault begins at once and answers how it ends. */
 import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { createClient, unlimited } from '@shop/service-kit/database'
+import { createClient, unlimited } from '@shop/service-kit/storage/database'
 import { command } from '@shop/test-kit/redis-wire'
 import type { Incident, RedisTarget, ServerTarget } from './plan.ts'
 import type { ShopUnderTest } from './shop.ts'

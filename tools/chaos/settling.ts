@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { topics } from '@shop/contracts/topics'
 import { closeRedis, connectRedis, type Redis } from '@shop/redis-kit/connection'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
-import { createClient, unlimited } from '@shop/service-kit/database'
+import { createClient, unlimited } from '@shop/service-kit/storage/database'
 import type { RedisAddress } from '@shop/test-kit/redis-wire'
 import type { StreamState } from './books.ts'
 

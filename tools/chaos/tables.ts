@@ -1,5 +1,5 @@
 /** What the services have written, read from their databases as it is. */
-import { createClient, unlimited } from '@shop/service-kit/database'
+import { createClient, unlimited } from '@shop/service-kit/storage/database'
 import type pg from 'pg'
 
 export interface OrderRow {

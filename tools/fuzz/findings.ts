@@ -1,6 +1,6 @@
 /** What is wrong with an answer. */
-import type { Json } from '@shop/service-kit/openapi'
-import { createCheck } from '@shop/service-kit/validation'
+import type { Json } from '@shop/service-kit/http/openapi'
+import { createCheck } from '@shop/service-kit/http/validation'
 import type { Answer } from './exchange.ts'
 import type { Operation } from './operations.ts'
 import type { FuzzRequest } from './requests.ts'

@@ -1,5 +1,5 @@
 /** What can be asked of the shop, from its own description: /docs/json. */
-import type { Json, OpenApi } from '@shop/service-kit/openapi'
+import type { Json, OpenApi } from '@shop/service-kit/http/openapi'
 
 export interface Parameter {
   name: string

@@ -1,5 +1,5 @@
 /** The run: so many requests, some at once, and what was found. */
-import type { OpenApi } from '@shop/service-kit/openapi'
+import type { OpenApi } from '@shop/service-kit/http/openapi'
 import * as fc from 'fast-check'
 import { bytesOf, exchange } from './exchange.ts'
 import { createJudge } from './findings.ts'

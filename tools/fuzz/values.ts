@@ -1,5 +1,5 @@
 /** Values: what a schema allows, and what programs and people send by mistake or with intent. */
-import type { Json } from '@shop/service-kit/openapi'
+import type { Json } from '@shop/service-kit/http/openapi'
 import * as fc from 'fast-check'
 
 /** Text that has broken something somewhere. */

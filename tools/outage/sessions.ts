@@ -1,6 +1,6 @@
 /** How many connections an instance has in Postgres, looked at from there. */
 import { setTimeout as elapse } from 'node:timers/promises'
-import { createClient } from '@shop/service-kit/database'
+import { createClient } from '@shop/service-kit/storage/database'
 
 const everyMs = 50
 

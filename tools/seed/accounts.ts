@@ -1,6 +1,6 @@
 /** Puts accounts into the user service's database, with passwords hashed as that service hashes them. */
 import { randomBytes } from 'node:crypto'
-import { hashPassword } from '@shop/service-kit/password'
+import { hashPassword } from '@shop/service-kit/identity/password'
 import type pg from 'pg'
 
 export interface Account {

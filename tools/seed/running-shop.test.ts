@@ -1,6 +1,6 @@
 /** What shoppers see of a seed while the shop runs, with what Redis and the catalog's own memory have of the old products. */
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
-import { startRedisWithUsers } from '@shop/service-kit/redis-users.fixture'
+import { startRedisWithUsers } from '@shop/service-kit/storage/redis-users.fixture'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { startService } from '@shop/test-kit/service'
 import pg from 'pg'

@@ -2,7 +2,7 @@
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import { checkEvictionPolicy } from '@shop/redis-kit/connection/server/eviction-policy'
 import { parseTarget, type Target } from '@shop/redis-kit/connection/target'
-import { redisTls } from '@shop/service-kit/redis'
+import { redisTls } from '@shop/service-kit/storage/redis'
 import type { Stage } from './databases.ts'
 
 const reachTimeoutMs = 5_000

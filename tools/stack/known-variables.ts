@@ -1,6 +1,6 @@
 /** Which variables a service reads: a misspelt one would be ignored without a word. */
 import { join } from 'node:path'
-import { describeConfig } from '@shop/service-kit/config'
+import { describeConfig } from '@shop/service-kit/process/config'
 import type { TObject } from 'typebox'
 import { type App, allInstances, findInstances } from './instances.ts'
 import type { ServiceVariable } from './options.ts'

@@ -1,7 +1,7 @@
 /** An import from its first line to its report: lines are checked one by one, written in batches, and what is written stays. */
 import { type ImportReport, maxRefusedLines, type ProductInput, type RefusedLine } from '@shop/contracts/product'
-import type { Log } from '@shop/service-kit/log'
-import type { Origin } from '@shop/service-kit/origin'
+import type { Log } from '@shop/service-kit/telemetry/log'
+import type { Origin } from '@shop/service-kit/telemetry/origin'
 import { errors } from '../errors.ts'
 import type { Freshness } from '../products/freshness.ts'
 import { checkRow, type ReadRow } from './row.ts'

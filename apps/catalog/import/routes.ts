@@ -1,8 +1,8 @@
 /** The import over HTTP: the one route that reads its body itself. */
 import { ImportReport } from '@shop/contracts/product'
+import type { Server } from '@shop/service-kit/http/server'
 import { identityErrors, requireAdmin } from '@shop/service-kit/identity'
-import { originOf } from '@shop/service-kit/origin'
-import type { Server } from '@shop/service-kit/server'
+import { originOf } from '@shop/service-kit/telemetry/origin'
 import type { FastifyRequest } from 'fastify'
 import { errors } from '../errors.ts'
 import { type BodyLimits, readBody } from './body.ts'

@@ -1,6 +1,6 @@
 /** One line of a file on its way to a product. */
 import { ProductInput, type RefusedLine } from '@shop/contracts/product'
-import { createCheck } from '@shop/service-kit/validation'
+import { createCheck } from '@shop/service-kit/http/validation'
 
 /** As it was read: a value that may be a product, or why it is none. */
 export type ReadRow = { line: number; value: unknown } | RefusedLine

@@ -1,7 +1,7 @@
 /** Many products at once into Postgres: one statement and one event per batch. */
 import type { ProductInput } from '@shop/contracts/product'
-import type { Origin } from '@shop/service-kit/origin'
 import { enqueue } from '@shop/service-kit/outbox'
+import type { Origin } from '@shop/service-kit/telemetry/origin'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import { changeEvent } from '../products/events.ts'
 import type { Change } from '../products/freshness.ts'

@@ -3,7 +3,7 @@
  * was not what was asked for. Each sort has cursors of its own.
  */
 import { maxPriceCents, maxQueryLength, type ProductSort, Sku } from '@shop/contracts/product'
-import { createCursor } from '@shop/service-kit/cursor'
+import { createCursor } from '@shop/service-kit/http/cursor'
 import { type TSchema, Type } from 'typebox'
 import type { ListedProduct } from './search.ts'
 

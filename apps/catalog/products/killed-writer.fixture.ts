@@ -1,7 +1,7 @@
 /** Changes a product, imports it, or sells a piece of it, and is killed after the commit, before it has told the cache anything. */
 import { randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { createPool, createPrismaAdapter } from '@shop/service-kit/database'
+import { createPool, createPrismaAdapter } from '@shop/service-kit/storage/database'
 import { createImports } from '../import/import.ts'
 import { createImportStore } from '../import/store.ts'
 import { keys } from '../keys.ts'

@@ -1,7 +1,7 @@
 /** What a shopper may read of the catalog and an administrator may change. Writes are committed first and then forgotten by the cache. */
 import type { Category, Product, ProductInput, ProductPatch } from '@shop/contracts/product'
 import type { Cache, CacheSource } from '@shop/redis-kit/cache'
-import type { Origin } from '@shop/service-kit/origin'
+import type { Origin } from '@shop/service-kit/telemetry/origin'
 import { errors } from '../errors.ts'
 import { allCategories, type Freshness } from './freshness.ts'
 import { drawProduct } from './image.ts'

@@ -10,11 +10,11 @@ import {
   QuoteQuery,
   Sku,
 } from '@shop/contracts/product'
-import { cursorErrors } from '@shop/service-kit/cursor'
+import { cursorErrors } from '@shop/service-kit/http/cursor'
+import { noBody } from '@shop/service-kit/http/openapi'
+import type { Server } from '@shop/service-kit/http/server'
 import { identityErrors, requireAdmin } from '@shop/service-kit/identity'
-import { noBody } from '@shop/service-kit/openapi'
-import { originOf } from '@shop/service-kit/origin'
-import type { Server } from '@shop/service-kit/server'
+import { originOf } from '@shop/service-kit/telemetry/origin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'

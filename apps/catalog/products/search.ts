@@ -3,7 +3,7 @@
  * parts of names by their trigrams: each by an index of its own. When nothing fits, `respell` looks for the words that were meant.
  */
 import type { Product, ProductSort } from '@shop/contracts/product'
-import type { createPool } from '@shop/service-kit/database'
+import type { createPool } from '@shop/service-kit/storage/database'
 import { Prisma } from '../prisma/client/client.ts'
 import type { Position } from './cursor.ts'
 

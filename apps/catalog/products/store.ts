@@ -1,8 +1,8 @@
 /** Products and categories in Postgres. */
 import type { Category, Product, ProductInput, ProductPatch, Quote } from '@shop/contracts/product'
-import type { createPool } from '@shop/service-kit/database'
-import type { Origin } from '@shop/service-kit/origin'
 import { enqueue, type OutboxEvent } from '@shop/service-kit/outbox'
+import type { createPool } from '@shop/service-kit/storage/database'
+import type { Origin } from '@shop/service-kit/telemetry/origin'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import { createBatchedReads } from './batched-reads.ts'
 import { changeEvent, removalEvent } from './events.ts'

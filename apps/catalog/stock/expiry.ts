@@ -1,8 +1,8 @@
 /** Gives back what was reserved for orders that nobody paid. */
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { Log } from '@shop/service-kit/log'
-import { isDependencyOutage } from '@shop/service-kit/outage'
+import { isDependencyOutage } from '@shop/service-kit/storage/outage'
+import type { Log } from '@shop/service-kit/telemetry/log'
 import { expire } from './stock.ts'
 import type { StockStore } from './store.ts'
 

@@ -1,8 +1,8 @@
 /** Deletes what is kept only because an event might still come: for a week, longer than the outboxes keep their rows for a replay. */
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
+import type { createPool } from '@shop/service-kit/storage/database'
 import type { StockStore } from './store.ts'
 
 const retainMs = 7 * 24 * 60 * 60 * 1000

@@ -2,9 +2,9 @@
  * How each service describes itself: fetched from one of its instances, kept for a while, and kept longer while the service does not
  * answer. A caller waits for such a service for `deadlineMs` at most.
  */
-import type { ServiceClient } from '@shop/service-kit/client'
-import type { Log } from '@shop/service-kit/log'
-import type { OpenApi } from '@shop/service-kit/openapi'
+import type { ServiceClient } from '@shop/service-kit/call/client'
+import type { OpenApi } from '@shop/service-kit/http/openapi'
+import type { Log } from '@shop/service-kit/telemetry/log'
 
 export interface DescriptionsOptions {
   client: ServiceClient

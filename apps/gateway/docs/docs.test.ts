@@ -1,6 +1,6 @@
 import { Order } from '@shop/contracts/order'
 import { Problem } from '@shop/contracts/problem'
-import type { OpenApi } from '@shop/service-kit/openapi'
+import type { OpenApi } from '@shop/service-kit/http/openapi'
 import { afterAll, describe, expect, it } from 'vitest'
 import { type Answer, startGateway } from '../gateway.fixture.ts'
 import { routes } from '../routes.ts'

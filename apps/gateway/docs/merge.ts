@@ -1,6 +1,6 @@
 /** One description of the public API, from those of the services: what the gateway lets through, and what it adds. */
 import { StreamOverview } from '@shop/contracts/streams'
-import { type Json, type OpenApi, refusalResponses } from '@shop/service-kit/openapi'
+import { type Json, type OpenApi, refusalResponses } from '@shop/service-kit/http/openapi'
 import { errors } from '../errors.ts'
 import { internalPaths, type Route, routes, services, topicListPath, topicRoutes } from '../routes.ts'
 import type { Descriptions } from './descriptions.ts'

@@ -1,8 +1,8 @@
 /** /docs: the public API as a page to try it, and as OpenAPI in /docs/json and /docs/yaml. All files are served from here. */
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
-import type { OpenApi } from '@shop/service-kit/openapi'
-import type { Server } from '@shop/service-kit/server'
+import type { OpenApi } from '@shop/service-kit/http/openapi'
+import type { Server } from '@shop/service-kit/http/server'
 import type { createDescriptions, Descriptions } from './descriptions.ts'
 import { mergeDescriptions } from './merge.ts'
 

@@ -1,6 +1,7 @@
 /** The sections of /docs, in the order in which a newcomer needs them. */
+
+import type { Json } from '@shop/service-kit/http/openapi'
 import { identityErrors } from '@shop/service-kit/identity'
-import type { Json } from '@shop/service-kit/openapi'
 
 const administration = 'Administration'
 

@@ -13,7 +13,7 @@ import type { Redis } from '@shop/redis-kit/connection'
 import { isWrongType } from '@shop/redis-kit/errors'
 import { type KeyFamily, keyFamily } from '@shop/redis-kit/keys'
 import { script } from '@shop/redis-kit/script'
-import { createCheck } from '@shop/service-kit/validation'
+import { createCheck } from '@shop/service-kit/http/validation'
 import { errors } from '../errors.ts'
 
 const setLine = script<0 | 1>(new URL('./set-line.lua', import.meta.url), { effect: 'idempotent' })

@@ -1,7 +1,7 @@
 /** Whose cart a request means: the signed-in customer's, or that of whoever holds the guest's cookie. */
 import { createHash, randomBytes } from 'node:crypto'
 import { cartCookieName } from '@shop/contracts/cookies'
-import { createSessionCookie, type SessionCookie } from '@shop/service-kit/session-cookie'
+import { createSessionCookie, type SessionCookie } from '@shop/service-kit/identity/session-cookie'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Carts } from './cart.ts'
 

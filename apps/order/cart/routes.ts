@@ -1,7 +1,7 @@
 /** The cart: look, put, take out. Guests have one too. */
 import { Cart, CartItemInput } from '@shop/contracts/cart'
 import { Sku } from '@shop/contracts/product'
-import type { Server } from '@shop/service-kit/server'
+import type { Server } from '@shop/service-kit/http/server'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'
 import type { Carts } from './cart.ts'

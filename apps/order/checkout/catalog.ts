@@ -1,8 +1,8 @@
 /** What checkout asks of the catalog. */
 import { identityHeader } from '@shop/contracts/identity'
 import { Quote } from '@shop/contracts/product'
-import { isGatewayFailure, type ServiceClient, ServiceUnavailable } from '@shop/service-kit/client'
-import { createCheck } from '@shop/service-kit/validation'
+import { isGatewayFailure, type ServiceClient, ServiceUnavailable } from '@shop/service-kit/call/client'
+import { createCheck } from '@shop/service-kit/http/validation'
 
 const deadlineMs = 2_000
 const checkQuote = createCheck(Quote, { unknownFields: 'allowed' })

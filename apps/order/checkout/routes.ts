@@ -1,10 +1,10 @@
 /** POST /api/orders: the signed-in customer's cart becomes an order, once per Idempotency-Key. */
 import { identityHeader } from '@shop/contracts/identity'
 import { Checkout, IdempotencyKey, Order } from '@shop/contracts/order'
+import type { Server } from '@shop/service-kit/http/server'
+import { createCheck } from '@shop/service-kit/http/validation'
 import { identityErrors, requireUser } from '@shop/service-kit/identity'
-import { originOf } from '@shop/service-kit/origin'
-import type { Server } from '@shop/service-kit/server'
-import { createCheck } from '@shop/service-kit/validation'
+import { originOf } from '@shop/service-kit/telemetry/origin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { type CartOwner, ownerOfUser } from '../cart/owner.ts'

@@ -5,8 +5,8 @@
  */
 import type { CartLine } from '@shop/contracts/cart'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
+import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Carts } from '../cart/cart.ts'
 import { ownerOfUser } from '../cart/owner.ts'
 import { linesReturned } from '../orders/order.ts'

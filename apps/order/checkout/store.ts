@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { CartLine } from '@shop/contracts/cart'
 import type { Card, OrderLine } from '@shop/contracts/order'
-import type { Origin } from '@shop/service-kit/origin'
+import type { Origin } from '@shop/service-kit/telemetry/origin'
 import { publicOrder } from '../orders/public.ts'
 import { orderData, tell, withRequestId } from '../orders/store.ts'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Identity } from '@shop/contracts/identity'
 import type { DeadLetter, StreamTopic } from '@shop/contracts/streams'
-import { createLog } from '@shop/service-kit/log'
+import { createLog } from '@shop/service-kit/telemetry/log'
 import { startService } from '@shop/test-kit/service'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import { startCatalogBeside } from '../catalog.fixture.ts'

@@ -7,9 +7,9 @@
  */
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { Log } from '@shop/service-kit/log'
-import type { Metrics } from '@shop/service-kit/metrics'
-import { isDependencyOutage } from '@shop/service-kit/outage'
+import { isDependencyOutage } from '@shop/service-kit/storage/outage'
+import type { Log } from '@shop/service-kit/telemetry/log'
+import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 import { timedOut } from './order.ts'
 import type { OrderStore } from './store.ts'
 

@@ -5,8 +5,8 @@
 import { setTimeout as elapse } from 'node:timers/promises'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Lock } from '@shop/redis-kit/lock'
-import type { createPool } from '@shop/service-kit/database'
 import { forgetSeen } from '@shop/service-kit/inbox'
+import type { createPool } from '@shop/service-kit/storage/database'
 import type { PrismaClient } from '../prisma/client/client.ts'
 
 const retainMs = 7 * 24 * 60 * 60 * 1000

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { closeRedis, connectRedis, connectSubscriber, type Subscriber, whenReady } from '@shop/redis-kit/connection'
 import { createChannel } from '@shop/redis-kit/pubsub'
-import { createLog } from '@shop/service-kit/log'
+import { createLog } from '@shop/service-kit/telemetry/log'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'

@@ -4,11 +4,11 @@
  */
 import type { OrderStatus } from '@shop/contracts/order'
 import type { Channel } from '@shop/redis-kit/pubsub'
-import type { EventStreams } from '@shop/service-kit/event-stream'
-import type { Log } from '@shop/service-kit/log'
-import type { Metrics } from '@shop/service-kit/metrics'
-import { isDependencyOutage } from '@shop/service-kit/outage'
+import type { EventStreams } from '@shop/service-kit/http/event-stream'
 import { createAlarm } from '@shop/service-kit/outbox/listen'
+import { isDependencyOutage } from '@shop/service-kit/storage/outage'
+import type { Log } from '@shop/service-kit/telemetry/log'
+import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 import type { StoredEntry } from './row.ts'
 import type { OrderStore } from './store.ts'
 

@@ -1,16 +1,16 @@
 /** A customer's orders: list, one, cancel, follow; and for administrators how one came to be what it is. Placing one is checkout's. */
 import { Order, OrderPage, OrderQuery, OrderTimeline } from '@shop/contracts/order'
-import { createCursor, cursorErrors } from '@shop/service-kit/cursor'
+import { createCursor, cursorErrors } from '@shop/service-kit/http/cursor'
 import {
   type EventStreams,
   eventStreamErrors,
   lastEventNumber,
   type ServerSentEvent,
-} from '@shop/service-kit/event-stream'
+} from '@shop/service-kit/http/event-stream'
+import { noBody } from '@shop/service-kit/http/openapi'
+import type { Server } from '@shop/service-kit/http/server'
 import { identityErrors, requireAdmin, requireUser } from '@shop/service-kit/identity'
-import { noBody } from '@shop/service-kit/openapi'
-import { type Origin, originOf } from '@shop/service-kit/origin'
-import type { Server } from '@shop/service-kit/server'
+import { type Origin, originOf } from '@shop/service-kit/telemetry/origin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { Type } from 'typebox'
 import { errors } from '../errors.ts'

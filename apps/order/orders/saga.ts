@@ -3,7 +3,7 @@
  * be repeated: a message that comes twice, late, or after the process died between two steps does no harm.
  */
 import type { StockEvent } from '@shop/contracts/events'
-import { originIn } from '@shop/service-kit/origin'
+import { originIn } from '@shop/service-kit/telemetry/origin'
 import type { Answer, PaymentProvider } from '../payment/provider.ts'
 import { paymentAnswered, stockGone, stockRejected, stockReserved } from './order.ts'
 import type { OrderStore, UpdateOptions } from './store.ts'

@@ -4,8 +4,8 @@
  */
 
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { Log } from '@shop/service-kit/log'
 import type { Alarm } from '@shop/service-kit/outbox/listen'
+import type { Log } from '@shop/service-kit/telemetry/log'
 import { refunded } from '../orders/order.ts'
 import { centsOf } from '../orders/row.ts'
 import type { OrderStore } from '../orders/store.ts'

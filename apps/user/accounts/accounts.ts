@@ -1,6 +1,6 @@
 /** The rules of accounts: one per e-mail address, and only its owner's password opens it. */
 import type { Registration, User } from '@shop/contracts/user'
-import { hashPassword, verifyPassword } from '@shop/service-kit/password'
+import { hashPassword, verifyPassword } from '@shop/service-kit/identity/password'
 import { errors } from '../errors.ts'
 import { type Account, type AccountStore, publicUser } from './store.ts'
 

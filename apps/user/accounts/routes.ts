@@ -1,7 +1,7 @@
 /** Register, see and change one's own profile. */
 import { ProfilePatch, Registration, User } from '@shop/contracts/user'
+import type { Server } from '@shop/service-kit/http/server'
 import { identityErrors, requireUser } from '@shop/service-kit/identity'
-import type { Server } from '@shop/service-kit/server'
 import { errors } from '../errors.ts'
 import type { Accounts } from './accounts.ts'
 

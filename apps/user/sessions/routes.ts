@@ -1,10 +1,10 @@
 /** Sign in, sign out, see one's devices, revoke one or all. */
 import { Credentials, SessionList, SignedIn } from '@shop/contracts/user'
 import type { Sessions } from '@shop/redis-kit/session'
+import { noBody } from '@shop/service-kit/http/openapi'
+import type { Server } from '@shop/service-kit/http/server'
 import { identityErrors, requireUser } from '@shop/service-kit/identity'
-import { noBody } from '@shop/service-kit/openapi'
-import type { Server } from '@shop/service-kit/server'
-import type { SessionCookie } from '@shop/service-kit/session-cookie'
+import type { SessionCookie } from '@shop/service-kit/identity/session-cookie'
 import { Type } from 'typebox'
 import { publicUser } from '../accounts/store.ts'
 import { errors } from '../errors.ts'

@@ -4,9 +4,9 @@
  */
 import { connectRedis } from '@shop/redis-kit/connection'
 import { createTopic, type Message, topicKeys } from '@shop/redis-kit/stream'
-import { createPool } from '../database.ts'
-import { isDependencyOutage } from '../outage.ts'
 import { type Transaction, transact } from '../outbox/transaction.fixture.ts'
+import { createPool } from '../storage/database.ts'
+import { isDependencyOutage } from '../storage/outage.ts'
 import { once } from './inbox.ts'
 
 const [databaseUrl = '', redisUrl = '', service = '', consumer = '', minIdleMs = ''] = process.argv.slice(2)

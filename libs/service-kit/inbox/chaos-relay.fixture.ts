@@ -1,8 +1,8 @@
 /** A relay as services have it, in a process of its own. */
 import { connectRedis } from '@shop/redis-kit/connection'
 import { topicKeys } from '@shop/redis-kit/stream'
-import { createPool } from '../database.ts'
 import { createTopicRelay } from '../outbox/topic-relay.ts'
+import { createPool } from '../storage/database.ts'
 
 const [databaseUrl = '', redisUrl = '', service = '', name = ''] = process.argv.slice(2)
 const relay = createTopicRelay(connectRedis(redisUrl, { name, commandTimeoutMs: 1000 }), {

@@ -1,8 +1,8 @@
 /** A consumer that kills its process somewhere in its work: with the transaction open, or between the commit and the ack. */
 import { connectRedis } from '@shop/redis-kit/connection'
 import { createTopic, topicKeys } from '@shop/redis-kit/stream'
-import { createPool } from '../database.ts'
 import { type Transaction, transact } from '../outbox/transaction.fixture.ts'
+import { createPool } from '../storage/database.ts'
 import { once } from './inbox.ts'
 
 const [databaseUrl = '', redisUrl = '', service = '', consumer = '', life = '', concurrencyText = ''] =

@@ -2,7 +2,7 @@
 import { connectRedis, type Redis } from '@shop/redis-kit/connection'
 import { topicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
-import { createPool } from '../database.ts'
+import { createPool } from '../storage/database.ts'
 import { createTopicRelay } from './topic-relay.ts'
 
 type Command = Parameters<Redis['sendCommand']>[0]

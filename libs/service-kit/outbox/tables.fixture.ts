@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { testDatabase } from '@shop/test-kit/postgres'
 import type pg from 'pg'
 import { onTestFinished } from 'vitest'
-import { createPool } from '../database.ts'
+import { createPool } from '../storage/database.ts'
 import { enqueue, type OutboxEvent } from './outbox.ts'
 import { transact } from './transaction.fixture.ts'
 

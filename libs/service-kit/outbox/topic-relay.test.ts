@@ -4,7 +4,7 @@ import { topicKeys } from '@shop/redis-kit/stream'
 import { testDatabase } from '@shop/test-kit/postgres'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, it } from 'vitest'
-import { createPool } from '../database.ts'
+import { createPool } from '../storage/database.ts'
 import { createTopicRelay } from './topic-relay.ts'
 
 const redis = await testRedis({ allowImmortal: (key) => key.endsWith(':stream') })

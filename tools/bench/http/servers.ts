@@ -98,7 +98,7 @@ async function serveSql(url: string, text: string, respond: (row: Row, reply: Fa
 
 /** The catalog's own generated client, read as a file: nothing imports an app. */
 export async function servePrisma({ databaseUrl }: Servers): Promise<HttpServer> {
-  const { createPrismaAdapter } = await import('@shop/service-kit/database')
+  const { createPrismaAdapter } = await import('@shop/service-kit/storage/database')
   const client = new URL('../../../apps/catalog/prisma/client/client.ts', import.meta.url).href
   const { PrismaClient } = await import(client)
   const prisma = new PrismaClient({ adapter: createPrismaAdapter(databaseUrl, { name: 'bench', poolMax: 10 }) })

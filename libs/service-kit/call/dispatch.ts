@@ -1,0 +1,290 @@
+/**
+ * One HTTP exchange with one instance, close to undici: no retry, no choice of instance, nothing parsed. What it adds is to say of
+ * every failure whether the request had left, how the answer is delivered (whole, or as a stream) and a limit on everything.
+ */
+import { createRequire } from 'node:module'
+import { Readable } from 'node:stream'
+import type { Agent, Dispatcher } from 'undici'
+import { createDeferrals, type Deferrals } from '../deferral.ts'
+
+export type ResponseHeaders = Record<string, string | string[] | undefined>
+
+export interface HttpRequest {
+  method: string
+  /** With its query. */
+  path: string
+  /** As they go out: hop-by-hop headers are the caller's to leave out. */
+  headers?: ResponseHeaders
+  /** A stream can be sent once only. */
+  body?: string | Buffer | Readable
+}
+
+export interface HttpResponse<Body extends Buffer | Readable = Buffer> {
+  status: number
+  /** Names in lower case. */
+  headers: ResponseHeaders
+  /** A Readable must be read to its end or destroyed; until then it holds a connection. */
+  body: Body
+}
+
+/**
+ * buffered: the whole body; larger than maxBodyBytes is a failure.
+ * streamed: at the first byte.
+ * by-size: buffered if it says that it is small, else streamed. For passing on what one does not know.
+ */
+export type Delivery = 'buffered' | 'streamed' | 'by-size'
+
+export interface SendOptions {
+  delivery?: Delivery
+  /** Of a buffered body. */
+  maxBodyBytes: number
+  /** Deliver these whole even if streamed, for a caller who may want to try another instance. */
+  isAlwaysBuffered?: (status: number) => boolean
+  /** Limit until the head of the answer, waiting for a connection included. @default none */
+  headTimeoutMs?: number
+  /** Longest silence within a body. 0: none. */
+  idleTimeoutMs?: number
+  /** Ends the exchange, until the body is delivered or the stream handed over. */
+  signal?: AbortSignal
+  /** The request is being written: from now on it may have an effect. */
+  onSend?: () => void
+  /** A piece of a streamed body has left. */
+  onBodySent?: () => void
+  /** The head of the answer is there. */
+  onHead?: () => void
+}
+
+/** When it went wrong. `connecting`: nothing has left, so nothing has happened there. */
+export type FailurePhase = 'connecting' | 'waiting' | 'receiving'
+
+export class ExchangeFailed extends Error {
+  override name = 'ExchangeFailed'
+  readonly phase: FailurePhase
+
+  constructor(phase: FailurePhase, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause })
+    this.phase = phase
+  }
+}
+
+export class HeadTimeout extends Error {
+  override name = 'HeadTimeout'
+  code = 'HEAD_TIMEOUT'
+}
+
+export class ResponseTooLarge extends Error {
+  override name = 'ResponseTooLarge'
+  code = 'RESPONSE_TOO_LARGE'
+}
+
+export interface ConnectionOptions {
+  /** Connections to one instance; further requests wait for one, up to their deadline. @default 64 */
+  connectionCount?: number
+  /** @default 500 */
+  connectTimeoutMs?: number
+  /** An idle connection is closed after this, or a second before the server said it would. @default 4000 */
+  keepAliveMs?: number
+  /** Those of the server: undici, a quarter of a gateway's start, is then loaded once the process listens. @default its own: at the first request */
+  deferrals?: Deferrals
+}
+
+export type Connections = ReturnType<typeof createConnections>
+
+export function createConnections({
+  connectionCount = 64,
+  connectTimeoutMs = 500,
+  keepAliveMs = 4_000,
+  deferrals = createDeferrals(),
+}: ConnectionOptions = {}) {
+  let made: Agent | undefined
+  const agent = deferrals.defer(() => {
+    made = new (loadUndici().Agent)({
+      connections: connectionCount,
+      connect: { timeout: connectTimeoutMs },
+      keepAliveTimeout: keepAliveMs,
+      pipelining: 1,
+      allowH2: false,
+      maxOrigins: 10_000,
+    })
+    return made
+  })
+  return { send, close: async () => made?.close(), destroy: async () => made?.destroy() }
+
+  /**
+   * Rejects with ExchangeFailed; with the signal's reason when that ended it (`onSend` tells whether it had left); with undici's
+   * own error for a request that cannot be made (a header with a line break).
+   * @param origin as http://10.0.0.7:3000
+   */
+  function send(origin: string, request: HttpRequest, options: SendOptions): Promise<HttpResponse<Buffer | Readable>> {
+    return new Promise((resolve, reject) => {
+      agent().dispatch(
+        {
+          origin,
+          path: request.path,
+          method: request.method,
+          headers: request.headers,
+          body: request.body,
+          headersTimeout: 0, // rounded up to half a second by undici's shared timer: `headTimeoutMs` is ours
+          bodyTimeout: options.idleTimeoutMs ?? 0,
+        },
+        exchange(options, resolve, reject),
+      )
+    })
+  }
+}
+
+function loadUndici() {
+  return createRequire(import.meta.url)('undici') as typeof import('undici')
+}
+
+type Resolve = (response: HttpResponse<Buffer | Readable>) => void
+
+function exchange(
+  options: SendOptions,
+  resolve: Resolve,
+  reject: (error: unknown) => void,
+): Dispatcher.DispatchHandler {
+  const { signal, headTimeoutMs } = options
+  let phase: FailurePhase = 'connecting'
+  let connection: Dispatcher.DispatchController | undefined
+  let receiver: Receiver | undefined
+  let ended: { error: unknown } | undefined
+  const timer = headTimeoutMs ? setTimeout(onTimeout, headTimeoutMs) : undefined
+  if (signal?.aborted) onAbort()
+  else signal?.addEventListener('abort', onAbort, { once: true })
+
+  return {
+    onRequestStart(controller) {
+      connection = controller
+      if (ended) return controller.abort(toError(ended.error)) // while it waited for a connection
+      phase = 'waiting'
+      options.onSend?.()
+    },
+    onBodySent: options.onBodySent,
+    onResponseStart(controller, status, headers) {
+      if (status < 200) return
+      phase = 'receiving'
+      clearTimeout(timer)
+      options.onHead?.()
+      const deliver = (body: Buffer | Readable) => {
+        forget()
+        resolve({ status, headers, body })
+      }
+      receiver = isStreamed(status, headers, options)
+        ? stream(controller, deliver)
+        : buffer(controller, headers, options.maxBodyBytes, deliver)
+    },
+    onResponseData: (_, chunk) => receiver?.data(chunk),
+    onResponseEnd: () => receiver?.end(),
+    onResponseError(_, error) {
+      forget()
+      receiver?.failed(error)
+      if (ended) reject(ended.error)
+      else reject(isOurMistake(error) ? error : new ExchangeFailed(phase, error))
+    },
+  }
+
+  function onAbort() {
+    end(signal?.reason)
+  }
+
+  function onTimeout() {
+    end(new ExchangeFailed(phase, new HeadTimeout(`no answer within ${headTimeoutMs} ms`)))
+  }
+
+  function end(error: unknown) {
+    forget()
+    ended = { error }
+    if (connection) connection.abort(toError(error))
+    else reject(error)
+  }
+
+  function forget() {
+    clearTimeout(timer)
+    signal?.removeEventListener('abort', onAbort)
+  }
+}
+
+/** Where the body goes. */
+interface Receiver {
+  data(chunk: Buffer): void
+  end(): void
+  failed(error: Error): void
+}
+
+function buffer(
+  controller: Dispatcher.DispatchController,
+  headers: ResponseHeaders,
+  maxBodyBytes: number,
+  deliver: (body: Buffer) => void,
+): Receiver {
+  const chunks: Buffer[] = []
+  let byteCount = 0
+  if (contentLength(headers) > maxBodyBytes) refuse()
+  return { data, end, failed() {} }
+
+  function data(chunk: Buffer) {
+    byteCount += chunk.length
+    if (byteCount > maxBodyBytes) refuse()
+    else chunks.push(chunk)
+  }
+
+  function end() {
+    const [first] = chunks
+    deliver(chunks.length === 1 && first ? first : Buffer.concat(chunks))
+  }
+
+  function refuse() {
+    controller.abort(new ResponseTooLarge(`the answer is larger than ${maxBodyBytes} bytes`))
+  }
+}
+
+/** Holds the sender back when the reader is slow; ends the exchange when the reader goes away. */
+function stream(controller: Dispatcher.DispatchController, deliver: (body: Readable) => void): Receiver {
+  let ended = false
+  const body = new Readable({
+    read: () => controller.resume(),
+    destroy(error, done) {
+      if (!ended) controller.abort(error ?? new Error('the reader went away'))
+      done(error)
+    },
+  })
+  deliver(body)
+  return { data, end, failed }
+
+  function data(chunk: Buffer) {
+    if (!body.push(chunk)) controller.pause()
+  }
+
+  function end() {
+    ended = true
+    body.push(null)
+  }
+
+  function failed(error: Error) {
+    ended = true
+    body.destroy(error)
+  }
+}
+
+function isStreamed(status: number, headers: ResponseHeaders, options: SendOptions): boolean {
+  const { delivery = 'buffered', maxBodyBytes, isAlwaysBuffered } = options
+  if (delivery === 'buffered' || isAlwaysBuffered?.(status)) return false
+  return delivery === 'streamed' || !(contentLength(headers) <= maxBodyBytes)
+}
+
+/** NaN when it does not say. */
+function contentLength(headers: ResponseHeaders): number {
+  return Number(headers['content-length'] ?? Number.NaN)
+}
+
+/** A request that undici refuses to make would fail with every instance. */
+function isOurMistake(error: Error): boolean {
+  return (
+    'code' in error && (error.code === 'UND_ERR_INVALID_ARG' || error.code === 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH')
+  )
+}
+
+function toError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason))
+}

@@ -1,0 +1,69 @@
+/**
+ * How a process is found: it registers once it listens, and leaves before it closes. A process whose registry cannot be reached still
+ * starts and serves: the registration goes on trying by itself. A process whose heartbeats failed for a whole lifetime reports itself
+ * degraded until they work again, and not unready: callers ask it and go on, only new ones may not find it. A process whose name
+ * another process took over stops.
+ */
+import type { Instance, Registry } from '@shop/redis-kit/discovery'
+import type { Log } from '../telemetry/log.ts'
+import type { Health } from './health.ts'
+import type { Watch } from './loop-health.ts'
+
+export interface RegisterOptions {
+  registry: Registry | undefined
+  instance: Instance
+  health: Health
+  /** Shows that heartbeats fail, as it does with loops. @default heartbeats are not watched */
+  watch?: Watch
+  log: Log
+  /** Asked before each heartbeat. */
+  isHealthy(): boolean
+  /** Another process has our id and keeps it. */
+  onSuperseded(): void
+}
+
+/** Longest that start-up or stopping waits for the registry. */
+const patienceMs = 1_000
+
+/** Rejects when registering can never succeed (a wrong record, missing rights), not when the registry is away. */
+export async function register(options: RegisterOptions): Promise<{ leave(): Promise<void> }> {
+  const { registry, instance, health, watch, log, isHealthy, onSuperseded } = options
+  if (registry === undefined) return { leave: () => Promise.resolve() }
+  // The app that made a registry has this module loaded already; one without does not pay for it.
+  const { createRegistration } = await import('@shop/redis-kit/discovery')
+  const registration = createRegistration(registry, instance, {
+    healthy: isHealthy,
+    pulse: watch?.({ name: 'heartbeat' }),
+    onError: (error) => log.warn({ err: error }, 'a heartbeat failed'),
+    onSelfFence: (reason) => {
+      log.error({ reason }, 'heartbeats not accepted')
+      if (reason === 'superseded') onSuperseded()
+    },
+  })
+  health.add({ name: 'registry', required: false, check: () => notFenced(registration.isFenced()) })
+  const started = await within(patienceMs, registration.start())
+  if (!started) log.warn('the registry does not answer yet')
+  return { leave }
+
+  async function leave() {
+    const left = await within(patienceMs, registration.leave())
+    if (!left) log.warn('the registry did not hear that this instance leaves')
+  }
+}
+
+async function notFenced(fenced: boolean): Promise<void> {
+  if (fenced) throw Object.assign(new Error('fenced'), { code: 'FENCED' })
+}
+
+/** Whether the work was done in time. Rejects when it does. */
+async function within(ms: number, work: Promise<void>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const patience = new Promise<false>((resolve) => {
+    timer = setTimeout(resolve, ms, false)
+  })
+  try {
+    return await Promise.race([work.then(() => true), patience])
+  } finally {
+    clearTimeout(timer)
+  }
+}
