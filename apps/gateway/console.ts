@@ -29,7 +29,7 @@ export function consoleRoutes(server: Server, client: ServiceClient, forwarding:
     whileAwaited(request, reply, async ({ signal }) => {
       const identity = await identityOf(request, 'refuse')
       const ask = (service: Owner) =>
-        client.request({ ...toService(service, request, identity), method: 'GET', deadlineMs: patienceMs, signal })
+        client.request({ ...toService({ service }, request, identity), method: 'GET', deadlineMs: patienceMs, signal })
       const answers = await Promise.all(owners.map((service) => answerOf(service, ask, request)))
       const refusal = answers.find(({ response }) => response && response.status >= 400 && response.status < 500)
       if (refusal?.response) return send(reply, refusal.response)

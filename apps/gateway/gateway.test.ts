@@ -164,6 +164,20 @@ describe('a cookie', () => {
     },
   )
 
+  it.each([
+    ['POST', '/api/sessions', 'shop_session=id'],
+    ['POST', '/api/users', undefined],
+    ['GET', '/api/users/me', undefined],
+    ['GET', '/api/cart', 'shop_cart=id'],
+    ['DELETE', '/api/cart/items/TEA-1', 'shop_cart=id'],
+    ['POST', '/api/orders', 'shop_cart=id'],
+    ['GET', '/api/orders/1', undefined],
+    ['GET', '/api/products', undefined],
+  ])('reaches a service only on the routes that name it: %s %s passes %s', async (method, path, passed) => {
+    const { asked } = await ask(path, { method, headers: { cookie: 'shop_cart=id; shop_session=id; other=id' } })
+    expect(asked.headers.cookie).toBe(passed)
+  })
+
   it('opens no session when its value is another spelling of an id', async () => {
     const { session } = await signedIn()
     const escaped = `%${session.id.charCodeAt(0).toString(16)}${session.id.slice(1)}`

@@ -1,5 +1,6 @@
 /** Which headers pass the door. */
 import type { Readable } from 'node:stream'
+import type { CookieName } from '@shop/contracts/cookies'
 import type { ServiceResponse } from '@shop/service-kit/call/client'
 import { type CookieRequest, cookiesIn, wireName } from '@shop/service-kit/identity/session-cookie'
 import type { FastifyReply } from 'fastify'
@@ -33,15 +34,15 @@ const hopByHop = new Set([
   'x-request-id',
 ])
 
-/** @param cookieName the only cookie that the service sees */
-export function requestHeaders(request: CookieRequest, cookieName: string | undefined): Record<string, string> {
+/** @param cookies the names of the cookies that the service sees */
+export function requestHeaders(request: CookieRequest, cookies: readonly CookieName[] = []): Record<string, string> {
   const passed: Record<string, string> = {}
   for (const name of requestNames) {
     const value = request.headers[name]
     if (typeof value === 'string') passed[name] = value
   }
-  const cookie = cookieName && cookiePair(request, wireName(cookieName, request))
-  if (cookie) passed.cookie = cookie
+  const pairs = cookies.flatMap((name) => cookiePair(request, wireName(name, request)) ?? [])
+  if (pairs.length > 0) passed.cookie = pairs.join('; ')
   return passed
 }
 

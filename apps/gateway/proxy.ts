@@ -2,7 +2,6 @@
  * Passing a request on: to an instance that the registry knows, with the identity the gateway vouches for, and with nothing
  * that a client could claim about itself. Bodies pass through as bytes; what is in them is the service's business.
  */
-import { cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 import { type Identity, identityHeader } from '@shop/contracts/identity'
 import type { ServiceClient } from '@shop/service-kit/call/client'
 import type { Server } from '@shop/service-kit/http/server'
@@ -25,13 +24,13 @@ interface Dependencies {
   timeoutMs: number
 }
 
-/** The client's cookie that each service gets to see. */
-const cookieOf: Partial<Record<Route['service'], string>> = { user: sessionCookieName, order: cartCookieName }
-
 const clientGone = new Error('the client went away')
 
 /** Methods that may be sent a second time; POST only when the client gave it a key. */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE'])
+
+/** The part of a route that says what its service is sent. */
+type Destination = Pick<Route, 'service' | 'cookies'>
 
 export type Forwarding = ReturnType<typeof createForwarding>
 
@@ -42,7 +41,7 @@ export function createForwarding(dependencies: Dependencies) {
   function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
     return whileAwaited(request, reply, async (ending) => {
       const identity = await identityOf(request, route.withoutSessions)
-      const outgoing = toService(route.service, request, identity)
+      const outgoing = toService(route, request, identity)
       if (route.body === 'stream' || route.answer === 'stream') {
         const caller = identity.userId ?? addressGroup(clientAddress(request))
         return forwardStream({ route, outgoing, caller, request, reply, ending })
@@ -59,14 +58,14 @@ export function createForwarding(dependencies: Dependencies) {
     return identify(request, withoutSessions)
   }
 
-  function toService(service: Route['service'], request: FastifyRequest, identity: Identity) {
+  function toService({ service, cookies }: Destination, request: FastifyRequest, identity: Identity) {
     const { method } = request
     return {
       service,
       method,
       path: originForm(request.url),
       headers: {
-        ...requestHeaders(request, cookieOf[service]),
+        ...requestHeaders(request, cookies),
         [identityHeader]: mint(identity),
         'x-request-id': request.id,
         'x-forwarded-proto': request.protocol === 'https' ? 'https' : 'http',

@@ -1,4 +1,5 @@
 /** Which service answers what: the whole public API on one screen. */
+import { type CookieName, cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 
 export interface Route {
   methods: readonly ('GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE')[]
@@ -9,6 +10,8 @@ export interface Route {
    * 503, for whoever is signed in must not be taken for somebody who is not.
    */
   withoutSessions: 'guest' | 'refuse'
+  /** The client's cookies that the service sees. Without this it sees none: who asks is in the signed identity. */
+  cookies?: readonly CookieName[]
   /** The body may be large: it is passed on as it comes, and never sent twice. Without this it is read first, up to 1 MiB. */
   body?: 'stream'
   /**
@@ -17,6 +20,10 @@ export interface Route {
    */
   answer?: 'stream'
 }
+
+const cart: readonly CookieName[] = [cartCookieName]
+/** Sign-in ends the session that the browser had before. */
+const session: readonly CookieName[] = [sessionCookieName]
 
 export const routes: readonly Route[] = [
   { methods: ['GET'], path: '/api/products', service: 'catalog', withoutSessions: 'guest' },
@@ -29,13 +36,19 @@ export const routes: readonly Route[] = [
 
   { methods: ['POST'], path: '/api/users', service: 'user', withoutSessions: 'guest' },
   { methods: ['GET', 'PATCH'], path: '/api/users/me', service: 'user', withoutSessions: 'refuse' },
-  { methods: ['POST'], path: '/api/sessions', service: 'user', withoutSessions: 'guest' },
+  { methods: ['POST'], path: '/api/sessions', service: 'user', withoutSessions: 'guest', cookies: session },
   { methods: ['GET', 'DELETE'], path: '/api/sessions', service: 'user', withoutSessions: 'refuse' },
   { methods: ['DELETE'], path: '/api/sessions/:id', service: 'user', withoutSessions: 'refuse' },
 
-  { methods: ['GET'], path: '/api/cart', service: 'order', withoutSessions: 'refuse' },
-  { methods: ['PUT', 'DELETE'], path: '/api/cart/items/:sku', service: 'order', withoutSessions: 'refuse' },
-  { methods: ['GET', 'POST'], path: '/api/orders', service: 'order', withoutSessions: 'refuse' },
+  { methods: ['GET'], path: '/api/cart', service: 'order', withoutSessions: 'refuse', cookies: cart },
+  {
+    methods: ['PUT', 'DELETE'],
+    path: '/api/cart/items/:sku',
+    service: 'order',
+    withoutSessions: 'refuse',
+    cookies: cart,
+  },
+  { methods: ['GET', 'POST'], path: '/api/orders', service: 'order', withoutSessions: 'refuse', cookies: cart },
   { methods: ['GET'], path: '/api/orders/:id', service: 'order', withoutSessions: 'refuse' },
   { methods: ['POST'], path: '/api/orders/:id/cancel', service: 'order', withoutSessions: 'refuse' },
   { methods: ['GET'], path: '/api/orders/:id/timeline', service: 'order', withoutSessions: 'refuse' },

@@ -5,3 +5,5 @@ export const sessionCookieName = 'shop_session'
 
 /** Holds the id of a guest's cart. The order service writes and reads it. */
 export const cartCookieName = 'shop_cart'
+
+export type CookieName = typeof sessionCookieName | typeof cartCookieName
