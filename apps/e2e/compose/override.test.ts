@@ -7,7 +7,7 @@ import { docker } from './docker.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 const shipped = join(root, 'docker-compose.yml')
-const example = join(root, 'docker-compose.override.example.yml')
+const example = join(root, 'infra', 'docker-compose.override.example.yml')
 
 interface Config {
   services: Record<string, { volumes?: { type: string; source: string; target: string }[]; ports?: unknown[] }>
