@@ -57,7 +57,7 @@ export function createCheckoutStore(prisma: PrismaClient, { instance }: { instan
   ): Promise<Recorded | 'key-taken' | 'cart-taken'> {
     const id = randomUUID()
     const createdAt = new Date()
-    const fields = { id, ...order, status: 'pending', createdAt, updatedAt: createdAt, stepCount: 1 }
+    const fields = { id, ...order, status: 'pending' as const, createdAt, updatedAt: createdAt, stepCount: 1 }
     const body = JSON.stringify(publicOrder({ ...fields, ...nothingYet, lines: items.map(withOrder(id)) }, 0))
     const record: Recorded = { fingerprint: key.fingerprint, status: 202, body, cartId: order.cartId }
     try {

@@ -94,7 +94,7 @@ export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependenc
 
 export type LiveOrders = ReturnType<typeof createLiveOrders>
 
-export function isSettled(status: string | undefined): status is OrderStatus {
+export function isSettled(status: OrderStatus | undefined): boolean {
   return status === 'confirmed' || status === 'cancelled'
 }
 

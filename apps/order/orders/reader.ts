@@ -1,7 +1,16 @@
 /** Orders as they are in Postgres, for those who only look. */
 import type { OrderStatus } from '@shop/contracts/order'
 import type { PrismaClient } from '../prisma/client/client.ts'
-import { type StoredEntry, type StoredHistory, type StoredOrder, withCents, withPublicParts } from './row.ts'
+import {
+  type StoredEntry,
+  type StoredHistory,
+  type StoredOrder,
+  toEntry,
+  toHistory,
+  toStoredOrder,
+  withLockedParts,
+  withPublicParts,
+} from './row.ts'
 
 /** Where a page of orders ended. */
 export interface OrderPosition {
@@ -20,18 +29,20 @@ export function createOrderReader(prisma: PrismaClient) {
 
   async function findOfUser(id: string, userId: string): Promise<StoredOrder | null> {
     const row = await prisma.order.findFirst({ where: { id, userId }, include: withPublicParts })
-    return row && withCents(row)
+    return row && toStoredOrder(row)
   }
 
   async function history(id: string): Promise<StoredHistory | null> {
     const timeline = { orderBy: { number: 'asc' } } as const
-    const include = { lines: true, payment: true, refund: true, timeline } as const
+    const include = { ...withPublicParts, ...withLockedParts, timeline } as const
     const row = await prisma.order.findUnique({ where: { id }, include })
-    return row && withCents(row)
+    return row && toHistory(row)
   }
 
-  function entriesAfter(orderId: string, number: number): Promise<StoredEntry[]> {
-    return prisma.timelineEntry.findMany({ where: { orderId, number: { gt: number } }, orderBy: { number: 'asc' } })
+  async function entriesAfter(orderId: string, number: number): Promise<StoredEntry[]> {
+    const where = { orderId, number: { gt: number } }
+    const rows = await prisma.timelineEntry.findMany({ where, orderBy: { number: 'asc' } })
+    return rows.map(toEntry)
   }
 
   /** Newest first, `limit` + 1 at most: the one too many tells that there is another page. */
@@ -47,7 +58,7 @@ export function createOrderReader(prisma: PrismaClient) {
       include: withPublicParts,
       take: limit + 1,
     })
-    return rows.map(withCents)
+    return rows.map(toStoredOrder)
   }
 
   /** Orders that have come to no end so long after they were placed, the oldest first. The clock is Postgres'. */

@@ -12,7 +12,7 @@ import { keys } from '../keys.ts'
 import { Prisma, type PrismaClient } from '../prisma/client/client.ts'
 import type { Decision, OrderState, Step } from './order.ts'
 import { createOrderReader } from './reader.ts'
-import { type LockedOrder, type StoredOrder, withCents } from './row.ts'
+import { type LockedOrder, type StoredOrder, toDetail, toLockedOrder, withLockedParts } from './row.ts'
 
 type Transaction = Prisma.TransactionClient
 
@@ -72,11 +72,11 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     { cause, origin, onceIn, onlyIfIdle = false }: UpdateOptions,
   ): Promise<Outcome | undefined> {
     if (!(await lock(tx, id, onlyIfIdle))) return undefined
-    const row = await tx.order.findUnique({ where: { id }, include: { payment: true, refund: true } })
+    const row = await tx.order.findUnique({ where: { id }, include: withLockedParts })
     if (!row) return undefined
-    const order = withCents(row)
+    const order = toLockedOrder(row)
     if (cause && onceIn && !(await once(tx, { group: onceIn, eventId: cause.id }))) return undefined
-    const decision = rule(order as OrderState)
+    const decision = rule(order)
     if (decision.steps.length > 0) await write(tx, order, decision, { cause, origin })
     return { decision, order }
   }
@@ -147,7 +147,7 @@ async function announce(
 async function originBefore(tx: Transaction, { id, stepCount }: LockedOrder): Promise<Origin> {
   const where = { orderId_number: { orderId: id, number: stepCount } }
   const entry = await tx.timelineEntry.findUnique({ where, select: { detail: true } })
-  return originIn({ requestId: (entry?.detail as Step['detail'])?.requestId })
+  return originIn({ requestId: entry && toDetail(entry.detail).requestId })
 }
 
 /** The timeline keeps the id with the details of a step. */
