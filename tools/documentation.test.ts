@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { serviceNames } from '@shop/contracts/services'
 import { describeConfig } from '@shop/service-kit/process/config'
 import { expect, test } from 'vitest'
 import { root } from './run.ts'
@@ -29,9 +30,8 @@ test('every npm script that a page or a help text names exists', () => {
 })
 
 test('.env.example has every variable that a service reads, its default and its readers, and no other', async () => {
-  const services = ['gateway', 'catalog', 'user', 'order']
   const readers = new Map<string, string[]>()
-  for (const service of services) {
+  for (const service of serviceNames) {
     const { configSchema } = await import(`../apps/${service}/config.ts`)
     for (const { name, required, default: value = '' } of describeConfig(configSchema)) {
       const line = `${required ? '' : '#'}${name}=${value}`
@@ -39,7 +39,7 @@ test('.env.example has every variable that a service reads, its default and its 
     }
   }
   const expected = [...readers].map(([line, names]) => {
-    const isCommon = names.length === services.length
+    const isCommon = names.length === serviceNames.length
     return `${line}${isCommon ? '' : ` (${names.join(', ')})`}`
   })
   const paragraphs = read('.env.example').trim().split('\n\n').slice(1)

@@ -1,10 +1,12 @@
 /** Which service answers what: the whole public API on one screen. */
+
 import { type CookieName, cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
+import type { InternalServiceName } from '@shop/contracts/services'
 
 export interface Route {
   methods: readonly ('GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE')[]
   path: string
-  service: 'catalog' | 'user' | 'order'
+  service: InternalServiceName
   /**
    * While it cannot be known who asks: `guest` treats everybody as a guest, for what is the same for all; `refuse` answers
    * 503, for whoever is signed in must not be taken for somebody who is not.

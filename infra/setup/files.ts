@@ -1,10 +1,12 @@
 /** What each container gets to see of the secrets: a folder of its own, readable by its user only. */
 import { chownSync, globSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { databaseNames, serviceNames } from '@shop/contracts/services'
 import { aclFile } from '@shop/redis-kit/acl'
-import type { KeyFamily } from '@shop/redis-kit/keys'
+import type { KeyFamily, KeyRole } from '@shop/redis-kit/keys'
+import { serviceEnvironment } from '@shop/service-kit/process/environment'
 import type { ServerCertificate } from './certificates.ts'
-import { databases, type Secrets, secretOf } from './secrets.ts'
+import { type Secrets, secretOf } from './secrets.ts'
 
 /** User ids in the public images: node, redis, postgres. */
 const owners = { node: 1000, redis: 999, postgres: 999 }
@@ -86,26 +88,21 @@ function passwordSql({ postgres }: Secrets): string {
 }
 
 /** What each process is told: no more than it needs. */
-function environments({ postgres, databases: passwords, redis, identity, accounts }: Secrets) {
-  const database = (name: string, user = name, password = secretOf(passwords, name)) =>
+function environments({ postgres, databases, redis, identity, accounts }: Secrets) {
+  const database = (name: string, user = name, password = secretOf(databases, name)) =>
     `postgres://${user}:${password}@postgres:5432/${name}?sslmode=verify-full&sslrootcert=/run/shop/ca.crt`
-  const tls = { REDIS_TLS_CA_FILE: '/run/shop/ca.crt' }
-  const state = (name: string) => ({
-    REDIS_STATE_URL: `rediss://${name}:${secretOf(redis, name)}@redis-state:6379`,
-    ...tls,
+  const source = {
+    redisUrl: (role: KeyRole, name: string) => `rediss://${name}:${secretOf(redis, name)}@redis-${role}:6379`,
+    databaseUrl: (name: string) => database(name),
+    identity,
+  }
+  const ofServices = serviceNames.map((name) => {
+    return [name, { ...serviceEnvironment(name, source), REDIS_TLS_CA_FILE: '/run/shop/ca.crt' }] as const
   })
-  const cache = (name: string) => ({
-    REDIS_CACHE_URL: `rediss://${name}:${secretOf(redis, name)}@redis-cache:6379`,
-    ...tls,
-  })
-  const verify = { IDENTITY_PUBLIC_KEY: identity.publicKey }
   return {
-    catalog: { ...state('catalog'), ...cache('catalog'), ...verify, DATABASE_URL: database('catalog') },
-    user: { ...state('user'), ...verify, DATABASE_URL: database('user') },
-    order: { ...state('order'), ...verify, DATABASE_URL: database('order') },
-    gateway: { ...state('gateway'), ...cache('gateway'), IDENTITY_PRIVATE_KEY: identity.privateKey },
+    ...Object.fromEntries(ofServices),
     migrate: {
-      ...Object.fromEntries(databases.map((name) => [`${name.toUpperCase()}_DATABASE_URL`, database(name)])),
+      ...Object.fromEntries(databaseNames.map((name) => [`${name.toUpperCase()}_DATABASE_URL`, database(name)])),
       POSTGRES_ADMIN_URL: database('postgres', 'postgres', postgres),
     },
     seed: {

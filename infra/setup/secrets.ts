@@ -1,9 +1,8 @@
 /** Passwords, keys and accounts: made at the first start and kept in the volume; what an upgrade adds is made when it is missing. */
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { databaseNames, serviceNames } from '@shop/contracts/services'
 
-export const databases = ['catalog', 'user', 'order'] as const
-export const services = ['catalog', 'gateway', 'order', 'user'] as const
-const redisUsers = [...services, 'health', 'audit', 'loader']
+const redisUsers = [...serviceNames, 'health', 'audit', 'loader']
 
 export interface Account {
   email: string
@@ -29,7 +28,7 @@ export function generateSecrets(): Secrets {
   })
   return {
     postgres: password(),
-    databases: passwords(databases),
+    databases: passwords(databaseNames),
     redis: passwords(redisUsers),
     identity: { privateKey: base64(privateKey), publicKey: base64(publicKey) },
     accounts: [
@@ -63,7 +62,11 @@ export function withReplication(secrets: Secrets): Secrets {
 /** Throws for a secret that is missing or empty, which would otherwise be printed into a file as `undefined`. */
 export function secretOf(secrets: Readonly<Record<string, string>>, name: string): string {
   const secret = secrets[name]
-  if (!secret) throw new Error(`no secret was made for "${name}": add it to infra/setup/secrets.ts`)
+  if (!secret) {
+    throw new Error(
+      `no secret was made for "${name}": add it to infra/setup/secrets.ts, or a service to libs/contracts/services.ts`,
+    )
+  }
   return secret
 }
 

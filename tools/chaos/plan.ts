@@ -2,14 +2,20 @@
  * What goes wrong, when, and for how long: a pure function of the seed. The machine decides what the faults meet, so a seed repeats
  * the faults of a run and not each of its interleavings.
  */
+import { serviceNames } from '@shop/contracts/services'
 import { createRandom, integerOf, oneOf, type Random } from '@shop/test-kit/random'
+import { findInstances, type Instance } from '../stack/instances.ts'
 
-export const serviceTargets = ['catalog-1', 'catalog-2', 'user', 'order-1', 'order-2', 'gateway'] as const
 export const redisTargets = ['redis-cache', 'redis-state'] as const
-export type ServiceTarget = (typeof serviceTargets)[number]
 export type RedisTarget = (typeof redisTargets)[number]
 export type ServerTarget = RedisTarget | 'postgres'
-export type Target = ServiceTarget | ServerTarget
+/** An instance of a service, or a server. */
+export type Target = Instance['name'] | ServerTarget
+
+const instanceNames = serviceNames.map((name) => findInstances(name, 'the plan').map((instance) => instance.name))
+/** Of each service that has several. */
+const replicated = instanceNames.filter(({ length }) => length > 1)
+const single = instanceNames.filter(({ length }) => length === 1).flat()
 
 /**
  * kill: SIGKILL · freeze: SIGSTOP, then SIGCONT · cut: bytes vanish and no connection is closed · reset: all connections are reset ·
@@ -67,11 +73,9 @@ function createDeck(random: Random): () => Cause {
 
 function freshCauses(random: Random): Cause[] {
   return [
-    ...serviceFaults.flatMap((fault) => [
-      { fault, target: oneOf(random, ['catalog-1', 'catalog-2'] as const) },
-      { fault, target: oneOf(random, ['order-1', 'order-2'] as const) },
-      { fault, target: oneOf(random, ['user', 'gateway'] as const) },
-    ]),
+    ...serviceFaults.flatMap((fault) =>
+      [...replicated, single].map((targets) => ({ fault, target: oneOf(random, targets) })),
+    ),
     ...redisTargets.flatMap((target) => redisFaults.map((fault) => ({ fault, target }))),
     ...postgresFaults.map((fault) => ({ fault, target: 'postgres' as const })),
   ]

@@ -1,6 +1,9 @@
 /** All services as processes, on servers of their own that may be broken, and customers. */
 import { randomUUID } from 'node:crypto'
+import { type DatabaseName, databaseNames, type ServiceName } from '@shop/contracts/services'
+import type { KeyRole } from '@shop/redis-kit/keys'
 import { generateIdentityKeys } from '@shop/service-kit/identity'
+import { serviceEnvironment } from '@shop/service-kit/process/environment'
 import { createBrowser } from '@shop/test-kit/browser'
 import { createDatabase } from '@shop/test-kit/postgres-database'
 import { startPostgres } from '@shop/test-kit/postgres-server'
@@ -12,7 +15,6 @@ import { seed } from '../seed.ts'
 
 const instanceNames = ['catalog-1', 'catalog-2', 'user-1', 'user-2', 'order-1', 'order-2', 'gateway-1'] as const
 type InstanceName = (typeof instanceNames)[number]
-type App = 'catalog' | 'user' | 'order' | 'gateway'
 
 export interface Answer {
   status: number
@@ -36,15 +38,17 @@ export async function startShop({ productCount = 50 } = {}) {
     const databases = await createDatabases(postgres.url)
     await seed({ catalogUrl: databases.catalog, productCount })
     const keys = generateIdentityKeys()
-    const environment = (app: App) => ({
-      REDIS_STATE_URL: state.url,
-      REDIS_CACHE_URL: cache.url,
+    const source = {
+      redisUrl: (role: KeyRole) => ({ state, cache })[role].url,
+      databaseUrl: (name: string) => databases[name as DatabaseName],
+      identity: { privateKey: keys.IDENTITY_PRIVATE_KEY, publicKey: keys.IDENTITY_PUBLIC_KEY },
+    }
+    const environment = (app: ServiceName) => ({
+      ...serviceEnvironment(app, source),
       LOG_LEVEL: 'warn',
       PORT: '0',
       INTERNAL_PORT: '0',
-      ...(app === 'gateway'
-        ? { IDENTITY_PRIVATE_KEY: keys.IDENTITY_PRIVATE_KEY, RATE_LIMIT_COUNT: '10000', RATE_LIMIT_BURST: '10000' }
-        : { IDENTITY_PUBLIC_KEY: keys.IDENTITY_PUBLIC_KEY, DATABASE_URL: databases[app] }),
+      ...(app === 'gateway' && { RATE_LIMIT_COUNT: '10000', RATE_LIMIT_BURST: '10000' }),
     })
     const instances = new Map<InstanceName, RunningService>()
     await Promise.all(instanceNames.map(startInstance))
@@ -53,7 +57,7 @@ export async function startShop({ productCount = 50 } = {}) {
     return { postgres, state, cache, skus, customer, attemptCounts, restart, stopInstance, stop }
 
     async function startInstance(name: InstanceName) {
-      const app = name.slice(0, -2) as App
+      const app = name.slice(0, -2) as ServiceName
       instances.set(name, await startService({ app, env: { ...environment(app), INSTANCE_ID: name } }))
     }
 
@@ -89,14 +93,14 @@ export async function startShop({ productCount = 50 } = {}) {
 }
 
 async function createDatabases(serverUrl: string) {
-  const [catalog, user, order] = await Promise.all(
-    ['catalog', 'user', 'order'].map(async (service) => {
+  const entries = await Promise.all(
+    databaseNames.map(async (service) => {
       const databaseUrl = await createDatabase(serverUrl, service, { name: service })
       await migrate({ service, databaseUrl })
-      return databaseUrl
+      return [service, databaseUrl] as const
     }),
   )
-  return { catalog, user, order } as { catalog: string; user: string; order: string }
+  return Object.fromEntries(entries) as Record<DatabaseName, string>
 }
 
 /** Of the public API: neither health nor what services ask each other. */

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { type DatabaseName, databaseNames } from '@shop/contracts/services'
 import { aclFile } from '@shop/redis-kit/acl'
 import type { KeyFamily, KeyRole } from '@shop/redis-kit/keys'
 import { readKeyFamilies } from '@shop/service-kit/storage/key-families'
@@ -20,14 +21,12 @@ import type { StackOptions } from './options.ts'
 import type { Secrets } from './secrets.ts'
 import type { Part, Undo } from './start.ts'
 
-/** A database and a role of the same name each; no service can read another's. */
-const services = ['catalog', 'user', 'order'] as const
 const leavingWaitMs = 500
 const maxLeavingWaits = 40
 /** Loading a large append-only file, or recovering after a crash. */
 const startTimeoutMs = 60_000
 
-export type DatabaseUrls = Record<(typeof services)[number], string>
+export type DatabaseUrls = Record<DatabaseName, string>
 
 export interface Databases {
   urls: DatabaseUrls
@@ -52,7 +51,7 @@ export async function startDatabases(stage: Stage): Promise<Databases> {
   // First what may be refused, so that nothing of ours starts for a wrong URL.
   const theirCache = redisCacheUrl === undefined ? undefined : await useRedis('cache', redisCacheUrl, stage)
   const theirState = redisStateUrl === undefined ? undefined : await useRedis('state', redisStateUrl, stage)
-  const theirPostgres = postgresUrl === undefined ? undefined : await usePostgres(postgresUrl, services, stage)
+  const theirPostgres = postgresUrl === undefined ? undefined : await usePostgres(postgresUrl, databaseNames, stage)
   stage.signal.throwIfAborted()
   const families = await readKeyFamilies()
   const [postgres, cache, state] = await Promise.all([
@@ -73,9 +72,9 @@ async function ownPostgres(stage: Stage): Promise<{ urls: DatabaseUrls; superuse
   const server = await keep('postgres', dir, startPostgresWhenFree(dir, stage.signal), stage)
   const port = (await stage.options.harness?.between('postgres', server.port)) ?? server.port
   const entries = await Promise.all(
-    services.map(async (name) => [name, withPort(await server.createDatabase(name, name), port)] as const),
+    databaseNames.map(async (name) => [name, withPort(await server.createDatabase(name, name), port)] as const),
   )
-  const what = `databases ${services.join(', ')}`
+  const what = `databases ${databaseNames.join(', ')}`
   return {
     urls: Object.fromEntries(entries) as DatabaseUrls,
     superuserUrl: server.url,

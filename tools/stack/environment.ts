@@ -1,6 +1,8 @@
 /** What each service is told through its environment, and nothing more than it needs. */
+import { services } from '@shop/contracts/services'
+import { serviceEnvironment } from '@shop/service-kit/process/environment'
 import type { Databases } from './databases.ts'
-import type { App, Instance } from './instances.ts'
+import type { Instance } from './instances.ts'
 import type { StackOptions } from './options.ts'
 import type { Secrets } from './secrets.ts'
 
@@ -14,25 +16,14 @@ export interface EnvironmentSource {
 
 /** Of one instance; what `--env` says comes last. */
 export function environmentOf(instance: Instance, source: EnvironmentSource): Record<string, string> {
-  return { ...passedOn(), ...environments(source)[instance.app], ...asked(instance, source.options) }
+  return { ...passedOn(), ...given(instance, source), ...asked(instance, source.options) }
 }
 
-function environments({ port, options, secrets, databases: { urls, redisUrl } }: EnvironmentSource) {
-  const state = (name: App) => ({ REDIS_STATE_URL: redisUrl('state', name) })
-  const cache = (name: App) => ({ REDIS_CACHE_URL: redisUrl('cache', name) })
-  const verify = { IDENTITY_PUBLIC_KEY: secrets.identityPublicKey }
-  return {
-    catalog: { ...state('catalog'), ...cache('catalog'), ...verify, DATABASE_URL: urls.catalog },
-    user: { ...state('user'), ...verify, DATABASE_URL: urls.user },
-    order: { ...state('order'), ...verify, DATABASE_URL: urls.order },
-    gateway: {
-      ...state('gateway'),
-      ...cache('gateway'),
-      IDENTITY_PRIVATE_KEY: secrets.identityPrivateKey,
-      HOST: options.host ?? '127.0.0.1',
-      PORT: String(port),
-    },
-  } satisfies Record<App, Record<string, string>>
+function given({ app }: Instance, { port, options, secrets, databases: { urls, redisUrl } }: EnvironmentSource) {
+  const { identityPrivateKey: privateKey, identityPublicKey: publicKey } = secrets
+  const databaseUrl = (name: string) => urls[name as keyof typeof urls]
+  const variables = serviceEnvironment(app, { redisUrl, databaseUrl, identity: { privateKey, publicKey } })
+  return services[app].isPublic ? { ...variables, HOST: options.host ?? '127.0.0.1', PORT: String(port) } : variables
 }
 
 /** An inspector in NODE_OPTIONS is for the tool itself: all services would ask for its one port. */

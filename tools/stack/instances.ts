@@ -1,22 +1,19 @@
-/** Which services the demo runs, and how many of each. */
-
-/** Two wherever two replicas could disturb each other. The gateway comes last. */
-export const instances = { catalog: 2, user: 1, order: 2, gateway: 1 } as const
-
-export type App = keyof typeof instances
+/** The processes that the demo runs, from the list of services. */
+import { type ServiceName, serviceNames, services } from '@shop/contracts/services'
 
 export interface Instance {
   /** `catalog-2`; the app's name where there is only one. */
   name: string
-  app: App
+  app: ServiceName
 }
 
-export const allInstances: readonly Instance[] = Object.entries(instances).flatMap(([app, count]) =>
-  Array.from({ length: count }, (_, index) => ({
-    name: count === 1 ? app : `${app}-${index + 1}`,
-    app: app as App,
-  })),
-)
+export const allInstances: readonly Instance[] = serviceNames.flatMap((app) => {
+  const { instances } = services[app]
+  return Array.from({ length: instances }, (_, index) => ({
+    name: instances === 1 ? app : `${app}-${index + 1}`,
+    app,
+  }))
+})
 
 /** A name that no service and no instance has. */
 export class UnknownService extends Error {

@@ -1,8 +1,9 @@
 /** Which variables a service reads: a misspelt one would be ignored without a word. */
 import { join } from 'node:path'
+import type { ServiceName } from '@shop/contracts/services'
 import { describeConfig } from '@shop/service-kit/process/config'
 import type { TObject } from 'typebox'
-import { type App, allInstances, findInstances } from './instances.ts'
+import { allInstances, findInstances } from './instances.ts'
 import type { ServiceVariable } from './options.ts'
 
 const apps = join(import.meta.dirname, '..', '..', 'apps')
@@ -25,7 +26,7 @@ export async function requireKnownVariables(variables: readonly ServiceVariable[
 }
 
 /** A file of another project is read as a file, like a schema: nothing imports an app. */
-async function variablesOf(app: App): Promise<string[]> {
+async function variablesOf(app: ServiceName): Promise<string[]> {
   const { configSchema } = (await import(join(apps, app, 'config.ts'))) as { configSchema: TObject }
   return describeConfig(configSchema).map(({ name }) => name)
 }

@@ -1,11 +1,11 @@
 import { mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { serviceNames } from '@shop/contracts/services'
 import { expect, onTestFinished, test } from 'vitest'
-import { instances } from './instances.ts'
 import { appsOf, type Changes, watchSources } from './watch.ts'
 
-const all = Object.keys(instances)
+const all = serviceNames
 
 function repository() {
   const folder = mkdtempSync(join(tmpdir(), 'shop-watch-'))

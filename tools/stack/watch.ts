@@ -4,12 +4,11 @@
  */
 import { statSync, watch } from 'node:fs'
 import { join } from 'node:path'
-import { type App, instances } from './instances.ts'
+import { type ServiceName, serviceNames } from '@shop/contracts/services'
 
 const root = join(import.meta.dirname, '..', '..')
 /** Editors write several files per save, and version control many. */
 const settleMs = 150
-const apps = Object.keys(instances) as App[]
 /** Packages that services run. */
 const libraries = ['contracts', 'redis-kit', 'service-kit']
 
@@ -17,7 +16,7 @@ export interface Changes {
   /** Saved, relative to the repository. */
   files: readonly string[]
   deleted: readonly string[]
-  apps: readonly App[]
+  apps: readonly ServiceName[]
 }
 
 /** Returns the way to stop. @param folder the repository, or a copy of it */
@@ -26,7 +25,7 @@ export function watchSources(onChange: (changes: Changes) => void, folder: strin
   /** Of each file when it was last handed over: several events may come late for one save. */
   const versions = new Map<string, string | undefined>()
   let timer: NodeJS.Timeout | undefined
-  const folders = [...apps.map((app) => `apps/${app}`), ...libraries.map((name) => `libs/${name}`)]
+  const folders = [...serviceNames.map((app) => `apps/${app}`), ...libraries.map((name) => `libs/${name}`)]
   const watchers = folders.map((name) =>
     watch(join(folder, name), { recursive: true }, (_event, file) => note(`${name}/${file ?? ''}`)).on(
       'error',
@@ -52,7 +51,7 @@ export function watchSources(onChange: (changes: Changes) => void, folder: strin
     onChange({
       files: news.filter((file) => versions.get(file) !== undefined),
       deleted: news.filter((file) => versions.get(file) === undefined),
-      apps: apps.filter((app) => news.some((file) => appsOf(file).includes(app))),
+      apps: serviceNames.filter((app) => news.some((file) => appsOf(file).includes(app))),
     })
   }
 
@@ -71,11 +70,11 @@ function versionOf(path: string): string | undefined {
 }
 
 /** The services that a file is part of; none for tests, pages and what is generated. */
-export function appsOf(file: string): readonly App[] {
+export function appsOf(file: string): readonly ServiceName[] {
   const [group, name = '', ...rest] = file.split('/')
   const isSource = /^[^.].*\.(?:ts|js|mjs|json|lua|sql|prisma)$/.test(rest.at(-1) ?? '')
   const isOther = /(?:^|\/)node_modules\/|\/prisma\/client\/|\.(?:test|fixture)\.ts$|\/fixtures\//.test(file)
   if (!isSource || isOther) return []
-  if (group === 'libs') return libraries.includes(name) ? apps : []
-  return apps.filter((app) => app === name)
+  if (group === 'libs') return libraries.includes(name) ? serviceNames : []
+  return serviceNames.filter((app) => app === name)
 }

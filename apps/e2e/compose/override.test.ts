@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { serviceNames } from '@shop/contracts/services'
 import { expect, it, onTestFinished } from 'vitest'
 import { docker } from './docker.ts'
 
@@ -16,7 +17,7 @@ interface Config {
 it('is accepted by Compose, mounts sources that exist, and publishes nothing more', async () => {
   await config('-f', shipped, '-f', example, 'config', '-q')
   const merged: Config = JSON.parse(await config('-f', shipped, '-f', example, 'config', '--format', 'json'))
-  for (const service of ['gateway', 'catalog', 'user', 'order']) {
+  for (const service of serviceNames) {
     const mounts = merged.services[service]?.volumes?.filter(({ type }) => type === 'bind') ?? []
     expect(mounts.map(({ target }) => target).sort()).toEqual([`/shop/apps/${service}`, '/shop/libs'])
     for (const { source } of mounts) expect(existsSync(source)).toBe(true)

@@ -1,4 +1,5 @@
 /** What an attacker finds: the running containers are looked at and knocked at. Each check is shown to see what it looks for. */
+import { serviceNames, services } from '@shop/contracts/services'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { baseUrl } from '../shopper.ts'
 import { type Container, containers, docker, project, runIn, serviceOf, throwAway } from './docker.ts'
@@ -51,9 +52,8 @@ describe('the connections of the services', () => {
 
 describe('the containers', () => {
   it('are those of docker-compose.yml, with two of catalog and order', () => {
-    expect(shop.map(serviceOf).sort()).toEqual([
-      ...['catalog', 'catalog', 'gateway', 'order', 'order', 'postgres', 'redis-cache', 'redis-state', 'user'],
-    ])
+    const instances = serviceNames.flatMap((name) => Array(services[name].instances).fill(name))
+    expect(shop.map(serviceOf).sort()).toEqual([...instances, 'postgres', 'redis-cache', 'redis-state'].sort())
   })
 
   it('publish no port but the one of the gateway', async () => {
@@ -103,7 +103,8 @@ describe('the containers', () => {
   it('have no way out, but for the gateway', async () => {
     const bridge = await docker('network', 'inspect', '-f', '{{(index .IPAM.Config 0).Gateway}}', 'bridge')
     const out = tryTcp(bridge, Number(new URL(baseUrl).port))
-    for (const service of ['catalog', 'user', 'order']) expect(await runIn(service, out)).not.toBe('connected')
+    for (const service of serviceNames.filter((name) => !services[name].isPublic))
+      expect(await runIn(service, out)).not.toBe('connected')
     expect(await runIn('gateway', out)).toBe('connected')
   })
 
@@ -159,7 +160,7 @@ describe('the data', () => {
 
   it('lies in folders that each container has for itself', async () => {
     const list = "console.log(fs.readdirSync('/run/shop').sort().join())"
-    for (const service of ['gateway', 'catalog', 'user', 'order']) expect(await runIn(service, list)).toBe('ca.crt,env')
+    for (const service of serviceNames) expect(await runIn(service, list)).toBe('ca.crt,env')
     const env = "console.log(fs.readFileSync('/run/shop/env', 'utf8'))"
     expect(await runIn('catalog', env)).not.toContain('IDENTITY_PRIVATE_KEY')
     expect(await runIn('gateway', env)).not.toContain('DATABASE_URL')
