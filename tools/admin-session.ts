@@ -52,7 +52,7 @@ export async function signInAsAdmin({ url, email, password }: SignInOptions): Pr
     body: JSON.stringify({ email, password }),
     signal: AbortSignal.timeout(answerTimeoutMs),
   })
-  if (answer.status !== 201) throw new Error(`${shop} does not let ${email} in: ${await reasonOf(answer)}`)
+  if (answer.status !== 201) throw new Error(`${shop} refuses the sign-in of ${email}: ${await reasonOf(answer)}`)
   const cookie = answer.headers
     .getSetCookie()
     .map((one) => one.split(';', 1)[0])
@@ -82,7 +82,7 @@ export async function reasonOf(answer: Response): Promise<string> {
     const { detail, title, code } = JSON.parse(text) as Problem
     return `${detail ?? title} (${code})`
   } catch {
-    return `it answers ${answer.status}`
+    return `status ${answer.status}`
   }
 }
 
@@ -97,7 +97,8 @@ async function reach(shop: string, path: string, init: RequestInit): Promise<Res
   try {
     return await fetch(shop + path, init)
   } catch (error) {
-    if ((error as Error).name === 'TimeoutError') throw new Error(`${shop} does not answer in time.`, { cause: error })
+    if ((error as Error).name === 'TimeoutError')
+      throw new Error(`${shop} does not answer in time: check that the shop runs there.`, { cause: error })
     const { cause } = error as { cause?: { code?: string; message?: string } }
     const reason = cause?.message === 'bad port' ? 'fetch refuses this port' : (cause?.code ?? cause?.message ?? error)
     throw new Error(`${shop} cannot be reached (${reason}): name the shop's address with --url or SHOP_URL.`, {
@@ -111,7 +112,8 @@ async function reach(shop: string, path: string, init: RequestInit): Promise<Res
  * appears.
  */
 async function askForPassword(email: string): Promise<string> {
-  if (!process.stdin.isTTY) throw new Error('SHOP_ADMIN_PASSWORD is missing, and there is no terminal to ask for it.')
+  if (!process.stdin.isTTY)
+    throw new Error('SHOP_ADMIN_PASSWORD is missing, and without a terminal it cannot be asked for: set it.')
   const output = new Writable({ write: (_chunk, _encoding, done) => done() })
   const terminal = createInterface({ input: process.stdin, output, terminal: true })
   const interrupted = new AbortController()

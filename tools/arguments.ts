@@ -13,8 +13,8 @@ export const parseArguments: typeof parseArgs = (config) => {
 function sentenceOf({ code, message }: NodeJS.ErrnoException): string {
   const [, quoted = ''] = /'([^']+)'/.exec(message) ?? []
   const [option = quoted] = quoted.split(/[ ,<]/)
-  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return `${option} is not an option of this command.`
-  if (code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') return `"${quoted}" belongs to no option of this command.`
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') return `Unknown option ${option}.`
+  if (code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL') return `Unexpected argument "${quoted}".`
   if (/argument missing|ambiguous/.test(message)) return `${option} needs a value.`
   return /does not take an argument/.test(message) ? `${option} takes no value.` : message
 }
@@ -23,7 +23,7 @@ function sentenceOf({ code, message }: NodeJS.ErrnoException): string {
 export function shopUrl(text: string): string {
   const url = URL.parse(text)
   if (url !== null && /^https?:$/.test(url.protocol)) return url.origin
-  throw new Error(`--url (or SHOP_URL) takes something like http://localhost:8080, not "${text}".`)
+  throw new Error(`--url (or SHOP_URL) must be a URL like http://localhost:8080, not "${text}".`)
 }
 
 /** Throws unless the text is a whole number within the limits. */
@@ -31,5 +31,5 @@ export function wholeNumber(option: string, text: string, min: number, max = Num
   const value = Number(text)
   if (/^\d+$/.test(text) && value >= min && value <= max) return value
   const limits = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`
-  throw new Error(`${option} takes a whole number ${limits}, not "${text}".`)
+  throw new Error(`${option} must be a whole number ${limits}, not "${text}".`)
 }

@@ -44,8 +44,8 @@ async function install() {
   const code = await spawned('npm', [...command, '--no-audit', '--no-fund', '--loglevel=error'])
   isInstalling = false
   clearInterval(progress)
-  if (isStopping) stop('Installation interrupted; the next start goes on with it.', 130)
-  if (code !== 0) stop(`npm ${command[0]} failed (exit code ${code}); what it printed above says why.`, 1)
+  if (isStopping) stop('Installation interrupted; the next start continues it.', 130)
+  if (code !== 0) stop(`npm ${command[0]} failed (exit code ${code}); its output above names the cause.`, 1)
   console.log(`Installed in ${seconds()} s.`)
 }
 

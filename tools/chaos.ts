@@ -3,26 +3,30 @@ import { parseArguments, wholeNumber } from './arguments.ts'
 import { isUnbroken, runChaos } from './chaos/run.ts'
 import { figuresText } from './chaos/text.ts'
 
-const help = `Break a demo of its own in many ways while shoppers use it, and compare the
-books at the end.
+const help = `Inject faults into a demo of its own while shoppers use it, and check the books
+at the end.
 
   npm run chaos -- [options]
 
   --minutes N    how long, 0.5 to 120           (default 5)
-  --seed N       which faults, and when         (default: a random one, printed)
+  --seed N       selects faults and times       (default: random, printed)
   --shoppers N   1 to 50                        (default 8)
-  --keep         keep data and logs also when all was well
+  --keep         keep data and logs after a success too
   --json         the figures as JSON
   --help         this text
 
-Faults: services are killed and frozen. Both Redis roles and Postgres are
-killed, frozen, cut off, slowed down as by a stalling disk, and made to refuse
-writes. At the end orders, charges, stock, reservations, refunds, outboxes,
-inboxes, streams and carts are compared.
+Services are killed and frozen. Both Redis roles and Postgres are killed,
+frozen, cut off, slowed down as by a stalling disk, and made to refuse writes.
+The books are orders, charges, stock, reservations, refunds, outboxes, inboxes,
+streams and carts.
 
-Exit code: 0 the books balance, 1 something was lost, doubled or wrong, a
-process ended by itself, or an answer was a 500, 2 it could not run.
-Ctrl-C ends the run early and compares the books.
+Ctrl-C ends the run early and checks the books.
+
+Exit code:
+  0  the books balance
+  1  an entry is lost, doubled or wrong, a process ended by itself, or an
+     answer was a 500
+  2  the run failed
 `
 
 process.exitCode = await main(process.argv.slice(2))
@@ -78,5 +82,5 @@ function parse(args: string[]) {
 function minutes(text: string): number {
   const value = Number(text)
   if (value >= 0.5 && value <= 120) return value
-  throw new Error(`--minutes takes a number from 0.5 to 120, not "${text}".`)
+  throw new Error(`--minutes must be a number from 0.5 to 120, not "${text}".`)
 }

@@ -14,7 +14,7 @@ Docker 26 and Compose 2.26, or newer.
 
   npm run e2e:compose
 
-What follows \`--\` is passed on to vitest:
+Arguments after \`--\` are passed to vitest:
 
   npm run e2e:compose -- -t 'publishes a port'
 `
@@ -49,7 +49,7 @@ async function runE2eCompose(args: readonly string[]): Promise<number> {
   })
   const interrupt = () => shop.kill('SIGTERM')
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
-  process.stdout.write('Building what changed and starting the containers …\n')
+  process.stdout.write('Building changed images and starting the containers …\n')
   try {
     const { url, project } = await opened(shop)
     process.stdout.write(`The shop is at ${url}, project ${project}\n`)

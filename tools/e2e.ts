@@ -14,12 +14,12 @@ const help = `Run the end-to-end tests.
 
   npm run e2e                 against a shop of its own, on free ports
   BASE_URL=http://localhost:8080 npm run e2e
-                              against a shop that runs
+                              against a running shop
 
   SHOP_TEST_POSTGRES_TIMEZONE=Asia/Kolkata npm run e2e
-                              on a Postgres with another time zone than UTC
+                              on a Postgres in another time zone than UTC
 
-What follows \`--\` is passed on to vitest:
+Arguments after \`--\` are passed to vitest:
 
   npm run e2e -- -t 'cannot buy more'
 `
@@ -41,7 +41,7 @@ export async function runE2e(args: readonly string[]): Promise<number> {
     await stopped(stack)
     const exitCode = testsExitCode || reportRefusals(join(dataDir, 'logs'))
     if (exitCode === 0) rmSync(dataDir, { recursive: true, force: true })
-    else process.stderr.write(`What the services said is in ${join(dataDir, 'logs')}\n`)
+    else process.stderr.write(`Logs of the services: ${join(dataDir, 'logs')}\n`)
     return exitCode
   } finally {
     await stopped(stack)

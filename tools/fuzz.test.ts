@@ -19,7 +19,7 @@ it('2,000 wrong requests over every route find nothing', { timeout: 420_000 }, (
 })
 
 it('a wrong option is said in one line', () => {
-  expect(run('--requests', 'many')).toMatchObject({ status: 2, stderr: expect.stringContaining('--requests takes') })
+  expect(run('--requests', 'many')).toMatchObject({ status: 2, stderr: expect.stringContaining('--requests must be') })
   expect(run('--help').status).toBe(0)
 })
 
@@ -73,14 +73,14 @@ describe('the judge', () => {
     [
       'a 5xx',
       { status: 503, headers: problem, body: '{"status":503,"code":"x"}' },
-      ['status 503', 'status 503 is not described'],
+      ['status 503', 'status 503 is undocumented'],
     ],
     ['a hang', { status: -1, headers: {}, body: '' }, ['no answer in time']],
     ['a lost connection', { status: 0, headers: {}, body: '' }, ['the connection ended without an answer']],
     [
       'a stack',
       { status: 200, headers: json, body: '{"n":1,"x":"at file:///shop/app.ts:1:2"}' },
-      ['the answer shows a stack'],
+      ['the answer contains a stack trace'],
     ],
     [
       'a refusal in HTML',
@@ -90,12 +90,12 @@ describe('the judge', () => {
     [
       'a problem without code',
       { status: 400, headers: problem, body: '{"status":400}' },
-      ['the problem has no code, or another status'],
+      ['the problem has no code, or its status differs'],
     ],
     [
       'an undescribed status',
       { status: 418, headers: problem, body: '{"status":418,"code":"x"}' },
-      ['status 418 is not described'],
+      ['status 418 is undocumented'],
     ],
     [
       'another answer than described',

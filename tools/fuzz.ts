@@ -5,24 +5,24 @@ import { counted } from './counted.ts'
 import { fuzz, nameOf, type Result, tableOf } from './fuzz/run.ts'
 import { type Shop, startShop } from './fuzz/shop.ts'
 
-const help = `Send requests that are wrong in some way to every route, and find answers that
-must not be: 5xx, no answer, a stack, a refusal that is not problem+json, a
-status or a body that is not described.
+const help = `Send invalid requests to every route and report wrong answers: a 5xx, no answer,
+a stack trace, a refusal that is not problem+json, an undocumented status or
+body.
 
   npm run fuzz -- [options]
 
-  --seed N         the same requests again   (default: a random one, printed)
-  --requests N     how many, from 1          (default 10000)
-  --url URL        a shop that runs, instead of one of its own
+  --seed N         repeats the same requests (default: random, printed)
+  --requests N     at least 1                (default 10000)
+  --url URL        a running shop, instead of one of its own
   --admin EMAIL:PASSWORD   an administrator of that shop
   --help           this text
 
-A shop that is named is changed by the requests. Raise its limits first:
+The requests change the data of the shop at --url. Raise its limits first:
 
   npm run demo -- --env gateway:RATE_LIMIT_COUNT=100000 \\
                   --env gateway:RATE_LIMIT_BURST=1000000
 
-Exit code: 0 nothing was found, 1 something was, 2 a wrong option.
+Exit code: 0 no findings, 1 findings or a failed run, 2 invalid options.
 `
 const maxShown = 20
 
@@ -79,7 +79,7 @@ function read() {
     }
     const seed = wholeNumber('--seed', values.seed, 0)
     const requestCount = wholeNumber('--requests', values.requests, 1)
-    if (values.url !== undefined && !URL.canParse(values.url)) throw new Error('--url takes a URL.')
+    if (values.url !== undefined && !URL.canParse(values.url)) throw new Error('--url must be a URL.')
     return { seed, requestCount, url: values.url, admin: values.admin }
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\nSee npm run fuzz -- --help\n`)

@@ -18,7 +18,7 @@ const help = `Usage: npm run generate [-- --force]
 
 Writes each service's Prisma client from apps/<service>/prisma/schema.prisma.
 
-  --force   also where the client is up to date
+  --force   write clients that are up to date too
   --help    this text
 `
 

@@ -152,14 +152,14 @@ describe('an import', () => {
 describe('what went wrong is said in a sentence:', () => {
   const tea = ['tea.csv']
   it.each<[what: string, args: string[], env: Record<string, string>, sentence: RegExp]>([
-    ['no file named', [], {}, /^No file is named/],
-    ['two files', ['a.csv', 'b.csv'], {}, /^One file at a time, not also b\.csv/],
-    ['no such file', ['none.csv'], {}, /^There is no file \S+none\.csv\./],
-    ['a folder', ['.', '--format', 'csv'], {}, /^\. is no file\./],
-    ['a name that does not say what it holds', ['tea.txt'], {}, /^The name tea\.txt .* --format csv\./],
-    ['a format that there is not', [...tea, '--format', 'xml'], {}, /^--format takes ndjson or csv, not "xml"/],
+    ['no file named', [], {}, /^Name a file/],
+    ['two files', ['a.csv', 'b.csv'], {}, /^Name one file only, without b\.csv/],
+    ['no such file', ['none.csv'], {}, /^File not found: \S+none\.csv\./],
+    ['a folder', ['.', '--format', 'csv'], {}, /^\. is not a file\./],
+    ['a name that does not say what it holds', ['tea.txt'], {}, /^The file name tea\.txt .* --format csv\./],
+    ['a format that there is not', [...tea, '--format', 'xml'], {}, /^--format must be ndjson or csv, not "xml"/],
     ['an option that there is not', [...tea, '--force'], {}, /--force/],
-    ['a URL that is none', [...tea, '--url', 'localhost'], {}, /^--url \(or SHOP_URL\) takes something like/],
+    ['a URL that is none', [...tea, '--url', 'localhost'], {}, /^--url \(or SHOP_URL\) must be a URL like/],
     [
       'no shop',
       [...tea, '--url', 'http://127.0.0.1:9'],
@@ -173,7 +173,7 @@ describe('what went wrong is said in a sentence:', () => {
       { SHOP_ADMIN_PASSWORD: '' },
       /^http:\/\/127\.0\.0\.1:1023 cannot be reached \(ECONNREFUSED\): .* --url or SHOP_URL\./,
     ],
-    ['a wrong password', tea, { SHOP_ADMIN_PASSWORD: 'wrong' }, /does not let admin@example\.com in/],
+    ['a wrong password', tea, { SHOP_ADMIN_PASSWORD: 'wrong' }, /refuses the sign-in of admin@example\.com/],
   ])('%s', async (_, args, env, sentence) => {
     write('tea.csv', `${header}\n`)
     const { code, out, err } = await runImport(args, { env })

@@ -52,7 +52,7 @@ async function open(file: string) {
   if (file === '-') return { read: () => process.stdin }
   const path = resolve(process.env.INIT_CWD ?? '.', file)
   const stats = await stat(path)
-  if (!stats.isFile()) throw new Error(`${file} is no file.`)
+  if (!stats.isFile()) throw new Error(`${file} is not a file.`)
   return { size: stats.size, read: () => createReadStream(path) }
 }
 
@@ -62,7 +62,7 @@ function describe(report: ImportReport, tookMs: number): string {
     ['added', createdCount],
     ['changed', updatedCount],
     ['unchanged', unchangedCount],
-    ['replaced by a later line', duplicateCount],
+    ['superseded by a later line', duplicateCount],
     ['refused', refusedCount],
   ] as const
   const some = counts.filter(([, count]) => count > 0).map(([name, count]) => `${number(count)} ${name}`)
@@ -75,10 +75,10 @@ function describe(report: ImportReport, tookMs: number): string {
 }
 
 function explain({ code, message, path }: NodeJS.ErrnoException): string {
-  if (code === 'ENOENT') return `There is no file ${path}.`
-  if (code === 'EACCES') return `The file ${path} may not be read.`
+  if (code === 'ENOENT') return `File not found: ${path}.`
+  if (code === 'EACCES') return `No permission to read ${path}.`
   if (code === 'ECONNRESET' || code === 'EPIPE' || /silent|closed/.test(message)) {
-    return 'The connection to the shop was lost. What it had taken it keeps: run the same command again.'
+    return 'The connection to the shop was lost. Imported products are kept: run the same command again.'
   }
   return message
 }

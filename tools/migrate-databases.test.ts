@@ -60,5 +60,5 @@ test('databases that are older than the secrets: the command says what happened 
 
 test('a URL that lacks a part is an error, and makes no role of that name', async () => {
   const incomplete = Object.assign(new URL(server.url), { pathname: 'third', username: 'third', password: '' }).href
-  await expect(ensureDatabases(server.url, [incomplete])).rejects.toThrow('needs a database, a user and a password')
+  await expect(ensureDatabases(server.url, [incomplete])).rejects.toThrow('must name a database, a user and a password')
 })

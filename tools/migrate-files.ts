@@ -32,7 +32,7 @@ export function findPrismaFolder(service: string, appsFolder = APPS_FOLDER): Pri
   const found = describe(appsFolder, service)
   if (existsSync(found.schemaFile)) return found
   const names = listPrismaFolders(appsFolder).map((other) => other.service)
-  throw new Error(`no service "${service}" with a prisma/schema.prisma; there are: ${names.join(', ')}.`)
+  throw new Error(`unknown service "${service}": use one of ${names.join(', ')}.`)
 }
 
 /** The migrations of a service in the order in which they are applied: their names begin with a timestamp. */

@@ -27,7 +27,7 @@ export async function isUpToDate(
   for (const { name, sql } of migrations) {
     const checksum = finished.get(name)
     if (checksum !== undefined && checksum !== checksumOf(sql)) {
-      warn(`warning: ${name} was changed after it had been applied; this database has its earlier form`)
+      warn(`warning: ${name} was changed after it was applied; this database has the earlier version`)
     }
   }
   return rows.every((row) => row.isFinished) && migrations.every(({ name }) => finished.has(name))
@@ -41,7 +41,7 @@ export async function withMigrationLock<T>(
 ): Promise<T> {
   const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS locked', [LOCK_KEY])
   if (!rows[0].locked) {
-    onProgress('another run is applying migrations; waiting for it')
+    onProgress('waiting for another run that applies migrations')
     await client.query('SELECT pg_advisory_lock($1)', [LOCK_KEY])
   }
   try {

@@ -116,7 +116,7 @@ test('a new migration is the difference between the migrations and the schema', 
 })
 
 test('an unknown service is answered with those there are', async () => {
-  await expect(migrate({ service: 'shelv', databaseUrl, appsFolder })).rejects.toThrow('there are: shelf')
+  await expect(migrate({ service: 'shelv', databaseUrl, appsFolder })).rejects.toThrow('use one of shelf')
 })
 
 test.each(listPrismaFolders())('the migrations of $service lead to its schema.prisma', async (folder) => {

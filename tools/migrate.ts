@@ -14,22 +14,22 @@ import { connectPostgres } from './postgres-client.ts'
 
 const help = `Usage: npm run migrate -- [options]
 
-Applies the migrations that a database does not have yet. Without options: for
-every service, each on the database that its variable names
+Applies pending migrations. Without options: for every service, on the database
+that its variable names
 (${listPrismaFolders().map(variableOf).join(', ')}).
 
   --service <name>        only this service
   --url <url>             its database, instead of the variable
-  --create <name>         write a new migration: what is in schema.prisma and
-                          not yet in the migrations
-  --empty                 with --create: an empty one, for SQL that
+  --create <name>         write a new migration: changes of schema.prisma that
+                          the migrations lack
+  --empty                 with --create: an empty migration, for SQL that
                           schema.prisma cannot express
-  --rolled-back <folder>  apply this migration again, which failed and has left
-                          nothing behind
+  --rolled-back <folder>  apply this migration again, which failed without
+                          leaving changes
   --help                  this text
 
-POSTGRES_ADMIN_URL names a role that may create databases and roles: those that
-are missing are then made first.
+POSTGRES_ADMIN_URL names a role that may create databases and roles. With it,
+missing ones are created first.
 `
 
 export interface MigrateOptions {
@@ -142,8 +142,8 @@ async function createOne(options: CreateMigrationOptions): Promise<void> {
   const path = await createMigration(options)
   console.log(
     path
-      ? `${relative(process.cwd(), path)}/migration.sql is written: read it before you apply it`
-      : `${options.service}: the migrations already lead to schema.prisma`,
+      ? `${relative(process.cwd(), path)}/migration.sql written: read it before you apply it`
+      : `${options.service}: schema.prisma has no changes to migrate`,
   )
 }
 

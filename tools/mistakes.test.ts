@@ -123,24 +123,30 @@ describe('npm run demo', () => {
   test.each<[string, Mistake]>([
     [
       'a port that is no number',
-      { args: () => ['--port', '80a'], says: /^--port takes a whole number .* not "80a"\.$/ },
+      { args: () => ['--port', '80a'], says: /^--port must be a whole number .* not "80a"\.$/ },
     ],
-    ['a port out of range', { args: () => ['--port', '65536'], says: /^--port takes a whole number from 0 to 65535/ }],
-    ['a port that is taken', { args: () => demo('--port', `${at.takenPort}`), says: /^Port \d+ is taken: .*--port N/ }],
+    [
+      'a port out of range',
+      { args: () => ['--port', '65536'], says: /^--port must be a whole number from 0 to 65535/ },
+    ],
+    [
+      'a port that is taken',
+      { args: () => demo('--port', `${at.takenPort}`), says: /^Port \d+ is in use: .*--port N/ },
+    ],
     [
       'a port that browsers refuse',
       { args: () => demo('--port', '6000'), says: /^Browsers refuse port 6000: .*--port N/ },
     ],
-    ['an option that does not exist', { args: () => ['--prot', '1'], says: /^--prot is not an option/ }],
+    ['an option that does not exist', { args: () => ['--prot', '1'], says: /^Unknown option --prot\./ }],
     ['an option without its value', { args: () => ['--data'], says: /^--data needs a value/ }],
     [
       'a data folder that the system does not make',
       {
         args: () => ['--port', '0', '--data', '/proc/none/data'],
-        says: /^The data folder .* (cannot be made|may not be written to)/,
+        says: /^The data folder .* (cannot be created|is not writable)/,
       },
     ],
-    ['a word too many', { args: () => ['now'], says: /^"now" belongs to no option/ }],
+    ['a word too many', { args: () => ['now'], says: /^Unexpected argument "now"\./ }],
     [
       'an address of another machine',
       { args: () => demo('--host', '192.0.2.1'), says: /^--host 192\.0\.2\.1 is not an address of this machine/ },
@@ -149,18 +155,18 @@ describe('npm run demo', () => {
       'a host name that does not exist',
       {
         args: () => demo('--host', 'no.such.invalid'),
-        says: /^--host no\.such\.invalid is a name that cannot be resolved/,
+        says: /^--host no\.such\.invalid cannot be resolved/,
       },
     ],
     [
       'too many products',
-      { args: () => ['--products', '1e9'], says: /^--products takes a whole number from 1 to 100000, not "1e9"/ },
+      { args: () => ['--products', '1e9'], says: /^--products must be a whole number from 1 to 100000, not "1e9"/ },
     ],
     [
       'a data folder that is a file',
       { args: () => ['--port', '0', '--data', file], says: /^The data folder .*a-file is a file, .*--data DIR/ },
     ],
-    ['a variable without a value', { args: () => demo('--env', 'LOG_LEVEL'), says: /^--env takes NAME=value/ }],
+    ['a variable without a value', { args: () => demo('--env', 'LOG_LEVEL'), says: /^--env must be NAME=value/ }],
     [
       'a variable of an unknown service',
       { args: () => demo('--env', 'catlog:LOG_LEVEL=debug'), says: /^--env names a service "catlog", .*catalog-1/ },
@@ -171,7 +177,7 @@ describe('npm run demo', () => {
     ],
     [
       'a variable of another service',
-      { args: () => demo('--env', 'user:CART_TTL_MS=5'), says: /^--env names CART_TTL_MS, which user does not read/ },
+      { args: () => demo('--env', 'user:CART_TTL_MS=5'), says: /^--env names CART_TTL_MS, which user ignores/ },
     ],
     [
       'a value that a service refuses',
@@ -186,7 +192,7 @@ describe('npm run demo', () => {
     ],
     [
       'a debugger’s port that is taken',
-      { args: () => demo('--inspect', `order:${at.takenPort}`), says: /^Port \d+ is taken: .*--inspect order-1:PORT/ },
+      { args: () => demo('--inspect', `order:${at.takenPort}`), says: /^Port \d+ is in use: .*--inspect order-1:PORT/ },
     ],
     [
       'a log level that does not exist',
@@ -201,7 +207,7 @@ describe('npm run demo on servers that exist', () => {
   test.each<[string, Mistake]>([
     [
       'a Redis URL of another kind',
-      { args: () => demo('--redis', 'http://localhost'), says: /^--redis-cache is not the URL of a Redis/ },
+      { args: () => demo('--redis', 'http://localhost'), says: /^--redis-cache must be the URL of a Redis/ },
     ],
     [
       'a Redis that is not there',
@@ -233,7 +239,7 @@ describe('npm run demo on servers that exist', () => {
     ],
     [
       'no Redis password',
-      { args: () => demo('--redis-state', withPassword(at.redis, '')), says: /^--redis-state: .* wants a password/ },
+      { args: () => demo('--redis-state', withPassword(at.redis, '')), says: /^--redis-state: .* needs a password/ },
     ],
     [
       'a Cluster URL for one server',
@@ -392,7 +398,7 @@ describe('a tool', () => {
     [
       'migrate',
       'an unknown service',
-      { args: () => ['--service', 'catlog'], says: /^no service "catlog" .* there are: catalog/ },
+      { args: () => ['--service', 'catlog'], says: /^unknown service "catlog": use one of catalog/ },
     ],
     [
       'migrate',
@@ -411,7 +417,7 @@ describe('a tool', () => {
         says: /^CATALOG_DATABASE_URL names no database/,
       },
     ],
-    ['migrate', 'an unknown option', { args: () => ['--servise', 'catalog'], says: /^--servise is not an option/ }],
+    ['migrate', 'an unknown option', { args: () => ['--servise', 'catalog'], says: /^Unknown option --servise\./ }],
     ['seed', 'no URL', { says: /^CATALOG_DATABASE_URL is missing/ }],
     [
       'seed',
@@ -431,19 +437,19 @@ describe('a tool', () => {
       'accounts that cannot be read',
       {
         env: () => ({ CATALOG_DATABASE_URL: at.postgres, USER_DATABASE_URL: at.postgres, SHOP_ACCOUNTS: '{]' }),
-        says: /^SHOP_ACCOUNTS is not a list of accounts/,
+        says: /^SHOP_ACCOUNTS must be a list of accounts/,
       },
     ],
-    ['import', 'no file', { says: /^No file is named/ }],
+    ['import', 'no file', { says: /^Name a file/ }],
     [
       'import',
       'a file that is not there',
-      { args: () => ['/no/products.csv'], env: shop, says: /^There is no file \/no\/products\.csv/ },
+      { args: () => ['/no/products.csv'], env: shop, says: /^File not found: \/no\/products\.csv/ },
     ],
     [
       'import',
       'a file of an unknown kind',
-      { args: () => [file], env: shop, says: /does not say what it holds: add --format/ },
+      { args: () => [file], env: shop, says: /does not tell the format: add --format/ },
     ],
     [
       'import',
@@ -454,14 +460,14 @@ describe('a tool', () => {
         says: /^http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)/,
       },
     ],
-    ['streams', 'an unknown command', { args: () => ['lst'], says: /^There is no command "lst"/ }],
+    ['streams', 'an unknown command', { args: () => ['lst'], says: /^Unknown command "lst"/ }],
     [
       'streams',
       'a URL that is none',
       {
         args: () => ['list', '--url', 'localhost'],
         env: shop,
-        says: /^--url \(or SHOP_URL\) takes something like http:.*, not "localhost"/,
+        says: /^--url \(or SHOP_URL\) must be a URL like http:.*, not "localhost"/,
       },
     ],
     [
@@ -472,7 +478,7 @@ describe('a tool', () => {
         says: /^http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\): .* --url or SHOP_URL/,
       },
     ],
-    ['outage', 'a rate that is no number', { args: () => ['--rate', 'fast'], says: /^--rate takes a whole number/ }],
+    ['outage', 'a rate that is no number', { args: () => ['--rate', 'fast'], says: /^--rate must be a whole number/ }],
   ])('%s: %s', async (tool, _name, mistake) => {
     check(await run(`tools/${tool}.ts`, mistake), mistake.says)
   })

@@ -3,18 +3,18 @@ import { availableParallelism, cpus } from 'node:os'
 import { parseArguments, wholeNumber } from './arguments.ts'
 import { type OutageFigures, observeOutage, type Readers } from './outage/outage.ts'
 
-const help = `Kill the Redis of the catalog's cache for a while under steady reads, and say
-what readers, Postgres and memory did.
+const help = `Kill the catalog's cache Redis for a while under steady reads. Report the effect
+on readers, Postgres and memory.
 
   npm run outage -- [options]
 
-  --seconds N   how long Redis is away   (default 30)
+  --seconds N   length of the outage     (default 30)
   --rate N      reads per second         (default 2000)
   --json        the figures as JSON
   --help        this text
 
-Exit code 1 when a promise was not kept, 2 when the machine is too slow or too
-busy to tell.
+Exit code: 0 all goals met, 1 a goal missed, 2 no result: the run failed, or
+the machine is too slow or too busy.
 `
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: Error) => {
@@ -47,7 +47,7 @@ async function main(args: string[]): Promise<number> {
     report: (line) => void process.stderr.write(`${line}\n`),
   })
   if (figures.before.failedCount > 0) {
-    process.stderr.write(`This machine cannot bear ${values.rate} reads/s even with Redis: try a lower --rate.\n`)
+    process.stderr.write(`This machine cannot serve ${values.rate} reads/s even with Redis: lower --rate.\n`)
     return 2
   }
   const promises = judge(figures, poolMax)
@@ -77,7 +77,7 @@ function judge(figures: OutageFigures, poolMax: number): Promised[] {
     { what: 'normal within 5 s', was: `${normalAfterMs ?? 'never'} ms`, isKept: (normalAfterMs ?? 1e9) <= 5_000 },
     {
       what: `at most ${poolMax} connections to Postgres`,
-      was: `${sessions.connectedCount}, ${sessions.activeCount} at work, in ${sessions.lookCount} looks`,
+      was: `${sessions.connectedCount}, ${sessions.activeCount} active, in ${sessions.lookCount} samples`,
       isKept: sessions.connectedCount <= poolMax,
     },
   ]

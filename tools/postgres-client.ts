@@ -35,7 +35,7 @@ export function parsePostgresUrl(url: string, { source, defaultDatabase }: Postg
   const isPostgres = parsed?.protocol === 'postgres:' || parsed?.protocol === 'postgresql:'
   if (parsed === null || !isPostgres || parsed.hostname === '') {
     const found =
-      parsed === null || parsed.protocol.length > 20 ? 'it cannot be read' : `it begins with ${parsed.protocol}`
+      parsed === null || parsed.protocol.length > 20 ? 'it cannot be parsed' : `it begins with ${parsed.protocol}`
     throw new Error(
       `${source} is not the URL of a Postgres (${found}): write it like postgres://user:password@host:5432/name.`,
     )
@@ -55,18 +55,19 @@ function whyNot(error: unknown, server: URL): string {
     return `refuses the password of "${user}": correct it; special characters must be percent-encoded.`
   }
   if (code === '28000') {
-    return `does not let "${user}" in (${message}): correct the user, or add ?sslmode=require if it wants TLS.`
+    return `refuses the user "${user}" (${message}): correct the user, or add ?sslmode=require if it needs TLS.`
   }
   if (code === '42501')
-    return `does not let "${user}" into the database "${database}": name the owner of that database.`
+    return `refuses "${user}" access to the database "${database}": name the owner of that database.`
   if (code === '3D000') return `has no database "${database}": create it, or name one that exists.`
-  if (code === '53300') return 'has no connection left: raise max_connections, or stop what holds them.'
+  if (code === '53300') return 'has no free connection: raise max_connections, or close connections.'
   if (code === '57P03') return 'is still starting: try again in a moment.'
-  if (/ENOTFOUND|EAI_AGAIN/.test(`${code}`)) return 'has a name that cannot be resolved: correct the host in the URL.'
+  if (/ENOTFOUND|EAI_AGAIN/.test(`${code}`))
+    return 'has a host name that cannot be resolved: correct the host in the URL.'
   if (code === 'ECONNREFUSED') return 'refuses the connection: start the server there, or correct host and port.'
-  if (/does not support SSL/.test(message)) return 'has no TLS: leave sslmode out of the URL.'
+  if (/does not support SSL/.test(message)) return 'has no TLS: remove sslmode from the URL.'
   if (/certificate/i.test(message)) {
-    return `shows a certificate that is not trusted (${message}): add &sslrootcert=/path/ca.pem to the URL.`
+    return `has a certificate that is not trusted (${message}): add &sslrootcert=/path/ca.pem to the URL.`
   }
   return `does not answer (${message.split('\n', 1)[0] || code}): correct host and port.`
 }

@@ -28,7 +28,7 @@ export function serverFromImage(image: string, folder: string): string {
   unpack(image, root)
   const program = programs.map((path) => join(root, path)).find(existsSync)
   const loader = globSync(loaders, { cwd: root })[0]
-  if (!program || !loader) throw new Error(`${image} has no Redis or Valkey server, or one that is linked statically`)
+  if (!program || !loader) throw new Error(`${image} has no Redis or Valkey server, or its server is linked statically`)
   const libraries = globSync(libraryFolders, { cwd: root }).map((path) => join(root, path))
   // By the name that was found: redis-server may be a link to a program that looks at its own name.
   const command = [join(root, loader), '--library-path', libraries.join(':'), program]

@@ -104,7 +104,7 @@ test.each(['Starting the databases', 'Filling the catalog', 'Starting the servic
     process.kill(demo.child.pid, 'SIGINT')
     await demo.exited
     await expect.poll(() => alive(processes), { timeout: 10_000 }).toEqual([])
-    expect(demo.said()).toContain('nothing is left running')
+    expect(demo.said()).toContain('no process is left running')
     expect(demo.said()).not.toMatch(/^\s+at /m)
   },
 )

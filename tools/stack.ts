@@ -20,12 +20,12 @@ async function main(): Promise<number> {
     const stack = await startStack(options, report, interrupted)
     process.stdout.write(`${describe(stack, options, performance.now() - startedAtMs)}\n`)
     const reason = await Promise.race([stack.broken, once(interrupted)])
-    report(reason === undefined ? '\nStopping …' : `\n${reason.message}\nStopping everything.`)
+    report(reason === undefined ? '\nStopping …' : `\n${reason.message}\nStopping all processes.`)
     await stack.stop()
-    report('Stopped; nothing is left running.')
+    report('Stopped; no process is left running.')
     return reason === undefined ? 0 : 1
   } catch (error) {
-    if (interrupted.aborted) report('Stopped before the shop was open; nothing is left running.')
+    if (interrupted.aborted) report('Stopped before the shop was open; no process is left running.')
     else report(error instanceof Error ? error.message : String(error))
     return interrupted.aborted ? 130 : 1
   }

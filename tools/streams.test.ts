@@ -97,8 +97,8 @@ describe('npm run streams', () => {
     await bury(2)
     const { code, out } = await streams('list')
     expect(out).toMatch(/^order:events +2 partitions, \d+ events kept, 2 dead letters$/m)
-    expect(out).toMatch(/^ {2}mail: 0 unread, 0 not finished.*1 consumer$/m)
-    expect(out).toMatch(/^catalog:stock, .*cannot be seen, catalog does not say$/m)
+    expect(out).toMatch(/^ {2}mail: 0 unread, 0 pending.*1 consumer$/m)
+    expect(out).toMatch(/^catalog:stock, .*unavailable, catalog does not answer$/m)
     expect(code).toBe(1)
     const json = JSON.parse((await streams('list --json')).out)
     expect(json.items).toMatchObject([{ topic: name, deadLetterCount: 2, groups: [{ group: 'mail' }] }])
@@ -124,7 +124,7 @@ describe('npm run streams', () => {
     const [{ letterId = '' } = {}] = (await letters.list()).letters
     expect(await streams(`redrive ${name} ${letterId}`)).toMatchObject({
       code: 0,
-      out: expect.stringMatching(/back on the stream as \d+-\d+/),
+      out: expect.stringMatching(/Redriven as \d+-\d+/),
     })
     expect(await read(1, (message) => message.ack())).toEqual([first])
     expect(await streams(`redrive ${name} ${letterId}`)).toMatchObject({
@@ -136,19 +136,19 @@ describe('npm run streams', () => {
   it('redrives all of them, when it is told that this is meant', async () => {
     const buried = await bury(5)
     const asked = await streams(`redrive ${name} --all`)
-    expect(asked).toMatchObject({ code: 1, out: '', err: expect.stringContaining('say --yes') })
+    expect(asked).toMatchObject({ code: 1, out: '', err: expect.stringContaining('Add --yes') })
     expect(await letters.count()).toBe(5)
     expect((await streams(`redrive ${name} --all --yes --json`)).out).toBe('{"redrivenCount":5,"remainingCount":0}\n')
     expect((await read(5, (message) => message.ack())).sort()).toEqual(buried.sort())
-    expect((await streams(`redrive ${name} --all`)).out).toContain('no dead letters')
+    expect((await streams(`redrive ${name} --all`)).out).toContain('No dead letters')
   })
 
   it('discards one, when it is told that this is meant', async () => {
     await bury(1)
     const [{ letterId = '' } = {}] = (await letters.list()).letters
-    expect((await streams(`discard ${name} ${letterId}`)).err).toContain('say --yes')
+    expect((await streams(`discard ${name} ${letterId}`)).err).toContain('Add --yes')
     expect(await letters.count()).toBe(1)
-    expect(await streams(`discard ${name} ${letterId} --yes`)).toMatchObject({ code: 0, out: 'It is thrown away.\n' })
+    expect(await streams(`discard ${name} ${letterId} --yes`)).toMatchObject({ code: 0, out: 'Discarded.\n' })
     expect(await letters.count()).toBe(0)
   })
 
@@ -163,15 +163,15 @@ describe('npm run streams', () => {
 
   it.each([
     ['dead list nothing:here', {}, 'No service has a topic of this name (topic-not-found)'],
-    ['redrive nothing:here --all', {}, 'No service has a topic nothing:here.'],
-    ['redrive catalog:stock --all', {}, 'catalog:stock cannot be seen now.'],
+    ['redrive nothing:here --all', {}, 'Unknown topic nothing:here: npm run streams -- list shows all topics.'],
+    ['redrive catalog:stock --all', {}, 'catalog:stock is not available now: try again later.'],
     ['dead show order:events 0.1-1', {}, '(dead-letter-not-found)'],
     ['list', { SHOP_ADMIN_PASSWORD: 'wrong' }, '(credentials-wrong)'],
     ['list', { SHOP_ADMIN_EMAIL: customer.email, SHOP_ADMIN_PASSWORD: customer.password }, 'is not an administrator'],
     [
       'list',
       { SHOP_ADMIN_EMAIL: '', SHOP_ADMIN_PASSWORD: '' },
-      'SHOP_ADMIN_PASSWORD is missing, and there is no terminal to ask for it.',
+      'SHOP_ADMIN_PASSWORD is missing, and without a terminal it cannot be asked for: set it.',
     ],
     [
       'list',
@@ -188,12 +188,12 @@ describe('npm run streams', () => {
   })
 
   it.each([
-    ['list --url nonsense', '--url (or SHOP_URL) takes something like http://localhost:8080, not "nonsense".'],
-    ['discard order:events', 'It is: discard <topic> <id>'],
-    ['discard order:events 1.1-1 --all', '--all is for redrive only'],
-    ['dead', 'There is no command "dead"'],
-    ['list --limit many', '--limit takes a whole number'],
-    ['list --al', '--al is not an option of this command.'],
+    ['list --url nonsense', '--url (or SHOP_URL) must be a URL like http://localhost:8080, not "nonsense".'],
+    ['discard order:events', 'Usage: discard <topic> <id>'],
+    ['discard order:events 1.1-1 --all', 'Use --all with redrive only'],
+    ['dead', 'Unknown command "dead"'],
+    ['list --limit many', '--limit must be a whole number'],
+    ['list --al', 'Unknown option --al.'],
   ])('exits with 2 for a wrong option: %s', async (args, sentence) => {
     const { code, out, err } = await streams(args)
     expect([code, out]).toEqual([2, ''])

@@ -60,7 +60,7 @@ async function run(streams: StreamConsole, { command, yes }: StreamsOptions): Pr
     }
     case 'redrive': {
       const redriven = await streams.redrive(command.topic, command.id)
-      return { text: `It is back on the stream as ${redriven.streamId}.\n`, json: redriven }
+      return { text: `Redriven as ${redriven.streamId}.\n`, json: redriven }
     }
     case 'redrive all':
       return redriveAll(streams, command.topic, yes)
@@ -71,11 +71,11 @@ async function run(streams: StreamConsole, { command, yes }: StreamsOptions): Pr
 
 async function redriveAll(streams: StreamConsole, topic: string, yes: boolean): Promise<Result> {
   const count = await countOf(streams, topic)
-  if (count === 0) return { text: 'There are no dead letters.\n', json: { redrivenCount: 0, remainingCount: 0 } }
-  await confirm(`Put ${counted(count, 'dead letter')} of ${topic} back on the stream?`, yes)
+  if (count === 0) return { text: 'No dead letters.\n', json: { redrivenCount: 0, remainingCount: 0 } }
+  await confirm(`Redrive ${counted(count, 'dead letter')} of ${topic}?`, yes)
   const done = await streams.redriveAll(topic, count)
   return {
-    text: `Back on the stream: ${done.redrivenCount}. Dead letters that remain: ${done.remainingCount}.\n`,
+    text: `${counted(done.redrivenCount, 'dead letter')} redriven, ${done.remainingCount} remaining.\n`,
     json: done,
   }
 }
@@ -83,11 +83,11 @@ async function redriveAll(streams: StreamConsole, topic: string, yes: boolean): 
 async function discard(streams: StreamConsole, topic: string, id: string, yes: boolean): Promise<Result> {
   const letter = await streams.letter(topic, id)
   await confirm(
-    `Throw away ${letter.type ?? 'this'} of ${letter.key ?? 'nothing known'}, given up by ${letter.group}?`,
+    `Discard ${letter.type ?? 'an event'} of ${letter.key ?? 'an unknown key'}, dead-lettered by ${letter.group}?`,
     yes,
   )
   await streams.discard(topic, id)
-  return { text: 'It is thrown away.\n', json: letter }
+  return { text: 'Discarded.\n', json: letter }
 }
 
 async function countOf(streams: StreamConsole, topic: string): Promise<number> {
@@ -95,16 +95,20 @@ async function countOf(streams: StreamConsole, topic: string): Promise<number> {
   const found = items.find((item) => item.topic === topic)
   if (found) return found.deadLetterCount
   const isAway = unavailable.some(({ topics }) => topics.includes(topic))
-  throw new Error(isAway ? `${topic} cannot be seen now.` : `No service has a topic ${topic}.`)
+  throw new Error(
+    isAway
+      ? `${topic} is not available now: try again later.`
+      : `Unknown topic ${topic}: npm run streams -- list shows all topics.`,
+  )
 }
 
 async function confirm(question: string, yes: boolean): Promise<void> {
   if (yes) return
-  if (!process.stdin.isTTY) throw new Error('Nobody is here to be asked: say --yes.')
+  if (!process.stdin.isTTY) throw new Error('Add --yes: without a terminal the question cannot be asked.')
   const terminal = createInterface({ input: process.stdin, output: process.stderr })
   const answer = await terminal.question(`${question} [y/N] `)
   terminal.close()
-  if (!/^y(es)?$/i.test(answer.trim())) throw new Error('Nothing was done.')
+  if (!/^y(es)?$/i.test(answer.trim())) throw new Error('Cancelled; no dead letter was changed.')
 }
 
 process.exitCode = await main(process.argv.slice(2), process.env)

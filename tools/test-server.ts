@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { counted } from './counted.ts'
 import { root, runTool } from './run.ts'
 import { serverFromImage } from './server-from-image.ts'
 
@@ -12,8 +13,8 @@ Valkey server of a container image. Needs Docker, on Linux.
 
   npm run test:server -- valkey/valkey:9
 
-A test that is skipped is a failure here: choose a server that has all that the
-tests ask for. What follows the image is passed on to vitest:
+A skipped test counts as a failure: choose a server with all features that the
+tests use. Arguments after the image are passed to vitest:
 
   npm run test:server -- redis:8.8 stream/durability
 `
@@ -33,7 +34,8 @@ async function testOn(image: string, args: readonly string[]): Promise<number> {
     const chosen = projects.flatMap((project) => ['--project', project])
     const exitCode = await runTool('vitest', ['run', ...chosen, ...reporters, ...args], { SHOP_REDIS_SERVER: server })
     const { numPendingTests: skippedCount } = JSON.parse(readFileSync(report, 'utf8'))
-    if (exitCode === 0 && skippedCount > 0) process.stderr.write(`${skippedCount} tests were skipped on ${image}.\n`)
+    if (exitCode === 0 && skippedCount > 0)
+      process.stderr.write(`${counted(skippedCount, 'test')} skipped on ${image}.\n`)
     return exitCode || (skippedCount > 0 ? 1 : 0)
   } finally {
     rmSync(folder, { recursive: true, force: true })

@@ -38,9 +38,9 @@ describe('npm run bench', () => {
   })
 
   it.each([
-    [['no-such-suite'], 'there is no suite "no-such-suite"'],
-    [['cache', '--rounds', '0'], '--rounds takes a whole number'],
-    [['compare', 'only-one.json'], 'compare takes two files'],
+    [['no-such-suite'], 'unknown suite "no-such-suite"'],
+    [['cache', '--rounds', '0'], '--rounds must be a whole number'],
+    [['compare', 'only-one.json'], 'compare needs two files'],
     [['--unknown'], "Unknown option '--unknown'"],
   ])('%j is a mistake, and it says which', async (args, message) => {
     const { code, err } = await bench(...args)

@@ -12,8 +12,8 @@ import { toMarkdown, toTerminal } from './harness/text.ts'
 
 const docs = join(import.meta.dirname, '../../docs/bench')
 
-const help = `Compare what is built here with the raw limit and with the libraries that
-others use. Starts its own servers.
+const help = `Compare this repository with the raw limit and with other libraries. Starts its
+own servers.
 
   npm run bench                              every suite
   npm run bench -- ${suiteNames.join('|').padEnd(25)} this one
@@ -21,18 +21,18 @@ others use. Starts its own servers.
 
   --rounds N     rounds that count                       (default 25, quick 3)
   --ms N         how long a contender works in a round   (default 300)
-  --quick        a look, in a minute or two; not written to docs/bench
+  --quick        a short run of a minute or two; not written to docs/bench
   --table ID     only this table; not written to docs/bench
   --only A,B     only these contenders; not written to docs/bench
-  --json FILE    write the result there too
+  --json FILE    write the result to this file too
   --profile DIR  a CPU profile of each contender's process
-  --check        exit with 1 when a goal is not met
+  --check        exit with 1 when a goal is missed
   --ratios       with compare: the ratios that each run measured within itself
   --help         this text
 
 A full run takes a minute or two per table and writes docs/bench/<suite>.json,
-.md and .svg. It needs no quiet machine (rounds are interleaved and ratios are
-made within a round), but says how loaded it was.
+.md and .svg. The machine need not be idle: rounds are interleaved and ratios
+are computed within a round. The result states the load.
 `
 
 const options = {
@@ -64,7 +64,7 @@ async function main(args: string[]): Promise<number> {
   }
   const [first, ...files] = positionals
   if (first === 'compare') return runCompare(files, values.ratios)
-  if (values.json && positionals.length !== 1) throw new Error('--json goes with one suite')
+  if (values.json && positionals.length !== 1) throw new Error('--json needs one suite')
   const suites = await Promise.all((first === undefined ? suiteNames : positionals).map(findSuite))
   const runId = randomBytes(4).toString('hex')
   const isPartial = values.quick || values.table !== undefined || values.only !== undefined
@@ -91,7 +91,7 @@ async function main(args: string[]): Promise<number> {
 
 function runCompare(files: string[], withRatios: boolean): number {
   const [a, b] = files
-  if (a === undefined || b === undefined || files.length > 2) throw new Error('compare takes two files')
+  if (a === undefined || b === undefined || files.length > 2) throw new Error('compare needs two files')
   const { isRefused, text } = compare(readResult(a), readResult(b), { withRatios })
   process[isRefused ? 'stderr' : 'stdout'].write(text)
   return isRefused ? 1 : 0
@@ -114,6 +114,6 @@ function toJson(value: unknown): string {
 
 function count(name: string, given: string | undefined, fallback: number): number {
   if (given === undefined) return fallback
-  if (!/^[1-9]\d{0,5}$/.test(given)) throw new Error(`${name} takes a whole number above 0, not "${given}"`)
+  if (!/^[1-9]\d{0,5}$/.test(given)) throw new Error(`${name} must be a whole number above 0, not "${given}"`)
   return Number(given)
 }

@@ -92,7 +92,11 @@ describe('the books', () => {
   })
 
   const planted: [name: string, plant: (setting: Setting) => void, found: RegExp][] = [
-    ['a promised order that is not there', ({ tables }) => tables.orders.shift(), /^orders: each promised one.* lost/],
+    [
+      'a promised order that is not there',
+      ({ tables }) => tables.orders.shift(),
+      /^orders: each promised order exists.* lost/,
+    ],
     [
       'two orders for one key',
       ({ books, off }) => books.journals[0]?.purchases[0]?.orderIds.add(off),
@@ -102,13 +106,13 @@ describe('the books', () => {
     [
       'an order without an end',
       ({ tables }) => set(tables.orders[0], { status: 'reserved' }),
-      /come to an end, told once wrong/,
+      /ended, with one event wrong/,
     ],
-    ['an end that was not told', ({ tables }) => tables.outbox.splice(1, 1), /told once lost/],
+    ['an end that was not told', ({ tables }) => tables.outbox.splice(1, 1), /with one event lost/],
     [
       'an end that was told twice',
       ({ tables }) => tables.outbox.push({ ...must(tables.outbox[1]), eventId: randomUUID() }),
-      /told once doubled/,
+      /with one event doubled/,
     ],
     ['a confirmed order that is not paid', ({ tables }) => tables.charges.shift(), /^charges.* lost/],
     [

@@ -65,13 +65,15 @@ function promisedOrders(journals: readonly Journal[], { orders, records }: Table
   const promised = purchases.flatMap(({ purchase }) => [...purchase.orderIds])
   const recordOf = (userId: string | undefined, { key }: Purchase) => byKey.get(`${userId} ${digest(key)}`)
   const keyed = new Set(purchases.map(({ userId, purchase }) => recordOf(userId, purchase)))
-  return check('orders: each promised one is there, one per key', promised.length, {
+  return check('orders: each promised order exists, one per key', promised.length, {
     lost: promised.filter((id) => !byId.has(id)),
     doubled: purchases.filter(({ purchase }) => purchase.orderIds.size > 1).map(({ purchase }) => purchase.key),
     wrong: [
-      ...orders.filter(({ id }) => !keyed.has(id)).map(({ id }) => `${id} belongs to no key that was sent`),
+      ...orders.filter(({ id }) => !keyed.has(id)).map(({ id }) => `${id} has a key that was never sent`),
       ...purchases.flatMap(({ userId, purchase }) =>
-        [...purchase.orderIds].filter((id) => recordOf(userId, purchase) !== id).map((id) => `${id} is not its key's`),
+        [...purchase.orderIds]
+          .filter((id) => recordOf(userId, purchase) !== id)
+          .map((id) => `${id} belongs to another key`),
       ),
     ],
   })
@@ -80,7 +82,7 @@ function promisedOrders(journals: readonly Journal[], { orders, records }: Table
 function ends({ orders, outbox }: Tables): Check {
   const told = Map.groupBy(outbox, ({ type, key }) => `${type} ${key}`)
   const ended = orders.filter(({ status }) => status === 'confirmed' || status === 'cancelled')
-  return check('orders: each has come to an end, told once', orders.length, {
+  return check('orders: each has ended, with one event', orders.length, {
     lost: ended.filter(({ id, status }) => !told.has(`order.${status} ${id}`)).map(({ id }) => id),
     doubled: [...told].filter(([, events]) => events.length > 1).map(([name]) => name),
     wrong: orders.filter((order) => !ended.includes(order)).map(({ id, status }) => `${id} is ${status}`),
@@ -93,14 +95,16 @@ function charges({ orders, charges }: Tables): Check {
   const known = new Set(orders.map(({ id }) => id))
   const paid = (id: string) => byKey.get(id)?.outcome === 'approved' && !byKey.get(id)?.refunded
   const confirmed = orders.filter(({ status }) => status === 'confirmed')
-  return check('charges: confirmed is paid in full, cancelled is not', orders.length, {
-    lost: confirmed.filter(({ id }) => !paid(id)).map(({ id }) => `${id} is confirmed and not paid`),
+  return check('charges: confirmed orders are paid in full, cancelled ones are not', orders.length, {
+    lost: confirmed.filter(({ id }) => !paid(id)).map(({ id }) => `${id} is confirmed but not paid`),
     wrong: [
-      ...orders.filter(({ id, status }) => status === 'cancelled' && paid(id)).map(({ id }) => `${id} keeps its money`),
+      ...orders
+        .filter(({ id, status }) => status === 'cancelled' && paid(id))
+        .map(({ id }) => `${id} is cancelled but paid`),
       ...charges.filter(({ key }) => !known.has(key)).map(({ key }) => `${key} is charged without an order`),
       ...confirmed
         .filter(({ id, totalCents }) => byKey.get(id) && byKey.get(id)?.amountCents !== totalCents)
-        .map(({ id }) => `${id} is charged another sum`),
+        .map(({ id }) => `${id} is charged a different amount`),
     ],
   })
 }
@@ -108,7 +112,7 @@ function charges({ orders, charges }: Tables): Check {
 function refunds({ orders, charges }: Tables): Check {
   const refunded = new Set(charges.filter((charge) => charge.refunded).map(({ key }) => key))
   const due = orders.filter(({ refund }) => refund !== null)
-  return check('refunds: each is given back', due.length, {
+  return check('refunds: each due refund is paid', due.length, {
     lost: due.filter(({ id, refund }) => refund === 'done' && !refunded.has(id)).map(({ id }) => id),
     wrong: due.filter(({ refund }) => refund !== 'done').map(({ id, refund }) => `${id} is ${refund}`),
   })
@@ -122,16 +126,16 @@ function reservations({ orders, reservations }: Tables): Check {
   const known = new Set(orders.map(({ id }) => id))
   const linesOf = (id: string) => Object.fromEntries((held.get(id) ?? []).map(({ sku, quantity }) => [sku, quantity]))
   const confirmed = orders.filter(({ status }) => status === 'confirmed')
-  return check('reservations: what is confirmed is sold, line by line', reservations.length, {
+  return check('reservations: each line of a confirmed order is sold', reservations.length, {
     lost: confirmed.filter(({ id, lines }) => !isSame(linesOf(id), lines)).map(({ id }) => id),
     wrong: [
       ...orders
         .filter(({ id, status }) => status === 'cancelled' && held.has(id))
-        .map(({ id }) => `${id} keeps pieces`),
+        .map(({ id }) => `${id} is cancelled but holds pieces`),
       ...reservations
         .filter(({ status }) => status === 'reserved')
         .map(({ orderId }) => `${orderId} is still reserved`),
-      ...[...held.keys()].filter((id) => !known.has(id)).map((id) => `${id} has pieces and is no order`),
+      ...[...held.keys()].filter((id) => !known.has(id)).map((id) => `${id} holds pieces but is not an order`),
     ],
   })
 }
@@ -143,7 +147,7 @@ function stock({ reservations, stock }: Tables, before: ReadonlyMap<string, numb
   }
   const difference = (sku: string) => (stock.get(sku) ?? 0) + (held.get(sku) ?? 0) - (before.get(sku) ?? 0)
   const skus = [...before.keys()]
-  return check('stock: pieces sold and left are those of the start', skus.length, {
+  return check('stock: sold and remaining pieces add up to the initial stock', skus.length, {
     lost: skus.filter((sku) => difference(sku) < 0).map((sku) => `${sku}: ${-difference(sku)}`),
     doubled: skus.filter((sku) => difference(sku) > 0).map((sku) => `${sku}: ${difference(sku)}`),
     wrong: skus.filter((sku) => (stock.get(sku) ?? 0) < 0).map((sku) => `${sku} is below zero`),
@@ -176,7 +180,7 @@ function streams(states: readonly StreamState[]): Check {
   return check('streams: read to the end, no dead letters', states.length, {
     wrong: [
       ...bad('unread', ({ unreadCount }) => unreadCount),
-      ...bad('not finished', ({ pendingCount }) => pendingCount),
+      ...bad('pending', ({ pendingCount }) => pendingCount),
       ...bad('dead letters', ({ deadLetterCount }) => deadLetterCount),
     ],
   })
@@ -211,7 +215,7 @@ function carts({ journals, stateKillsMs }: Books, { orders }: Tables): Check {
       )
       .map(
         ({ userId, inCart, write }) =>
-          `${write.sku} of ${userId}: ${inCart.get(write.sku)} pieces were never asked for`,
+          `${write.sku} of ${userId}: ${inCart.get(write.sku)} pieces were never requested`,
       ),
   })
 }

@@ -83,7 +83,7 @@ async function shopUnderFire(shop: ShopUnderTest, options: ChaosOptions): Promis
     signal: AbortSignal.any([signal, closing.signal]),
   }).finally(() => closing.abort()) // also after a failure: shoppers that go on would keep the process alive
   const journals: Journal[] = await shopping
-  report('The shoppers have left. Waiting until all orders, refunds and events have come to their end …')
+  report('Shoppers stopped. Waiting for all orders, refunds and events to settle …')
   const { streams, tookMs } = await settle({
     databaseUrls: shop.databaseUrls,
     redis: shop.redisOf('redis-state'),

@@ -164,5 +164,5 @@ function createShopper({ url, skus, record }: ShopperOptions, random: Random, jo
 }
 
 function refusal(what: string, answer: Answer<unknown> | undefined): string {
-  return `${what} was answered ${answer?.status ?? 'not at all'}: ${answer?.text ?? 'the patience ended'}`
+  return `${what} failed (${answer?.status ?? 'no answer'}): ${answer?.text ?? 'the deadline passed'}`
 }

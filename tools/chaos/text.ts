@@ -14,20 +14,20 @@ export function figuresText(figures: ChaosFigures): string {
     ...table([['at s', 'for s', 'fault', 'target'], ...incidentRows(incidents, startedMs)]),
     '',
     `Requests: ${requestCount}`,
-    ...table([['route', 'sent', 'failed', 'how', 'failed for, after a cause had ended'], ...routes.map(routeRow)]),
+    ...table([['route', 'sent', 'failed', 'how', 'failed after the cause ended, for'], ...routes.map(routeRow)]),
     '',
     'Books',
-    ...table([['check', 'looked at', 'lost', 'doubled', 'wrong'], ...checks.map(checkRow)]),
+    ...table([['check', 'checked', 'lost', 'doubled', 'wrong'], ...checks.map(checkRow)]),
     ...checks.flatMap(examples),
     '',
     settledMs === undefined
-      ? 'BROKEN: something was still open at the deadline.'
-      : `All was settled ${(settledMs / 1_000).toFixed(1)} s after the last shopper left.`,
+      ? 'BROKEN: orders, refunds or events were unsettled at the deadline.'
+      : `Everything settled ${(settledMs / 1_000).toFixed(1)} s after the last shopper stopped.`,
     endedByThemselves.length === 0
       ? 'No process ended by itself.'
-      : `BROKEN: ended without being killed: ${endedByThemselves.join(', ')}.`,
+      : `BROKEN: processes that ended by themselves: ${endedByThemselves.join(', ')}.`,
     routes.some(({ outcomes }) => outcomes['500'])
-      ? 'BROKEN: some answers are 500, a fault that the shop did not foresee.'
+      ? 'BROKEN: some answers are 500, an unhandled error.'
       : 'No answer is a 500.',
     isUnbroken(figures) ? 'The books balance.' : `Repeat the faults with --seed ${seed}.`,
     ...(dataDir ? [`Data and logs: ${dataDir}`] : []),

@@ -22,14 +22,14 @@ export function createJudge() {
     if (status === 0) return request.isMalformed ? [] : ['the connection ended without an answer']
     return [
       ...(status >= 500 ? [`status ${status}`] : []),
-      ...(stack.test(body) ? ['the answer shows a stack'] : []),
+      ...(stack.test(body) ? ['the answer contains a stack trace'] : []),
       ...(status >= 400 && request.method !== 'HEAD' ? problemsOfRefusal(answer) : []),
       ...(isUndisturbed(request) ? problemsWithDescription(request.operation, answer) : []),
     ]
   }
 
   function problemsWithDescription({ answers }: Operation, { status, body }: Answer): string[] {
-    if (!answers.has(status)) return ofConnection.has(status) ? [] : [`status ${status} is not described`]
+    if (!answers.has(status)) return ofConnection.has(status) ? [] : [`status ${status} is undocumented`]
     const schema = answers.get(status)
     if (status >= 300 || schema === undefined) return []
     let check = checks.get(schema)
@@ -47,7 +47,7 @@ function problemsOfRefusal({ status, headers, body }: Answer): string[] {
     const problem = JSON.parse(body)
     return typeof problem.code === 'string' && problem.status === status
       ? []
-      : ['the problem has no code, or another status']
+      : ['the problem has no code, or its status differs']
   } catch {
     return ['the problem is not JSON']
   }

@@ -53,7 +53,7 @@ export async function startShop(): Promise<Shop> {
 
   async function stop(keepsLogs = false) {
     await stopped(stack)
-    if (keepsLogs) process.stderr.write(`The services' logs are in ${join(dataDir, 'logs')}\n`)
+    if (keepsLogs) process.stderr.write(`Logs of the services: ${join(dataDir, 'logs')}\n`)
     else rmSync(dataDir, { recursive: true, force: true })
   }
 }

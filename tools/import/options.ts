@@ -14,25 +14,26 @@ export interface ImportOptions {
   contentType: string
 }
 
-export const help = `Put products from a file into a running shop: new ones are added, known ones
-(by sku) changed. Safe to run again.
+export const help = `Import products from a file into a running shop. New products are added, those
+with a known sku are changed. Safe to repeat.
 
   npm run import -- FILE [options]
 
-  FILE            .ndjson: a JSON object per line; .csv: a header line, then a
-                  line per product; - : standard input
+  FILE            .ndjson: one JSON object per line; .csv: a header line, then
+                  one line per product; -: standard input
   --url URL       the shop      (default SHOP_URL, else http://localhost:8080)
   --email EMAIL   an administrator
                           (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
-  --format F      ndjson or csv, when the name of the file does not say
+  --format F      ndjson or csv, if the file name does not tell
   --help          this text
 
 Each product has sku, name, description, category, priceCents, stockCount.
-The administrator's password is asked for, or taken from SHOP_ADMIN_PASSWORD;
+The administrator's password is read from SHOP_ADMIN_PASSWORD or the terminal;
 \`npm run demo\` prints it. Progress goes to standard error, the report to
 standard output.
-Exit code: 0 everything was taken, 1 lines were refused (the report names
-them), 2 the import did not take place or ended early.
+
+Exit code: 0 all lines imported, 1 some lines refused (the report names them),
+2 the import failed or ended early.
 `
 
 /** Throws an Error with a sentence for the person who typed it. */
@@ -49,8 +50,8 @@ export function parseOptions(args: readonly string[], env: NodeJS.ProcessEnv): I
   })
   if (values.help) return 'help'
   const [file, ...others] = positionals
-  if (file === undefined) throw new Error('No file is named: npm run import -- FILE.')
-  if (others.length > 0) throw new Error(`One file at a time, not also ${others.join(', ')}.`)
+  if (file === undefined) throw new Error('Name a file: npm run import -- FILE.')
+  if (others.length > 0) throw new Error(`Name one file only, without ${others.join(', ')}.`)
   return { file, url: shopUrl(values.url), email: values.email, contentType: formats[formatOf(file, values.format)] }
 }
 
@@ -58,6 +59,6 @@ function formatOf(file: string, given: string | undefined): Format {
   const name = given ?? extname(file).slice(1).toLowerCase()
   const format = name === 'jsonl' ? 'ndjson' : name
   if (Object.hasOwn(formats, format)) return format as Format
-  if (given !== undefined) throw new Error(`--format takes ndjson or csv, not "${given}".`)
-  throw new Error(`The name ${file} does not say what it holds: add --format ndjson or --format csv.`)
+  if (given !== undefined) throw new Error(`--format must be ndjson or csv, not "${given}".`)
+  throw new Error(`The file name ${file} does not tell the format: add --format ndjson or --format csv.`)
 }

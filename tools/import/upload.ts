@@ -31,7 +31,7 @@ export async function upload(
     headers: { cookie, 'content-type': contentType, ...(size !== undefined && { 'content-length': size }) },
     timeout: silenceMs,
   })
-  request.once('timeout', () => request.destroy(new Error('the shop has fallen silent')))
+  request.once('timeout', () => request.destroy(new Error('the shop went silent')))
   const count = new Transform({
     transform(piece: Buffer, _encoding, done) {
       onPiece(piece)
@@ -68,5 +68,5 @@ function whyNotTaken(status: number, text: string): string {
   } catch {
     // Something in between has answered, and not the shop.
   }
-  return `The shop has refused the file (${status}). ${detail}`.trim()
+  return `The shop refused the file (${status}). ${detail}`.trim()
 }

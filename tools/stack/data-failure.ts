@@ -26,10 +26,10 @@ const damage =
   /\b(?:corrupt\w*|damaged|invalid (?:page|data|checkpoint|magic|record)|checksum|bad file format|short read|wrong signature|unexpected end|incompatible|not a valid|not recognized|could not (?:locate|find|open|read|stat)|can't handle RDB|unrecoverable|internal error in RDB|manifest|append.?only|AOF|RDB|ENOENT|ENOTDIR|EISDIR)\b/i
 
 function advice(reason: string): string {
-  if (/No space left|ENOSPC/i.test(reason)) return 'Make room on that disk, then start again.'
+  if (/No space left|ENOSPC/i.test(reason)) return 'Free space on that disk, then start again.'
   if (/Permission denied|EACCES|EPERM|invalid permissions|wrong ownership|Read-only|EROFS/i.test(reason)) {
-    return 'Give the folder back to the user who starts the shop, or choose another one with --data DIR.'
+    return 'Give the folder to the user who starts the shop, or choose another one with --data DIR.'
   }
-  if (damage.test(reason)) return 'Repair the files, or start anew with --fresh, which deletes all data of this shop.'
-  return 'The data is as it was: correct what the sentence names, then start again.'
+  if (damage.test(reason)) return 'Repair the files, or start with --fresh, which deletes all data of this shop.'
+  return 'The data is unchanged: correct this problem, then start again.'
 }

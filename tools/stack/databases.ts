@@ -91,7 +91,7 @@ async function startPostgresWhenFree(dir: string, signal: AbortSignal): Promise<
       if (!(error instanceof PostgresRuns)) throw error
       if (waits === maxLeavingWaits) {
         throw new Error(
-          `The Postgres of an earlier start (pid ${error.pid}) still runs on ${dir}: end it by \`kill ${error.pid}\`.`,
+          `The Postgres of an earlier start (pid ${error.pid}) still runs on ${dir}: stop it with \`kill ${error.pid}\`.`,
         )
       }
       await sleep(leavingWaitMs, undefined, { signal })

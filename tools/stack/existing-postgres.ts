@@ -44,13 +44,13 @@ async function requireVersionAndRights(client: pg.Client, server: URL): Promise<
   const [found] = rows
   const place = `${option}: the Postgres at ${server.host}`
   const user = decodeURIComponent(server.username)
-  if (found === undefined) throw new Error(`${place} does not know the role "${user}": use a role of its own.`)
+  if (found === undefined) throw new Error(`${place} has no role "${user}": use one of its roles.`)
   if (Number.parseInt(found.version, 10) < oldestMajor) {
     throw new Error(`${place} is version ${found.version}: the shop needs ${oldestMajor} or newer.`)
   }
   if (!found.canCreateDatabases || !found.canCreateRoles) {
     throw new Error(
-      `${place} does not let "${user}" create databases and roles: run ALTER ROLE "${user}" CREATEDB CREATEROLE.`,
+      `${place} does not allow "${user}" to create databases and roles: run ALTER ROLE "${user}" CREATEDB CREATEROLE.`,
     )
   }
 }

@@ -50,7 +50,7 @@ function targetOf(option: string, url: string): Target {
     return parseTarget(url)
   } catch (error) {
     const detail = (error as Error).message
-    throw new Error(`${option} is not the URL of a Redis: ${detail}. Write it like redis://user:password@host:6379.`)
+    throw new Error(`${option} must be the URL of a Redis like redis://user:password@host:6379: ${detail}.`)
   }
 }
 
@@ -63,7 +63,7 @@ async function problemOf(redis: Redis, { kind }: Target): Promise<string | undef
   if (kind !== 'cluster' && /^cluster_enabled:1/m.test(info)) {
     return 'is a node of a Cluster: write the URL with redis+cluster:// and some of its nodes.'
   }
-  if (/^role:slave/m.test(info)) return 'is a replica, which takes no writes: name its master.'
+  if (/^role:slave/m.test(info)) return 'is a replica, which refuses writes: name its master.'
   return undefined
 }
 
@@ -85,25 +85,25 @@ function unreachable(target: Target, error: unknown): string {
   if (/WRONGPASS|invalid username-password|invalid password/i.test(text)) {
     return 'refuses the user or the password of the URL (WRONGPASS): correct them; % and other special characters must be percent-encoded.'
   }
-  if (/NOAUTH/.test(text)) return 'wants a password (NOAUTH): write it into the URL, redis://user:password@host:port.'
+  if (/NOAUTH/.test(text)) return 'needs a password (NOAUTH): add it to the URL, redis://user:password@host:port.'
   if (/NOPERM/.test(text)) return 'does not allow this user a command that the shop needs (NOPERM): widen its ACL.'
   if (/unknown command/i.test(text)) {
-    return `does not know HELLO, with which every connection begins: the shop needs Redis ${oldestMajor} or newer, or Valkey.`
+    return `does not support HELLO: the shop needs Redis ${oldestMajor} or newer, or Valkey.`
   }
   if (/cluster support disabled/i.test(text)) return 'is not a Cluster: write redis:// instead of redis+cluster://.'
-  if (/ENOTFOUND|EAI_AGAIN/.test(text)) return 'has a name that cannot be resolved: correct the host in the URL.'
+  if (/ENOTFOUND|EAI_AGAIN/.test(text)) return 'has a host name that cannot be resolved: correct the host in the URL.'
   if (/ECONNREFUSED/.test(text)) return 'refuses the connection: start the server there, or correct host and port.'
   if (/certificate|CERT_|SELF_SIGNED|UNABLE_TO_VERIFY/i.test(text)) {
-    return 'shows a certificate that is not trusted: name its authority by --env REDIS_TLS_CA_FILE=/path/ca.pem.'
+    return 'has a certificate that is not trusted: name its authority with --env REDIS_TLS_CA_FILE=/path/ca.pem.'
   }
   if (/SSL|TLS|wrong version number|EPROTO/i.test(text))
-    return `does not speak TLS there: write redis:// instead of ${scheme}://.`
+    return `does not use TLS there: write redis:// instead of ${scheme}://.`
   if (target.kind === 'sentinel')
-    return `knows no master "${target.masterName}", or does not answer: correct the name after the slash.`
+    return `has no master "${target.masterName}", or does not answer: correct the name after the slash.`
   if (/LOADING/.test(text)) return 'is still loading its data: try again in a moment.'
   return target.isTls
     ? `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write redis:// if the server has no TLS.`
-    : `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write rediss:// if the server wants TLS.`
+    : `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write rediss:// if the server needs TLS.`
 }
 
 /** All messages and codes of an error and its causes. */

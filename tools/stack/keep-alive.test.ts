@@ -40,8 +40,8 @@ test('a start that fails counts like a death, and the waits double', async () =>
   end()
   await attempts
   expect(waits(lines)).toEqual(['1', '2', '4', '8', '16', '30', '30', '30'])
-  expect(lines[0]).toBe('catalog-1 died (SIGKILL); starting it again in 1 s.')
-  expect(lines[1]).toBe('catalog-1 did not start again: no port; starting it again in 2 s.')
+  expect(lines[0]).toBe('catalog-1 died (SIGKILL); restarting it in 1 s.')
+  expect(lines[1]).toBe('catalog-1 did not restart: no port; restarting it in 2 s.')
   expect(givenUp).toEqual([])
   kept.stop()
 })

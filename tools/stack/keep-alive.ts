@@ -83,7 +83,7 @@ export function keepAlive(
         // Ended by the next restart before it was up: nothing has failed.
         if (isEndExpected) continue
         if (settle({ status: 'failed', reason })) await pause(undefined)
-        else why = `did not start again: ${reason}`
+        else why = `did not restart: ${reason}`
       }
     }
     return undefined
@@ -92,12 +92,12 @@ export function keepAlive(
   async function waitAfterFailure(why: string) {
     failureCount += 1
     if (failureCount > restartLimit) {
-      report(`${name} ${why}; failed ${failureCount} times in a row, so it stays down.`)
+      report(`${name} ${why}; it stays down after ${failureCount} failures in a row.`)
       onGivenUp(name, `${name} failed ${failureCount} times in a row`)
       return pause(undefined)
     }
     const waitMs = Math.min(firstWaitMs * 2 ** (failureCount - 1), longestWaitMs)
-    report(`${name} ${why}; starting it again in ${waitMs / 1_000} s.`)
+    report(`${name} ${why}; restarting it in ${waitMs / 1_000} s.`)
     await pause(waitMs * waitScale)
   }
 

@@ -19,7 +19,7 @@ test.each([
 ])('for %s the nearest name is %s', async (name, near) => {
   const hint = near === undefined ? '' : ` the nearest name is ${near};`
   expect(await complaint(name)).toBe(
-    `--env names ${name}, which no service reads:${hint} .env.example lists all names.`,
+    `--env names ${name}, which every service ignores:${hint} .env.example lists all names.`,
   )
 })
 

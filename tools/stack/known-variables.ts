@@ -18,7 +18,7 @@ export async function requireKnownVariables(variables: readonly ServiceVariable[
     const lists = await Promise.all([...new Set(readers.map(({ app }) => app))].map(variablesOf))
     const known = lists.flat()
     if (known.includes(name)) continue
-    const who = service === undefined ? 'no service reads' : `${service} does not read`
+    const who = service === undefined ? 'every service ignores' : `${service} ignores`
     const near = nearest(name, known)
     const hint = near === undefined ? '' : ` the nearest name is ${near};`
     throw new Error(`--env names ${name}, which ${who}:${hint} .env.example lists all names.`)

@@ -24,7 +24,7 @@ export function lockDataDir(dataDir: string): () => void {
   )
   if (release) return release
   throw new Error(
-    `The shop already runs on ${dataDir} (pid ${owner.pid}): stop that one, or choose another folder with --data DIR.`,
+    `A shop already runs on ${dataDir} (pid ${owner.pid}): stop it, or choose another folder with --data DIR.`,
   )
 }
 

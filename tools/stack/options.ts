@@ -59,8 +59,7 @@ const introductions = {
   demo: `Start the whole shop on this machine, without Docker: Postgres, two Redis
 servers, all services.`,
   dev: `Start the whole shop on this machine, as npm run demo does, and restart a
-service when one of its files is saved. Types are not checked: npm run
-typecheck does that.`,
+service when one of its files is saved. To check types, run npm run typecheck.`,
 }
 
 /** @param script the npm script that was typed */
@@ -68,36 +67,36 @@ export const helpOf = (script: 'demo' | 'dev') => `${introductions[script]}
 
   npm run ${script} -- [options]
 
-  --port N             port of the gateway, the only fixed one
-                       (default 8080, 0: a free one)
-  --host ADDRESS       address of the gateway (default 127.0.0.1); 0.0.0.0 to be
-                       reached from elsewhere
+  --port N             port of the gateway (default 8080; 0: a free port)
+  --host ADDRESS       address of the gateway (default 127.0.0.1); 0.0.0.0 for
+                       access from other machines
   --products N         size of the catalog, up to ${maxProductCount}   (default 1000)
-  --no-seed            leave the databases as they are
+  --no-seed            do not add products and accounts
   --fresh              delete the data of earlier starts first
-  --data DIR           where data, logs and generated passwords stay
+  --data DIR           folder of data, logs and generated passwords
                        (default .data)
   --watch              restart a service when its files change (npm run dev)
-  --verbose            print also what runs where
+  --verbose            list the processes with port and pid
 
-  --env NAME=value     a variable for all services; repeatable
+  --env NAME=value     set a variable for all services; repeatable
   --env catalog:NAME=value   for one service, or for one instance (catalog-2)
-  --inspect SERVICE[:PORT]   open a debugger's port; repeatable
+  --inspect SERVICE[:PORT]   open a port for a debugger; repeatable
                              (default ${firstInspectPort} and up)
 
   --redis URL          use this Redis for both roles instead of starting two
-  --redis-cache URL    or this one as the cache, which may forget
-  --redis-state URL    and this one for what must not be forgotten
+  --redis-cache URL    use this Redis as the cache; it may lose data
+  --redis-state URL    use this Redis for sessions, carts and streams; it must
+                       keep data
   --postgres URL       use this Postgres; the role must be able to create
                        databases and roles
 
   --restarts N         failures in a row of one process before it stays down
                        (default 10)
-  --json               one line of JSON instead of the text, for programs
+  --json               print one line of JSON instead of text
   --help               this text
 
-LOG_LEVEL and NODE_OPTIONS of the environment reach the services.
-Ctrl-C stops all of it. A process that dies is started again.
+Services inherit LOG_LEVEL and NODE_OPTIONS from the environment. A process that
+dies is restarted. Ctrl-C stops all processes.
 `
 
 /** Throws an Error with a sentence for the person who typed it. */
@@ -149,7 +148,7 @@ function parseVariable(text: string): ServiceVariable {
     /^(?:(?<service>[^:=]*):)?(?<name>[A-Za-z_]\w*)=(?<value>.*)$/s.exec(text)?.groups ?? {}
   if (name === undefined || value === undefined) {
     // Not the whole text: what follows a name may be a secret.
-    throw new Error(`--env takes NAME=value or service:NAME=value, not "${text.split('=', 1)[0]}".`)
+    throw new Error(`--env must be NAME=value or service:NAME=value, not "${text.split('=', 1)[0]}".`)
   }
   if (service === undefined) return { name, value }
   findInstances(service, '--env')
@@ -169,6 +168,6 @@ function parseInspected(texts: readonly string[]): InspectedService[] {
 }
 
 function text(name: string, value: string): string {
-  if (value.trim() === '') throw new Error(`${name} is empty: give it a value, or leave it out.`)
+  if (value.trim() === '') throw new Error(`${name} is empty: give it a value, or omit it.`)
   return value
 }

@@ -24,19 +24,21 @@ export async function requireVisitablePort(port: number, option: string): Promis
   const refusal = await fetch(`http://127.0.0.1:${port}`, { signal: AbortSignal.timeout(1_000) }).catch(
     (error: Error & { cause?: { message?: string } }) => error.cause?.message,
   )
-  if (refusal === 'bad port') throw new Error(`Browsers refuse port ${port}: choose another with ${option}.`)
+  if (refusal === 'bad port') throw new Error(`Browsers refuse port ${port}: choose another port with ${option}.`)
 }
 
 function portProblem(port: number, host: string, option: string, code = ''): string {
-  if (code === 'EADDRINUSE') return `Port ${port} is taken: stop what listens there, or choose another with ${option}.`
-  if (code === 'EACCES') return `Port ${port} may not be opened by this user: choose one from 1024 with ${option}.`
+  if (code === 'EADDRINUSE')
+    return `Port ${port} is in use: stop the process there, or choose another port with ${option}.`
+  if (code === 'EACCES')
+    return `Port ${port} needs more rights than this user has: choose a port from 1024 with ${option}.`
   if (code === 'EADDRNOTAVAIL') {
     return `--host ${host} is not an address of this machine: use 0.0.0.0 for all addresses, or one of ${addresses().join(', ')}.`
   }
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') {
-    return `--host ${host} is a name that cannot be resolved: use 0.0.0.0 for all addresses, or one of ${addresses().join(', ')}.`
+    return `--host ${host} cannot be resolved: use 0.0.0.0 for all addresses, or one of ${addresses().join(', ')}.`
   }
-  return `Port ${port} of ${host} cannot be used (${code}): choose another with ${option}.`
+  return `Port ${port} of ${host} cannot be opened (${code}): choose another port with ${option}.`
 }
 
 /** IPv4 addresses of this machine. */
@@ -52,22 +54,22 @@ export function requireDataDir(dataDir: string): void {
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK)
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    throw new Error(`The data folder ${dataDir} ${folderProblem(code)}: choose another with --data DIR.`)
+    throw new Error(`The data folder ${dataDir} ${folderProblem(code)}: choose another folder with --data DIR.`)
   }
   const { bavail, bsize } = statfsSync(dataDir)
   const freeMb = Math.floor((bavail * bsize) / 1024 ** 2)
   if (freeMb < neededDiskMb) {
     throw new Error(
-      `The disk of ${dataDir} has ${freeMb} MB left, and the shop needs ${neededDiskMb}: make room, or choose another folder with --data DIR.`,
+      `The disk of ${dataDir} has ${freeMb} MB left, but the shop needs ${neededDiskMb}: free space, or choose another folder with --data DIR.`,
     )
   }
 }
 
 function folderProblem(code = ''): string {
   if (code === 'EEXIST' || code === 'ENOTDIR') return 'is a file, or lies below one'
-  if (code === 'EACCES' || code === 'EPERM') return 'may not be written to by this user'
+  if (code === 'EACCES' || code === 'EPERM') return 'is not writable by this user'
   if (code === 'EROFS') return 'is on a read-only file system'
-  return `cannot be made (${code})`
+  return `cannot be created (${code})`
 }
 
 /** Finds redis-server or valkey-server, or installs it with the system's package manager after saying so. Throws unless it is new enough. */
@@ -76,9 +78,9 @@ export function requireRedisServer(report: (line: string) => void): void {
   const { stdout } = spawnSync(file, ['--version'], { encoding: 'utf8' })
   const version = /\bv=(\d[\d.]*)/.exec(stdout ?? '')?.[1]
   if (version !== undefined && Number.parseInt(version, 10) >= oldestRedisMajor) return
-  const what = version === undefined ? 'does not tell its version' : `is version ${version}`
+  const what = version === undefined ? 'does not print its version' : `is version ${version}`
   throw new Error(
-    `${file} ${what}: the shop needs Redis ${oldestRedisMajor} or newer; install it, or name one that runs with --redis URL.`,
+    `${file} ${what}: the shop needs Redis ${oldestRedisMajor} or newer; install it, or name a running one with --redis URL.`,
   )
 }
 
@@ -92,8 +94,8 @@ function installRedisServer(report: (line: string) => void): string {
   const installed = findRedisServer()
   if (installed) return installed
   throw new Error(
-    'No redis-server or valkey-server found and none could be installed: install Redis 7 or newer ' +
-      '(https://redis.io/docs/latest/operate/oss_and_stack/install/), name one that runs with --redis URL, ' +
+    'No redis-server or valkey-server found, and the installation failed: install Redis 7 or newer ' +
+      '(https://redis.io/docs/latest/operate/oss_and_stack/install/), name a running one with --redis URL, ' +
       'or start the shop with `docker compose up`.',
   )
 }

@@ -55,14 +55,14 @@ function readSecrets(file: string): Partial<Secrets> {
 /** Never quotes the file: it holds passwords. */
 function damaged(file: string, damage: string): Error {
   return new Error(
-    `${file} is damaged: ${damage}. Put back a copy of it, or start anew with --fresh, which deletes all data of this shop.`,
+    `${file} is damaged: ${damage}. Restore a copy of it, or start with --fresh, which deletes all data of this shop.`,
   )
 }
 
 function damageOf({ accounts, redis, ...texts }: Secrets): string | undefined {
   if (!Array.isArray(accounts)) return 'accounts is not a list'
   const wrong = Object.entries({ ...redis, ...texts }).find(([, value]) => typeof value !== 'string' || value === '')
-  if (wrong !== undefined) return `the value of ${wrong[0]} is not a text`
+  if (wrong !== undefined) return `the value of ${wrong[0]} is not a string`
   return isPair(texts) ? undefined : 'identityPrivateKey and identityPublicKey are not a pair'
 }
 

@@ -82,7 +82,7 @@ function launch(state: State, options: ServiceOptions): Promise<Running> {
     child.once('error', (error) => settle(error.message))
   })
   const deadline = setTimeout(() => {
-    reject(new Error(`it did not listen within ${startTimeoutMs / 1000} s; see ${options.logFile}`))
+    reject(new Error(`${options.name} did not listen within ${startTimeoutMs / 1000} s; see ${options.logFile}`))
     child.kill('SIGKILL')
   }, startTimeoutMs)
   child.on('message', (message: { type?: string; port?: number; text?: string }) => {

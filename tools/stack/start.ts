@@ -101,8 +101,7 @@ async function startParts(options: StackOptions, report: (line: string) => void,
     report,
     restartLimit: options.restartLimit ?? defaultRestartLimit,
     onGivenUp: (name, reason) => {
-      if (!isReplaced(name, services, options))
-        broken.resolve(new Error(`${reason}, and the shop cannot do without it.`))
+      if (!isReplaced(name, services, options)) broken.resolve(new Error(`${reason}; the shop cannot run without it.`))
     },
   }
   const stage: Stage = { options, secrets, undo, supervisor, signal }
@@ -201,7 +200,7 @@ function describe(services: readonly Service[], options: StackOptions): Part[] {
     name: service.name,
     port: service.port(),
     pid: service.pid() ?? 0,
-    what: service.app === 'gateway' ? 'the only published port' : 'found through the registry in Redis',
+    what: service.app === 'gateway' ? 'the only published port' : 'registered in Redis',
     log: logFileOf(options, service.name),
   }))
 }
@@ -220,9 +219,7 @@ async function untilOpen(url: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
     if (Date.now() > deadlineMs) {
       const seen = paths.map((path, i) => `GET ${path} answers ${answers[i]}`).join(', ')
-      throw new Error(
-        `The shop does not open within ${openTimeoutMs / 1_000} s: ${seen}. The logs of the services say more.`,
-      )
+      throw new Error(`The shop did not open within ${openTimeoutMs / 1_000} s: ${seen}. See the logs of the services.`)
     }
     await new Promise((resolve) => setTimeout(resolve, 50))
   }

@@ -17,13 +17,13 @@ const stack = {
   sampleSku: 'CAN-00001',
   parts: () => [
     { name: 'redis-state', port: 65_535, pid: 4_194_304, what: 'sessions, carts, streams; kept on disk' },
-    { name: 'catalog-1', port: 65_535, pid: 4_194_304, what: 'found through the registry in Redis' },
+    { name: 'catalog-1', port: 65_535, pid: 4_194_304, what: 'registered in Redis' },
   ],
 } as unknown as Stack
 
 test('the first screen says what to open, who to be and what to try, in 80 columns', () => {
   const text = summary(stack, options, 12_345)
-  expect(text.match(/^\w[\w ]*$/gm)).toEqual(['Open', 'Sign in as', 'Try'])
+  expect(text.match(/^\w[\w ]*$/gm)).toEqual(['Open', 'Demo accounts', 'Try'])
   expect(text).not.toContain('pid ')
   for (const host of ['127.0.0.1', '0.0.0.0', '192.168.178.100']) {
     const inspect = [{ service: 'catalog-1', port: 9229 }]

@@ -14,15 +14,15 @@ export function summary(stack: Stack, options: StackOptions, tookMs: number): st
   const inside = relative(process.cwd(), options.dataDir)
   return [
     '',
-    `Redis Shop runs (started in ${(tookMs / 1_000).toFixed(1)} s).`,
+    `Redis Shop is running (started in ${(tookMs / 1_000).toFixed(1)} s).`,
     '',
     'Open',
-    `  ${url}/docs           the API, to read and to try`,
+    `  ${url}/docs           the API reference; try requests there`,
     `  ${url}/api/products   the catalog`,
     ...elsewhere(options, new URL(url).port),
     ...debuggers(options),
     '',
-    'Sign in as',
+    'Demo accounts',
     ...table(rows),
     '',
     'Try',
@@ -37,7 +37,7 @@ export function summary(stack: Stack, options: StackOptions, tookMs: number): st
   ].join('\n')
 }
 
-const purposes = { customer: 'buys', admin: 'runs the shop' }
+const purposes = { customer: 'customer', admin: 'administrator' }
 
 /** The other names under which this shop is reached, or how to be reached. */
 function elsewhere({ host = '127.0.0.1' }: StackOptions, port: string): string[] {

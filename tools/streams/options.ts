@@ -21,32 +21,32 @@ export interface StreamsOptions {
   command: Command
 }
 
-export const help = `See the streams between the services, and handle what a service has given up.
+export const help = `Show the streams between the services, and handle dead letters.
 
   npm run streams -- <command> [options]
 
-  list                     each topic: how far behind every group is, and how
-                           many dead letters there are
+  list                     all topics, with the lag of each group and the number
+                           of dead letters
   dead list <topic>        the dead letters of a topic, the oldest first within
                            each partition
-  dead show <topic> <id>   one of them, with its body and the failure
-  redrive <topic> <id>     put it back on the stream, for the group that failed
-  redrive <topic> --all    all that are there now
-  discard <topic> <id>     throw it away
+  dead show <topic> <id>   one dead letter, with its body and the failure
+  redrive <topic> <id>     return it to the stream, for the group that failed
+  redrive <topic> --all    return all present dead letters
+  discard <topic> <id>     delete it
 
   --url URL       the shop      (default SHOP_URL, else http://localhost:8080)
   --email EMAIL   an administrator
                           (default SHOP_ADMIN_EMAIL, else ${defaultAdminEmail})
-  --limit N       how many dead letters to list                   (default 50)
-  --json          what the shop answered, for programs
+  --limit N       most dead letters to list                       (default 50)
+  --json          print the shop's answer as JSON
   --yes           do not ask before --all and discard
   --help          this text
 
-The administrator's password is asked for, or taken from SHOP_ADMIN_PASSWORD.
+The administrator's password is read from SHOP_ADMIN_PASSWORD or the terminal.
 \`npm run demo\` prints it, \`docker compose run --rm setup accounts\` too.
 A topic is named like order:events.
-Exit code: 0 it was done, 1 it was not done or not all of it could be seen,
-2 a wrong option.
+
+Exit code: 0 done, 1 failed or some streams unavailable, 2 invalid options.
 `
 
 /** Throws an Error with a sentence for the person who typed it. */
@@ -82,11 +82,11 @@ const wanted: Record<Command['name'], readonly string[]> = {
 
 function commandOf(words: readonly string[], all: boolean, limit: number): Command {
   const [verb = '', ...rest] = words[0] === 'dead' ? [`dead ${words[1] ?? ''}`, ...words.slice(2)] : words
-  if (all && verb !== 'redrive') throw new Error('--all is for redrive only.')
+  if (all && verb !== 'redrive') throw new Error('Use --all with redrive only.')
   const name = (all ? 'redrive all' : verb) as Command['name']
   const parts = wanted[name]
-  if (parts === undefined) throw new Error(`There is no command "${words.join(' ')}".`)
-  if (parts.length !== rest.length) throw new Error(`It is: ${[verb, ...parts.map((part) => `<${part}>`)].join(' ')}`)
+  if (parts === undefined) throw new Error(`Unknown command "${words.join(' ')}".`)
+  if (parts.length !== rest.length) throw new Error(`Usage: ${[verb, ...parts.map((part) => `<${part}>`)].join(' ')}`)
   const [topic = '', id = ''] = rest
   return { name, topic, id, limit } as Command
 }

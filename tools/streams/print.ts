@@ -6,11 +6,11 @@ export function overviewText({ items, unavailable }: StreamOverview): string {
   const topics = items.flatMap(({ topic, partitionCount, lengthCount, deadLetterCount, groups }) => [
     `${topic}   ${counted(partitionCount, 'partition')}, ${counted(lengthCount, 'event')} kept, ${counted(deadLetterCount, 'dead letter')}`,
     ...groups.map(groupText),
-    ...(groups.length === 0 ? ['  nobody has read it yet'] : []),
+    ...(groups.length === 0 ? ['  no group has read it yet'] : []),
     '',
   ])
   const missing = unavailable.map(
-    ({ service, topics }) => `${topics.join(', ')}: cannot be seen, ${service} does not say`,
+    ({ service, topics }) => `${topics.join(', ')}: unavailable, ${service} does not answer`,
   )
   return lines([...topics, ...missing])
 }
@@ -25,18 +25,18 @@ function groupText({
   consumers,
 }: StreamGroup): string {
   const lag = `${isLagExact ? '' : 'about '}${lagCount} unread`
-  const oldest = oldestAgeMs > 0 ? `, the oldest for ${age(oldestAgeMs)}` : ''
+  const oldest = oldestAgeMs > 0 ? `, the oldest ${age(oldestAgeMs)} old` : ''
   const busy = consumers.filter((one) => one.pendingCount > 0).map((one) => `${one.consumer} has ${one.pendingCount}`)
   const readers = `${counted(consumers.length, 'consumer')}${busy.length > 0 ? ` (${busy.join(', ')})` : ''}`
-  return `  ${group}: ${lag}, ${pendingCount} not finished, ${retryCount} of them waiting for a retry${oldest}; ${readers}`
+  return `  ${group}: ${lag}, ${pendingCount} pending, ${retryCount} of them waiting for a retry${oldest}; ${readers}`
 }
 
 export function lettersText(letters: readonly DeadLetter[], hasMore: boolean): string {
   const rows = letters.map(({ id, group, type, key, attemptCount, deadSince, reason }) =>
     [id, group, type ?? '-', key ?? '-', `${attemptCount}x`, deadSince, shortened(reason)].map(printable),
   )
-  const table = rows.length === 0 ? ['There are no dead letters.'] : aligned([header, ...rows])
-  return lines([...table, ...(hasMore ? ['… and more: see --limit'] : [])])
+  const table = rows.length === 0 ? ['No dead letters.'] : aligned([header, ...rows])
+  return lines([...table, ...(hasMore ? ['… and more: raise --limit'] : [])])
 }
 
 const header = ['id', 'group', 'type', 'key', 'tried', 'since', 'reason']

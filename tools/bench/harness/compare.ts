@@ -20,7 +20,7 @@ export interface CompareOptions {
 export function compare(a: Result, b: Result, { withRatios = false }: CompareOptions = {}): Comparison {
   if (a.runId === b.runId) return { isRefused: false, text: `${together([a, b], figures)}\n` }
   const text = withRatios
-    ? `Ratios that each run measured within itself; absolute figures are left out.\n\n${together([a, b], ratios)}`
+    ? `Ratios measured within each run, without absolute figures.\n\n${together([a, b], ratios)}`
     : refusal(a, b)
   return { isRefused: !withRatios, text: `${text}\n` }
 }
@@ -29,10 +29,10 @@ function refusal(a: Result, b: Result): string {
   const differences = differencesOf(a, b)
   return [
     `Not compared: these are two runs (${a.runId} of ${a.startedAt}, ${b.runId} of ${b.startedAt}).`,
-    'Absolute figures of one machine drift by 20 to 40 % between runs, with what else it does, its temperature, its neighbours.',
+    'Absolute figures of one machine drift by 20 to 40 % between runs, with its load, temperature and neighbours.',
     ...(differences.length > 0 ? [`Besides, they differ in: ${differences.join('; ')}.`] : []),
-    'Within a run everybody has the same machine, so only ratios can be set beside each other: add --ratios.',
-    'To compare two versions of something, measure both in one run, as two contenders of a table.',
+    'Contenders of one run share the machine, so only ratios can be compared: add --ratios.',
+    'To compare two versions, measure both in one run, as two contenders of a table.',
   ].join('\n')
 }
 

@@ -11,7 +11,7 @@ process.once('disconnect', () => process.exit())
 const suite = await findSuite(suiteName)
 const table = suite.tables.find(({ id }) => id === tableId)
 const contender = table?.contenders.find(({ id }) => id === contenderId)
-if (!contender) throw new Error(`there is no contender ${contenderId} in ${suiteName}/${tableId}`)
+if (!contender) throw new Error(`unknown contender ${contenderId} in ${suiteName}/${tableId}`)
 
 const running = await contender.start(JSON.parse(context))
 process.on('message', async ({ plan }: { plan?: Plan }) => {

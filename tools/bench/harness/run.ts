@@ -29,7 +29,7 @@ export interface RunOptions {
 export async function runSuite(suite: Suite, options: RunOptions): Promise<Result> {
   const { runId, roundCount, durationMs, isQuick, report } = options
   const tables = suite.tables.filter(({ id }) => (options.table ?? id) === id)
-  if (tables.length === 0) throw new Error(`${suite.name} has no table "${options.table}"`)
+  if (tables.length === 0) throw new Error(`unknown table "${options.table}" of ${suite.name}`)
   const startedAt = new Date().toISOString()
   const before = loadNow()
   report(`${suite.name}: starting servers …`)

@@ -7,7 +7,7 @@ export function median(values: readonly number[]): number {
 
 /** Between two ranks it interpolates. */
 export function quantile(values: readonly number[], share: number): number {
-  if (values.length === 0) throw new RangeError('there is no quantile of nothing')
+  if (values.length === 0) throw new RangeError('a quantile needs at least one value')
   const sorted = values.toSorted((a, b) => a - b)
   const rank = (sorted.length - 1) * share
   const below = sorted[Math.floor(rank)] as number

@@ -12,6 +12,6 @@ export const suiteNames = Object.keys(suites)
 /** Throws for a name that is none. */
 export async function findSuite(name: string): Promise<Suite> {
   const load = suites[name]
-  if (!load) throw new Error(`there is no suite "${name}"; there are: ${suiteNames.join(', ')}`)
+  if (!load) throw new Error(`unknown suite "${name}": use one of ${suiteNames.join(', ')}`)
   return (await load()).suite as Suite
 }
