@@ -1,0 +1,143 @@
+/** Links of the pages, the functions that their tables name, and the number of entries at the root. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, globSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { expect, test } from 'vitest'
+import { root } from './run.ts'
+
+const maxRootEntryCount = 24
+
+const pages = globSync(['**/*.md', '.github/*.md'], {
+  cwd: root,
+  exclude: (path) => /node_modules|reports|\.data/.test(path),
+})
+const readPage = (path: string) => readFileSync(join(root, path), 'utf8')
+
+test('every link of a page leads to a file, and to a heading of it', () => {
+  expect(pages.flatMap((path) => deadLinks(path, readPage(path)))).toEqual([])
+})
+
+test('a link to a missing file, to a missing heading or to a missing definition is reported', () => {
+  const text = 'See [one](gone.md), [two](README.md#gone), [three](#here), [four][missing].\n\n# Here\n'
+  expect(deadLinks('page.md', text)).toEqual([
+    'page.md: gone.md',
+    'page.md: README.md#gone',
+    'page.md: [four][missing]',
+  ])
+})
+
+test('each function in a table of functions and files is declared in the file beside it', () => {
+  const rows = pages.flatMap((path) => functionRows(path, readPage(path)))
+  expect(rows.length).toBeGreaterThan(30)
+  expect(undeclared(rows)).toEqual([])
+})
+
+test('a function that its file does not declare, and a row without a function or a file, are reported', () => {
+  const text = `| step | function | file |
+|---|---|---|
+| 1 | \`undeclared\` | [here](tools/pages.test.ts) |
+| 2 | \`renamed\`, \`undeclared\` | [here](tools/pages.test.ts) |
+| 3 | \`undeclared\` | [gone](tools/gone.ts) |
+| 4 | undeclared | [here](tools/pages.test.ts) |
+`
+  expect(undeclared(functionRows('page.md', text))).toEqual([
+    'page.md: tools/pages.test.ts declares no renamed',
+    'page.md: tools/gone.ts declares no undeclared',
+    'page.md: no function or no file in: | 4 | undeclared | [here](tools/pages.test.ts) |',
+  ])
+})
+
+const git = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
+
+test.skipIf(git.status !== 0)(`the root has ${maxRootEntryCount} entries at most`, () => {
+  const entries = new Set(git.stdout.split('\0').map((path) => path.split('/')[0]))
+  entries.delete('')
+  expect(entries.size, [...entries].join(' ')).toBeLessThanOrEqual(maxRootEntryCount)
+})
+
+function withoutBlocks(text: string): string {
+  return text.replace(/^(`{3,})[^\n]*\n[\s\S]*?^\1$/gm, '')
+}
+
+function definitionsIn(text: string): Map<string, string> {
+  return new Map([...text.matchAll(/^\[([^\]]+)\]:\s+(\S+)/gm)].map(([, name = '', target = '']) => [name, target]))
+}
+
+function deadLinks(path: string, text: string): string[] {
+  // Code may look like a link.
+  const plain = withoutBlocks(text).replace(/`[^`\n]*`/g, '')
+  const definitions = definitionsIn(plain)
+  const undefinedNames = [...plain.matchAll(/\[[^\]]+\]\[([^\]]+)\]/g)].filter(
+    ([, name = '']) => !definitions.has(name),
+  )
+  const targets = [...[...plain.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target), ...definitions.values()]
+  const dead = targets.filter((target) => !/^[a-z]+:/.test(target) && !isReached(path, text, target))
+  return [...dead, ...undefinedNames.map(([link]) => link)].map((target) => `${path}: ${target}`)
+}
+
+function isReached(path: string, text: string, target: string): boolean {
+  const [file = '', heading] = target.split('#')
+  const found = file === '' ? path : join(dirname(path), file)
+  if (file !== '' && !existsSync(join(root, found))) return false
+  return heading === undefined || headingsOf(file === '' ? text : readPage(found)).includes(heading)
+}
+
+/** As GitHub names them. */
+function headingsOf(text: string): string[] {
+  return [...withoutBlocks(text).matchAll(/^#+ (.+)$/gm)].map(([, title = '']) =>
+    title
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+}
+
+interface FunctionRow {
+  page: string
+  line: string
+  names: string[]
+  file?: string
+}
+
+/** The rows of every table whose head names a column `function` and a column `file`. */
+function functionRows(page: string, text: string): FunctionRow[] {
+  const definitions = definitionsIn(text)
+  let columns: string[] = []
+  return text.split('\n').flatMap((line) => {
+    const cells = line.startsWith('|')
+      ? line
+          .split('|')
+          .slice(1, -1)
+          .map((cell) => cell.trim())
+      : []
+    const isTable = columns.includes('function') && columns.includes('file')
+    if (cells.length === 0) columns = []
+    else if (columns.length === 0) columns = cells
+    else if (isTable && !cells[0]?.startsWith('--')) return [rowOf(cells)]
+    return []
+
+    function rowOf(values: string[]): FunctionRow {
+      const link = values[columns.indexOf('file')] ?? ''
+      const [, target] = /\]\(([^)]+)\)/.exec(link) ?? []
+      const [, name = ''] = /\[([^\]]+)\](?:\[\])?$/.exec(link) ?? []
+      const named = values[columns.indexOf('function')] ?? ''
+      const file = target ?? definitions.get(name)
+      return {
+        page,
+        line,
+        names: [...named.matchAll(/`(\w+)`/g)].map(([, found = '']) => found),
+        ...(file !== undefined && { file: join(dirname(page), file) }),
+      }
+    }
+  })
+}
+
+function undeclared(rows: readonly FunctionRow[]): string[] {
+  return rows.flatMap(({ page, line, names, file }) => {
+    if (names.length === 0 || file === undefined) return [`${page}: no function or no file in: ${line}`]
+    const source = existsSync(join(root, file)) ? readPage(file) : ''
+    return names
+      .filter((name) => !new RegExp(`\\b(?:function\\*?|const) ${name}\\b`).test(source))
+      .map((name) => `${page}: ${file} declares no ${name}`)
+  })
+}
