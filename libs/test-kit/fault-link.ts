@@ -1,6 +1,16 @@
 /** One connection through the fault proxy: two sockets and the faults between them. */
 import { createConnection, type Socket } from 'node:net'
-import type { FaultCounters } from './fault-proxy.ts'
+
+export interface FaultCounters {
+  /** Connections accepted so far, and those open now. */
+  connectionCount: number
+  openCount: number
+  /** What clients sent and what the server answered. A packet is one read: writes of one tick arrive as one. */
+  packetsToServer: number
+  bytesToServer: number
+  packetsToClient: number
+  bytesToClient: number
+}
 
 /** Shared by all connections of a proxy and read for each packet, so that a fault hits open connections too. */
 export interface Faults {

@@ -5,24 +5,13 @@
  * It knows no protocol: bytes pass as they come, TLS and Postgres included.
  */
 import { createServer, type Server, type Socket } from 'node:net'
-import { createLink, type Faults, type Link } from './fault-link.ts'
+import { createLink, type FaultCounters, type Faults, type Link } from './fault-link.ts'
 import { isAddressInUse, pickPort } from './port.ts'
 
 export interface FaultProxyTarget {
   /** @default 127.0.0.1 */
   host?: string
   port: number
-}
-
-export interface FaultCounters {
-  /** Connections accepted so far, and those open now. */
-  connectionCount: number
-  openCount: number
-  /** What clients sent and what the server answered. A packet is one read: writes of one tick arrive as one. */
-  packetsToServer: number
-  bytesToServer: number
-  packetsToClient: number
-  bytesToClient: number
 }
 
 export interface FaultProxy {

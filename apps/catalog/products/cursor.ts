@@ -5,7 +5,7 @@
 import { maxPriceCents, maxQueryLength, type ProductSort, Sku } from '@shop/contracts/product'
 import { createCursor } from '@shop/service-kit/http/cursor'
 import { type TSchema, Type } from 'typebox'
-import type { ListedProduct } from './search.ts'
+import type { ListedProduct, Position } from './search.ts'
 
 /** The limits are those of the columns: a made-up cursor must not reach the database as a number or a text that it cannot hold. */
 const text = (maxLength: number) => Type.String({ maxLength, pattern: '^[^\\u0000\\ud800-\\udfff]*$' })
@@ -17,12 +17,6 @@ const cursors = {
   price: cursorsOf('price', integer(maxPriceCents)),
   '-price': cursorsOf('-price', integer(maxPriceCents)),
   newest: cursorsOf('newest', integer(Date.UTC(9999, 0))),
-}
-
-export interface Position {
-  value: string | number
-  sku: string
-  searchedFor?: string
 }
 
 /** Throws 400 `cursor-invalid` for what was damaged, made up, or given out for another sort, or for a search when this is none. */

@@ -5,7 +5,6 @@
 import type { Product, ProductSort } from '@shop/contracts/product'
 import type { createPool } from '@shop/service-kit/storage/database'
 import { Prisma } from '../prisma/client/client.ts'
-import type { Position } from './cursor.ts'
 
 export interface ListQuery {
   category?: string
@@ -19,6 +18,13 @@ export interface ListQuery {
   limit: number
   /** Where the last page ended. */
   after?: Position
+}
+
+/** Where a page ended. */
+export interface Position {
+  value: string | number
+  sku: string
+  searchedFor?: string
 }
 
 export interface ListedProduct {

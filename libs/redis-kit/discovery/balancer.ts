@@ -8,7 +8,6 @@
  *     try { …; pick.done('ok') } catch { pick.done('failed') }
  */
 import { checkNumbers } from '../number-options.ts'
-import type { Instance } from './discovery.ts'
 import {
   type Call,
   createEndpoint,
@@ -21,6 +20,7 @@ import {
   settle,
   share,
 } from './endpoint.ts'
+import type { Instance } from './instance.ts'
 
 export type { Outcome } from './endpoint.ts'
 

@@ -6,9 +6,10 @@
 import type { Subscriber } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
-import type { Instance, Registry } from './discovery.ts'
 import { parseHint } from './hint.ts'
 import { createInquiry, type InquiryOptions } from './inquiry.ts'
+import type { Instance } from './instance.ts'
+import type { Registry } from './registry.ts'
 import { createSnapshot, type Snapshot } from './snapshot.ts'
 
 export interface DirectoryOptions {

@@ -4,7 +4,7 @@
  * Peak EWMA (Finagle): a slow answer counts at once and in full, fast answers only win back trust over `decayMs`. What is not
  * heard of fades, so that an instance which was slow once is asked again some time.
  */
-import type { Instance } from './discovery.ts'
+import type { Instance } from './instance.ts'
 
 /** How a call ended, as far as the instance is to blame. */
 export type Outcome =

@@ -1,5 +1,5 @@
 /** Asks the instances that the registry does not list whether they are there, until it lists them again or they are forgotten. */
-import type { Instance } from './discovery.ts'
+import type { Instance } from './instance.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Finding } from './unlisted.ts'
 

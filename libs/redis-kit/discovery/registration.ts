@@ -7,7 +7,8 @@
 import { isRedisOutage } from '../errors.ts'
 import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers } from '../number-options.ts'
-import type { Instance, Registry } from './discovery.ts'
+import type { Instance } from './instance.ts'
+import type { Registry } from './registry.ts'
 
 /**
  * superseded: another process holds our id; it will not be given back, so stop.

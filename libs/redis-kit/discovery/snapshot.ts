@@ -6,8 +6,9 @@
  * to remove it: a registry that was emptied, or that refuses heartbeats (memory full, read-only, too few replicas, missing
  * rights), stops listing instances that are alive.
  */
-import type { Instance, Listing } from './discovery.ts'
 import type { Hint } from './hint.ts'
+import type { Instance } from './instance.ts'
+import type { Listing } from './registry.ts'
 import { createUnlisted, type Finding, type UnlistedOptions } from './unlisted.ts'
 
 export interface SnapshotOptions extends UnlistedOptions {

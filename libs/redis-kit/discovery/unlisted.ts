@@ -1,5 +1,5 @@
 /** Instances that are known and not listed by the registry: when to ask each, and what follows from its answers. */
-import type { Instance } from './discovery.ts'
+import type { Instance } from './instance.ts'
 
 export interface UnlistedOptions {
   /** Longest time between two questions to an instance that answers; one that is silent is asked less and less often. */

@@ -2,9 +2,9 @@
 import { connectPlain } from '../harness/plain-redis.ts'
 import { type Product, productCount } from '../harness/products.ts'
 import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import { openOurs } from './ours.ts'
 import { type Load, type Reader, reading } from './reading.ts'
-import type { Servers } from './suite.ts'
 
 const ttlMs = 3_600_000
 const maxEntryCount = 2 * productCount

@@ -1,11 +1,11 @@
 /** A hit that comes from Redis: fetched, parsed, handed out as an object. */
 import { connectCorked, connectPlain } from '../harness/plain-redis.ts'
 import { type Contender, closedLoopColumns, type Table } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import { libraries, peerNames } from './libraries.ts'
 import { openOurs } from './ours.ts'
 import { connectRaw } from './raw-socket.ts'
 import { reading } from './reading.ts'
-import type { Servers } from './suite.ts'
 
 const keyOf = (sku: string) => `plain:product:${sku}`
 

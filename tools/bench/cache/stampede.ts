@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { countCommands } from '@shop/test-kit/command-counter'
 import type { Contender, Plan, Running, Sample, Table } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import { peerNames } from './libraries.ts'
 import type { StampedeAnswer, StampedeTask } from './stampede-process.ts'
-import type { Servers } from './suite.ts'
 
 const processCount = 4
 const readCount = 250

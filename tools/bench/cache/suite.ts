@@ -2,13 +2,10 @@
 import { startRedis } from '@shop/test-kit/redis-server'
 import { redisVersion } from '../harness/servers.ts'
 import type { Suite } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import { localHit } from './local-hit.ts'
 import { redisHit } from './redis-hit.ts'
 import { stampede } from './stampede.ts'
-
-export interface Servers {
-  redisUrl: string
-}
 
 export const suite: Suite<Servers> = {
   name: 'cache',

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { json } from 'node:stream/consumers'
 import { startService } from '@shop/test-kit/service'
+import type { Servers } from './context.ts'
 import type { HttpServer } from './loading.ts'
-import type { Servers } from './suite.ts'
 
 export interface CatalogOptions {
   /** Keeps copies in memory, as it does in production. @default true */

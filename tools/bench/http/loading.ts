@@ -6,8 +6,8 @@ import { isDeepStrictEqual } from 'node:util'
 import { createIdentityMinter, identityHeader } from '@shop/service-kit/identity'
 import { makeProduct, skus } from '../harness/products.ts'
 import type { Running } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import type { LoadAnswer, LoadTask } from './load-process.ts'
-import type { Servers } from './suite.ts'
 
 const connectionCount = 64
 /** A server that was idle collects garbage and forgets code; nobody who is hot does. */

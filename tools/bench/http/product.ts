@@ -1,9 +1,9 @@
 /** One product by its key, over HTTP, when everybody wants it. */
 import { type Contender, closedLoopColumns, type Table } from '../harness/suite.ts'
 import { startCatalog } from './catalog.ts'
+import type { Servers } from './context.ts'
 import { type HttpServer, loading } from './loading.ts'
 import { serveBare, serveBento, serveMap, servePg, servePgJson, servePrisma, serveRedis } from './servers.ts'
-import type { Servers } from './suite.ts'
 
 type Start = (servers: Servers) => Promise<HttpServer>
 

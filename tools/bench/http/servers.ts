@@ -3,8 +3,8 @@ import type { AddressInfo } from 'node:net'
 import { type FastifyReply, fastify } from 'fastify'
 import { connectPlain } from '../harness/plain-redis.ts'
 import { makeProduct, skus } from '../harness/products.ts'
+import type { Servers } from './context.ts'
 import type { HttpServer } from './loading.ts'
-import type { Servers } from './suite.ts'
 
 type Answer = (sku: string, reply: FastifyReply) => unknown
 

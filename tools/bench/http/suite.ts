@@ -7,15 +7,8 @@ import pg from 'pg'
 import { makeProduct, skus } from '../harness/products.ts'
 import { redisVersion } from '../harness/servers.ts'
 import type { Suite } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import { product } from './product.ts'
-
-export interface Servers {
-  /** The cache. */
-  redisUrl: string
-  stateUrl: string
-  databaseUrl: string
-  identity: { privateKey: string; publicKey: string }
-}
 
 export const suite: Suite<Servers> = {
   name: 'http',

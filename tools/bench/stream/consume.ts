@@ -2,9 +2,9 @@
 import { connectCorked, connectPlain } from '../harness/plain-redis.ts'
 import { closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
 import { consuming, type Handle, handlerCount, times, type Worker } from './consuming.ts'
+import type { Servers } from './context.ts'
 import { fieldsOf, makeEvent, makeJob } from './event.ts'
 import { closeRedis, connectOurs, openTopic } from './ours.ts'
-import type { Servers } from './suite.ts'
 
 const group = 'bench'
 const markMs = 60_000

@@ -3,9 +3,9 @@ import type { Redis } from 'ioredis'
 import { connectPlain } from '../harness/plain-redis.ts'
 import type { Running, Sample, Table } from '../harness/suite.ts'
 import { times } from './consuming.ts'
+import type { Servers } from './context.ts'
 import { fieldsOf, makeEvent, makeJob } from './event.ts'
 import { closeRedis, connectOurs, openTopic } from './ours.ts'
-import type { Servers } from './suite.ts'
 
 const messageCount = 10_000
 const group = 'bench'

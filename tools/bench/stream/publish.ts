@@ -3,9 +3,9 @@ import type { Redis } from 'ioredis'
 import { closedLoop } from '../harness/closed-loop.ts'
 import { connectCorked, connectPlain } from '../harness/plain-redis.ts'
 import { closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
+import type { Servers } from './context.ts'
 import { fieldsOf, makeEvent, makeJob } from './event.ts'
 import { closeRedis, connectOurs, openTopic } from './ours.ts'
-import type { Servers } from './suite.ts'
 
 function publishingTo(redis: Redis): Running {
   return {

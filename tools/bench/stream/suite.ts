@@ -3,12 +3,9 @@ import { startRedis } from '@shop/test-kit/redis-server'
 import { redisVersion } from '../harness/servers.ts'
 import type { Suite } from '../harness/suite.ts'
 import { consume } from './consume.ts'
+import type { Servers } from './context.ts'
 import { memory } from './memory.ts'
 import { publish } from './publish.ts'
-
-export interface Servers {
-  redisUrl: string
-}
 
 export const suite: Suite<Servers> = {
   name: 'stream',
