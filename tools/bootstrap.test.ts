@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { root } from './run.ts'
+import { root } from './command-line/run.ts'
 
 /** Begins to stop as the demo does, and is done when it reads a line. */
 const tool = `

@@ -1,7 +1,8 @@
 /** `npm run chaos`: faults from a seed against a demo of its own, under a gentle load, and the books compared at the end. */
-import { parseArguments, wholeNumber } from './arguments.ts'
+
 import { isUnbroken, runChaos } from './chaos/run.ts'
 import { figuresText } from './chaos/text.ts'
+import { parseArguments, wholeNumber } from './command-line/arguments.ts'
 
 const help = `Inject faults into a demo of its own while shoppers use it, and check the books
 at the end.

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { serviceNames } from '@shop/contracts/services'
 import { describeConfig } from '@shop/service-kit/process/config'
 import { expect, test } from 'vitest'
-import { root } from './run.ts'
+import { root } from './command-line/run.ts'
 
 const read = (path: string) => readFileSync(join(root, path), 'utf8')
 const pages = globSync('**/*.md', { cwd: root, exclude: (path) => /node_modules|^\.|reports/.test(path) })

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { root, runTool } from './run.ts'
+import { root, runTool } from './command-line/run.ts'
 
 const help = `Run the end-to-end tests against the containers of docker-compose.yml. Needs
 Docker 26 and Compose 2.26, or newer.

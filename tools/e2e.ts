@@ -8,7 +8,7 @@ import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { root, runTool } from './run.ts'
+import { root, runTool } from './command-line/run.ts'
 
 const help = `Run the end-to-end tests.
 

@@ -1,7 +1,7 @@
 /** `npm run fuzz`: thousands of requests that are wrong in some way, over every route of the shop's own description. */
 import { randomInt } from 'node:crypto'
-import { parseArguments, wholeNumber } from './arguments.ts'
-import { counted } from './counted.ts'
+import { parseArguments, wholeNumber } from './command-line/arguments.ts'
+import { counted } from './command-line/counted.ts'
 import { fuzz, nameOf, type Result, tableOf } from './fuzz/run.ts'
 import { type Shop, startShop } from './fuzz/shop.ts'
 

@@ -8,8 +8,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
-import { parseArguments } from './arguments.ts'
-import { listPrismaFolders, type PrismaFolder } from './migrate-files.ts'
+import { parseArguments } from './command-line/arguments.ts'
+import { listPrismaFolders, type PrismaFolder } from './migrate/files.ts'
 
 const run = promisify(execFile)
 const prismaPackage = createRequire(import.meta.url).resolve('prisma/package.json')

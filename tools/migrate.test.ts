@@ -7,9 +7,9 @@ import { testDatabase } from '@shop/test-kit/postgres'
 import { serverUrl } from '@shop/test-kit/test-servers'
 import pg from 'pg'
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest'
+import { draftMigration, markRolledBack } from './migrate/engine.ts'
+import { findPrismaFolder, listPrismaFolders } from './migrate/files.ts'
 import { createMigration, migrate } from './migrate.ts'
-import { draftMigration, markRolledBack } from './migrate-engine.ts'
-import { findPrismaFolder, listPrismaFolders } from './migrate-files.ts'
 
 const server = await serverUrl('postgres')
 let appsFolder: string

@@ -5,12 +5,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { startPostgres } from '@shop/test-kit/postgres-server'
-import { parseArguments } from './arguments.ts'
-import { ensureDatabases } from './migrate-databases.ts'
-import { applyMigrations, draftMigration, LOCK_FILE, markRolledBack } from './migrate-engine.ts'
-import { findPrismaFolder, listPrismaFolders, type PrismaFolder, readMigrations } from './migrate-files.ts'
-import { isUpToDate, withMigrationLock } from './migrate-history.ts'
-import { connectPostgres } from './postgres-client.ts'
+import { parseArguments } from './command-line/arguments.ts'
+import { connectPostgres } from './command-line/postgres-client.ts'
+import { ensureDatabases } from './migrate/databases.ts'
+import { applyMigrations, draftMigration, LOCK_FILE, markRolledBack } from './migrate/engine.ts'
+import { findPrismaFolder, listPrismaFolders, type PrismaFolder, readMigrations } from './migrate/files.ts'
+import { isUpToDate, withMigrationLock } from './migrate/history.ts'
 
 const help = `Usage: npm run migrate -- [options]
 

@@ -14,7 +14,7 @@ import { startPostgres } from '@shop/test-kit/postgres-server'
 import { startRedis } from '@shop/test-kit/redis-server'
 import pg from 'pg'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
-import { root } from './run.ts'
+import { root } from './command-line/run.ts'
 
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 })
 

@@ -1,6 +1,6 @@
 /** `npm run outage`: kills the cache's Redis under load and says whether readers noticed. The figures of the catalog's README. */
 import { availableParallelism, cpus } from 'node:os'
-import { parseArguments, wholeNumber } from './arguments.ts'
+import { parseArguments, wholeNumber } from './command-line/arguments.ts'
 import { type OutageFigures, observeOutage, type Readers } from './outage/outage.ts'
 
 const help = `Kill the catalog's cache Redis for a while under steady reads. Report the effect

@@ -1,8 +1,8 @@
 /** `npm run seed`: products for the catalog and a few accounts. Safe to run again: it adds what is missing. */
 import type pg from 'pg'
-import { parseArguments, wholeNumber } from './arguments.ts'
-import { counted } from './counted.ts'
-import { connectPostgres } from './postgres-client.ts'
+import { parseArguments, wholeNumber } from './command-line/arguments.ts'
+import { counted } from './command-line/counted.ts'
+import { connectPostgres } from './command-line/postgres-client.ts'
 import { type Account, generateAccounts, seedAccounts } from './seed/accounts.ts'
 import { seedCatalog } from './seed/catalog.ts'
 import { maxProducts } from './seed/catalogue.ts'

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { identify, type ProcessIdentity } from '@shop/test-kit/process-identity'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { root } from './run.ts'
+import { root } from './command-line/run.ts'
 
 vi.setConfig({ testTimeout: 240_000 })
 

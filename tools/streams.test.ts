@@ -12,7 +12,7 @@ import { testDatabase } from '@shop/test-kit/postgres'
 import { startService } from '@shop/test-kit/service'
 import pg from 'pg'
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { signInAsAdmin } from './admin-session.ts'
+import { signInAsAdmin } from './command-line/admin-session.ts'
 import { generateAccounts, seedAccounts } from './seed/accounts.ts'
 
 const accounts = generateAccounts()

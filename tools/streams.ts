@@ -1,7 +1,7 @@
 /** `npm run streams`: how far behind the readers of the streams are, and what to do with what they have given up. */
 import { createInterface } from 'node:readline/promises'
-import { signInAtTerminal } from './admin-session.ts'
-import { counted } from './counted.ts'
+import { signInAtTerminal } from './command-line/admin-session.ts'
+import { counted } from './command-line/counted.ts'
 import { createStreamConsole, type StreamConsole } from './streams/console.ts'
 import { help, parseOptions, type StreamsOptions } from './streams/options.ts'
 import { lettersText, letterText, overviewText } from './streams/print.ts'

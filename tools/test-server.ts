@@ -3,9 +3,9 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { counted } from './counted.ts'
-import { root, runTool } from './run.ts'
-import { serverFromImage } from './server-from-image.ts'
+import { counted } from './command-line/counted.ts'
+import { root, runTool } from './command-line/run.ts'
+import { serverFromImage } from './test-server/server-from-image.ts'
 
 const projects = ['redis-kit', 'service-kit', 'infra']
 const help = `Run the tests of ${projects.join(', ')} on the Redis or

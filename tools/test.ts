@@ -1,7 +1,7 @@
 /** `npm test`: everything that must hold, cheapest first, and one line of figures at the end. */
 import { globSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { root, runTool } from './run.ts'
+import { root, runTool } from './command-line/run.ts'
 
 const help = `Check everything: types, lint and size budgets, unused code, tests of every
 project on real servers, end to end.

@@ -1,5 +1,4 @@
 /** Doing what the plan says: each fault begins at once and answers how it ends. */
-import { spawnSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient, unlimited } from '@shop/service-kit/storage/database'
 import { command } from '@shop/test-kit/redis-wire'
@@ -69,12 +68,6 @@ function signalAll(pids: readonly number[], signal: NodeJS.Signals) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
   }
-}
-
-/** A process and its children: Postgres has one process per connection, and some of its own. */
-export function withChildren(pid: number): number[] {
-  const { stdout } = spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
-  return [pid, ...(stdout ?? '').split('\n').filter(Boolean).map(Number)]
 }
 
 async function refuseRedisWrites(fault: string, target: RedisTarget, shop: ShopUnderTest): Promise<Heal> {

@@ -4,7 +4,7 @@
  */
 import { serviceNames } from '@shop/contracts/services'
 import { createRandom, integerOf, oneOf, type Random } from '@shop/test-kit/random'
-import { findInstances, type Instance } from '../stack/instances.ts'
+import { findInstances, type Instance } from '../stack/services/instances.ts'
 
 export const redisTargets = ['redis-cache', 'redis-state'] as const
 export type RedisTarget = (typeof redisTargets)[number]

@@ -1,14 +1,14 @@
 /** The demo as a shop that may be broken: a stack of its own, with a fault proxy between its services and each of its servers. */
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import type { RedisAddress } from '@shop/test-kit/redis-wire'
-import type { DatabaseUrls } from '../stack/databases.ts'
 import { type Harness, operatorName, withPort } from '../stack/harness.ts'
-import { type Part, type Stack, startStack } from '../stack/start.ts'
-import { withChildren } from './incident.ts'
+import type { DatabaseUrls, Part } from '../stack/stage.ts'
+import { type Stack, startStack } from '../stack/start.ts'
 import type { RedisTarget, ServerTarget, Target } from './plan.ts'
 
 export interface ShopUnderTest {
@@ -96,6 +96,12 @@ function partOf(stack: Stack, target: Target): Part {
   const part = stack.parts().find(({ name }) => name === target)
   if (!part) throw new Error(`The demo has no part named ${target}.`)
   return part
+}
+
+/** A process and its children: Postgres has one process per connection, and some of its own. */
+function withChildren(pid: number): number[] {
+  const { stdout } = spawnSync('pgrep', ['-P', String(pid)], { encoding: 'utf8' })
+  return [pid, ...(stdout ?? '').split('\n').filter(Boolean).map(Number)]
 }
 
 /** A part whose pid changes has ended. Killed ones are expected to. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { topics } from '@shop/contracts/topics'
 import { createBrowser } from '@shop/test-kit/browser'
-import { root } from '../run.ts'
+import { root } from '../command-line/run.ts'
 import type { Known, Role } from './requests.ts'
 
 interface Account {

@@ -1,7 +1,7 @@
 /** The command line of `npm run import`. */
 import { extname } from 'node:path'
-import { defaultAdminEmail } from '../admin-session.ts'
-import { parseArguments, shopUrl } from '../arguments.ts'
+import { defaultAdminEmail } from '../command-line/admin-session.ts'
+import { parseArguments, shopUrl } from '../command-line/arguments.ts'
 
 const formats = { ndjson: 'application/x-ndjson', csv: 'text/csv' } as const
 type Format = keyof typeof formats

@@ -4,7 +4,7 @@ import { request as requestHttps } from 'node:https'
 import { type Readable, Transform } from 'node:stream'
 import type { Problem } from '@shop/contracts/problem'
 import type { ImportReport } from '@shop/contracts/product'
-import type { AdminSession } from '../admin-session.ts'
+import type { AdminSession } from '../command-line/admin-session.ts'
 
 /** Nothing in either direction for so long: the shop is gone. */
 const silenceMs = 120_000

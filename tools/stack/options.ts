@@ -1,8 +1,8 @@
 /** The command line of `npm run demo`. */
 import { resolve } from 'node:path'
-import { parseArguments, wholeNumber } from '../arguments.ts'
+import { parseArguments, wholeNumber } from '../command-line/arguments.ts'
 import type { Harness } from './harness.ts'
-import { findInstances } from './instances.ts'
+import { findInstances } from './services/instances.ts'
 
 export const maxProductCount = 100_000
 const firstInspectPort = 9229

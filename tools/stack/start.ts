@@ -5,31 +5,24 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { pickPort } from '@shop/test-kit/port'
-import { counted } from '../counted.ts'
+import { counted } from '../command-line/counted.ts'
 import { migrate } from '../migrate.ts'
 import { seed } from '../seed.ts'
-import { type Databases, type DatabaseUrls, type Stage, startDatabases } from './databases.ts'
-import { type EnvironmentSource, environmentOf } from './environment.ts'
-import { followSources } from './follow-sources.ts'
-import { allInstances } from './instances.ts'
 import type { Supervisor } from './keep-alive.ts'
-import { requireKnownVariables } from './known-variables.ts'
 import { lockDataDir } from './lock.ts'
 import type { StackOptions } from './options.ts'
 import { requireDataDir, requireFreePort, requireRedisServer, requireVisitablePort } from './requirements.ts'
 import { type Account, loadSecrets } from './secrets.ts'
-import { type Service, startService } from './service.ts'
+import { type Databases, startDatabases } from './servers/databases.ts'
+import { type EnvironmentSource, environmentOf } from './services/environment.ts'
+import { followSources } from './services/follow-sources.ts'
+import { allInstances } from './services/instances.ts'
+import { requireKnownVariables } from './services/known-variables.ts'
+import { type Service, startService } from './services/service.ts'
+import type { DatabaseUrls, Part, Stage, Undo } from './stage.ts'
 
 const defaultRestartLimit = 10
 const openTimeoutMs = 60_000
-
-export interface Part {
-  name: string
-  port: number
-  pid: number
-  what: string
-  log?: string
-}
 
 export interface Stack {
   url: string
@@ -76,9 +69,6 @@ export async function startStack(
     signal.removeEventListener('abort', interrupt)
   }
 }
-
-/** How to stop what was started so far, in the order it was started. */
-export type Undo = (() => Promise<void> | void)[]
 
 interface Control {
   undo: Undo

@@ -7,7 +7,7 @@ import type {
   RedrivenAll,
   StreamOverview,
 } from '@shop/contracts/streams'
-import { type AdminSession, reasonOf } from '../admin-session.ts'
+import { type AdminSession, reasonOf } from '../command-line/admin-session.ts'
 
 const pageCount = 100
 

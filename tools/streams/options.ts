@@ -1,6 +1,6 @@
 /** The command line of `npm run streams`. */
-import { defaultAdminEmail } from '../admin-session.ts'
-import { parseArguments, shopUrl, wholeNumber } from '../arguments.ts'
+import { defaultAdminEmail } from '../command-line/admin-session.ts'
+import { parseArguments, shopUrl, wholeNumber } from '../command-line/arguments.ts'
 
 export type Command =
   | { name: 'list' }

@@ -1,6 +1,6 @@
 /** What a person sees of the streams. */
 import type { DeadLetter, DeadLetterDetail, StreamGroup, StreamOverview } from '@shop/contracts/streams'
-import { counted } from '../counted.ts'
+import { counted } from '../command-line/counted.ts'
 
 export function overviewText({ items, unavailable }: StreamOverview): string {
   const topics = items.flatMap(({ topic, partitionCount, lengthCount, deadLetterCount, groups }) => [

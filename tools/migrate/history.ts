@@ -1,7 +1,7 @@
 /** What a database says about the migrations it has seen, and how two runs at once keep out of each other's way. */
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
-import type { Migration } from './migrate-files.ts'
+import type { Migration } from './files.ts'
 
 /** Any number will do, as long as nobody else in these databases takes it. The engine's own lock gives up after 10 s. */
 const LOCK_KEY = 7_379_823_001

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import type { ServiceName } from '@shop/contracts/services'
 import { describeConfig } from '@shop/service-kit/process/config'
 import type { TObject } from 'typebox'
+import type { ServiceVariable } from '../options.ts'
 import { allInstances, findInstances } from './instances.ts'
-import type { ServiceVariable } from './options.ts'
 
-const apps = join(import.meta.dirname, '..', '..', 'apps')
+const apps = join(import.meta.dirname, '..', '..', '..', 'apps')
 /** What Node and the libraries read by themselves. */
 const general = /^(?:NODE_|UV_|OTEL_|PG|SSL_|LANG$|LC_|TZ$|DEBUG$|MALLOC_|[a-z])/
 

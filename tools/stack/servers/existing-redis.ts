@@ -3,7 +3,7 @@ import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit
 import { checkEvictionPolicy } from '@shop/redis-kit/connection/server/eviction-policy'
 import { parseTarget, type Target } from '@shop/redis-kit/connection/target'
 import { redisTls } from '@shop/service-kit/storage/redis'
-import type { Stage } from './databases.ts'
+import type { Stage } from '../stage.ts'
 
 const reachTimeoutMs = 5_000
 const oldestMajor = 7

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type DatabaseName, databaseNames } from '@shop/contracts/services'
+import { databaseNames } from '@shop/contracts/services'
 import { aclFile } from '@shop/redis-kit/acl'
 import type { KeyFamily, KeyRole } from '@shop/redis-kit/keys'
 import { readKeyFamilies } from '@shop/service-kit/storage/key-families'
@@ -12,21 +12,18 @@ import { PostgresRuns } from '@shop/test-kit/postgres-data'
 import { type PostgresServer, startPostgres } from '@shop/test-kit/postgres-server'
 import { type RedisOptions, type RedisServer, startRedis } from '@shop/test-kit/redis-server'
 import type { Exit } from '@shop/test-kit/server-process'
+import { operatorUser, withPort } from '../harness.ts'
+import { keepAlive, type Running } from '../keep-alive.ts'
+import type { Secrets } from '../secrets.ts'
+import type { DatabaseUrls, Part, Stage } from '../stage.ts'
 import { explainDataFailure } from './data-failure.ts'
 import { usePostgres } from './existing-postgres.ts'
 import { useRedis } from './existing-redis.ts'
-import { operatorUser, withPort } from './harness.ts'
-import { keepAlive, type Running, type Supervisor } from './keep-alive.ts'
-import type { StackOptions } from './options.ts'
-import type { Secrets } from './secrets.ts'
-import type { Part, Undo } from './start.ts'
 
 const leavingWaitMs = 500
 const maxLeavingWaits = 40
 /** Loading a large append-only file, or recovering after a crash. */
 const startTimeoutMs = 60_000
-
-export type DatabaseUrls = Record<DatabaseName, string>
 
 export interface Databases {
   urls: DatabaseUrls
@@ -35,15 +32,6 @@ export interface Databases {
   /** On a server of the demo each service logs in as itself. */
   redisUrl(role: KeyRole, service: string): string
   parts(): Part[]
-}
-
-export interface Stage {
-  options: StackOptions
-  secrets: Secrets
-  undo: Undo
-  supervisor: Supervisor
-  /** Ends starts that are under way. */
-  signal: AbortSignal
 }
 
 export async function startDatabases(stage: Stage): Promise<Databases> {

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 
-export const root = join(import.meta.dirname, '..')
+export const root = join(import.meta.dirname, '..', '..')
 
 /** A program of node_modules/.bin, on the pinned Node. Resolves to its exit code; rejects when it cannot be started. */
 export function runTool(name: string, args: readonly string[], env: Record<string, string> = {}): Promise<number> {

@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { startPostgres } from '@shop/test-kit/postgres-server'
 import pg from 'pg'
 import { afterAll, expect, test } from 'vitest'
-import { ensureDatabases } from './migrate-databases.ts'
-import { root } from './run.ts'
+import { root } from '../command-line/run.ts'
+import { ensureDatabases } from './databases.ts'
 
 const server = await startPostgres()
 afterAll(() => server.stop())

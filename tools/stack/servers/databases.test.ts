@@ -4,10 +4,10 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import type { StackOptions } from '../options.ts'
+import { loadSecrets } from '../secrets.ts'
+import type { Undo } from '../stage.ts'
 import { startDatabases } from './databases.ts'
-import type { StackOptions } from './options.ts'
-import { loadSecrets } from './secrets.ts'
-import type { Undo } from './start.ts'
 
 vi.setConfig({ testTimeout: 120_000 })
 

@@ -7,8 +7,8 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { MigrationList, SchemaEngine, SchemasContainer } from '@prisma/schema-engine-wasm'
 import * as bindings from '@prisma/schema-engine-wasm/schema_engine_bg'
-import { createMigrationAdapter } from './migrate-adapter.ts'
-import { type PrismaFolder, readMigrations } from './migrate-files.ts'
+import { createMigrationAdapter } from './adapter.ts'
+import { type PrismaFolder, readMigrations } from './files.ts'
 
 export const LOCK_FILE = { name: 'migration_lock.toml', content: 'provider = "postgresql"\n' }
 const noFilter = { externalTables: [], externalEnums: [] }

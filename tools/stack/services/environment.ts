@@ -1,10 +1,10 @@
 /** What each service is told through its environment, and nothing more than it needs. */
 import { services } from '@shop/contracts/services'
 import { serviceEnvironment } from '@shop/service-kit/process/environment'
-import type { Databases } from './databases.ts'
+import type { StackOptions } from '../options.ts'
+import type { Secrets } from '../secrets.ts'
+import type { Databases } from '../servers/databases.ts'
 import type { Instance } from './instances.ts'
-import type { StackOptions } from './options.ts'
-import type { Secrets } from './secrets.ts'
 
 export interface EnvironmentSource {
   options: StackOptions

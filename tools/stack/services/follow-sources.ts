@@ -1,8 +1,8 @@
 /** `npm run dev`: what happens when a file is saved. */
-import { generate } from '../generate.ts'
-import { migrate } from '../migrate.ts'
-import type { DatabaseUrls } from './databases.ts'
-import type { Restarted } from './keep-alive.ts'
+import { generate } from '../../generate.ts'
+import { migrate } from '../../migrate.ts'
+import type { Restarted } from '../keep-alive.ts'
+import type { DatabaseUrls } from '../stage.ts'
 import type { Service } from './service.ts'
 import { type Changes, watchSources } from './watch.ts'
 

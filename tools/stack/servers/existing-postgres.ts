@@ -3,8 +3,8 @@
  * and with passwords of this shop. Each finding is one sentence.
  */
 import type pg from 'pg'
-import { connectPostgres, parsePostgresUrl } from '../postgres-client.ts'
-import type { DatabaseUrls, Stage } from './databases.ts'
+import { connectPostgres, parsePostgresUrl } from '../../command-line/postgres-client.ts'
+import type { DatabaseUrls, Stage } from '../stage.ts'
 
 const option = '--postgres'
 /** The tests run on 18; nothing of the shop needs more than this. */

@@ -1,6 +1,6 @@
 /** Databases and their roles, before they are migrated: those of a service that is new are made, and passwords are what the URLs say. */
 import { createDatabase } from '@shop/test-kit/postgres-database'
-import { unreachable } from './postgres-client.ts'
+import { unreachable } from '../command-line/postgres-client.ts'
 
 /** The server's own user is refused: everything else would be refused as well. */
 const wrongPassword = '28P01'

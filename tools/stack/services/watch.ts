@@ -6,7 +6,7 @@ import { statSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { type ServiceName, serviceNames } from '@shop/contracts/services'
 
-const root = join(import.meta.dirname, '..', '..')
+const root = join(import.meta.dirname, '..', '..', '..')
 /** Editors write several files per save, and version control many. */
 const settleMs = 150
 /** Packages that services run. */

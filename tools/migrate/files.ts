@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-const APPS_FOLDER = resolve(import.meta.dirname, '../apps')
+const APPS_FOLDER = resolve(import.meta.dirname, '../../apps')
 
 /** One service's Prisma folder. */
 export interface PrismaFolder {

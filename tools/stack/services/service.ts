@@ -8,10 +8,10 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { makeFolder } from '@shop/test-kit/folder'
-import { reasonIn } from './failed-start.ts'
-import { type KeptAlive, keepAlive, type Restarted, type Running, type Supervisor } from './keep-alive.ts'
+import { reasonIn } from '../failed-start.ts'
+import { type KeptAlive, keepAlive, type Restarted, type Running, type Supervisor } from '../keep-alive.ts'
 
-const root = join(import.meta.dirname, '..', '..')
+const root = join(import.meta.dirname, '..', '..', '..')
 /** Also for main.ts itself: a second start compiles nothing. */
 const compileCache = join(root, 'node_modules', '.cache', 'redis-shop')
 /** Six services on one laptop: a small nursery for new objects saves 20 to 40 MB each, for a little more garbage collection. */
