@@ -49,7 +49,24 @@ describe('an Idempotency-Key', () => {
   )
 })
 
+/** Every object in a schema, with the path that leads to it. */
+function objectsIn(
+  schema: unknown,
+  path: string,
+): [path: string, schema: TSchema & { additionalProperties?: unknown }][] {
+  if (typeof schema !== 'object' || schema === null) return []
+  const inner = Object.entries(schema).flatMap(([key, value]) => objectsIn(value, `${path}.${key}`))
+  return 'properties' in schema && 'type' in schema && schema.type === 'object'
+    ? [[path, schema as TSchema], ...inner]
+    : inner
+}
+
 describe('events', () => {
+  const events = Object.entries({ OrderEvent, ProductEvent, StockEvent })
+  it.each(events.flatMap(([name, schema]) => objectsIn(schema, name)))(
+    '%s accepts fields of a newer release',
+    (_, { additionalProperties }) => expect(additionalProperties).toBe(true),
+  )
   it('differ in their type', () => {
     const types = [...OrderEvent.anyOf, ...StockEvent.anyOf, ...ProductEvent.anyOf].map(
       (schema) => schema.properties.type.const,

@@ -1,25 +1,32 @@
 /**
  * What services tell each other on the streams. An event is a fact in the past tense, carries all that its listeners need,
  * and is identified by `id`: whoever has seen that id has seen the event.
+ *
+ * Services are upgraded one after another, so a reader meets events of a newer release: every object of an event is `open`.
  */
 import { type Static, Type } from 'typebox'
 import { CancelReason } from './order.ts'
 import { Sku } from './product.ts'
 
 const Uuid = Type.String({ format: 'uuid' })
-const Lines = Type.Array(Type.Object({ sku: Sku, quantity: Type.Integer({ minimum: 1 }) }), { minItems: 1 })
+/** Fields that this release does not know are ignored. */
+const open = { additionalProperties: true }
+const Lines = Type.Array(Type.Object({ sku: Sku, quantity: Type.Integer({ minimum: 1 }) }, open), { minItems: 1 })
 
 /** The request that it goes back to, and its trace context (W3C traceparent). Absent where nobody asked. */
 const origin = { requestId: Type.Optional(Type.String()), traceparent: Type.Optional(Type.String()) }
 
 const event = <Name extends string, Data extends Parameters<typeof Type.Object>[0]>(type: Name, data: Data) =>
-  Type.Object({
-    id: Uuid,
-    type: Type.Literal(type),
-    occurredAtMs: Type.Integer(),
-    ...origin,
-    data: Type.Object(data),
-  })
+  Type.Object(
+    {
+      id: Uuid,
+      type: Type.Literal(type),
+      occurredAtMs: Type.Integer(),
+      ...origin,
+      data: Type.Object(data, open),
+    },
+    open,
+  )
 
 /** Topic `order:events`, keyed by order id. */
 export const OrderPlaced = event('order.placed', {

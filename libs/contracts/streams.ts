@@ -52,11 +52,14 @@ export const StreamOverview = Type.Object({
 })
 export type StreamOverview = Static<typeof StreamOverview>
 
-export const TopicParams = Type.Object({ topic: Type.String({ minLength: 1, maxLength: 100 }) })
-export const DeadLetterParams = Type.Object({
-  ...TopicParams.properties,
-  id: Type.String({ minLength: 1, maxLength: 50 }),
-})
+export const TopicParams = Type.Object(
+  { topic: Type.String({ minLength: 1, maxLength: 100 }) },
+  { additionalProperties: false },
+)
+export const DeadLetterParams = Type.Object(
+  { ...TopicParams.properties, id: Type.String({ minLength: 1, maxLength: 50 }) },
+  { additionalProperties: false },
+)
 
 export const DeadLetterQuery = Type.Object(
   {

@@ -34,7 +34,7 @@ export function createJudge() {
     if (status >= 300 || schema === undefined) return []
     let check = checks.get(schema)
     if (!check) {
-      check = createCheck(schema as never, { unknownFields: 'allowed' })
+      check = createCheck(schema as never)
       checks.set(schema, check)
     }
     return check(JSON.parse(body)).map(({ path, message }) => `${path} of the answer ${message}`)

@@ -30,7 +30,7 @@ const askEachTime = 'public, no-cache'
 const notModified = noBody('The copy that If-None-Match names is still right')
 const unknownProduct = { refusals: [errors.productNotFound] }
 
-const ProductParams = Type.Object({ sku: Sku })
+const ProductParams = Type.Object({ sku: Sku }, { additionalProperties: false })
 
 export function productRoutes(server: Server, products: Products) {
   server.get(

@@ -7,7 +7,7 @@ import { errors } from '../errors.ts'
 import type { Carts } from './cart.ts'
 import type { CartOwner } from './owner.ts'
 
-const ItemParams = Type.Object({ sku: Sku })
+const ItemParams = Type.Object({ sku: Sku }, { additionalProperties: false })
 
 export function cartRoutes(server: Server, { carts, owner }: { carts: Carts; owner: CartOwner }) {
   server.get('/api/cart', { schema: { summary: 'Show the cart', response: { 200: Cart } } }, async (request, reply) =>

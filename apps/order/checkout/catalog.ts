@@ -5,7 +5,7 @@ import { isGatewayFailure, type ServiceClient, ServiceUnavailable } from '@shop/
 import { createCheck } from '@shop/service-kit/http/validation'
 
 const deadlineMs = 2_000
-const checkQuote = createCheck(Quote, { unknownFields: 'allowed' })
+const checkQuote = createCheck(Quote)
 
 export interface Caller {
   /** The identity token of the request that asks; the catalog answers nobody without one. */

@@ -20,7 +20,7 @@ import { publicOrder, publicProgress, publicTimeline } from './public.ts'
 import type { StoredEntry } from './row.ts'
 import type { OrderStore } from './store.ts'
 
-export const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) })
+export const OrderParams = Type.Object({ id: Type.String({ format: 'uuid' }) }, { additionalProperties: false })
 const defaultLimit = 20
 const { signInRequired } = identityErrors
 const refusals = [signInRequired, errors.orderNotFound]
@@ -32,10 +32,13 @@ const adminOnly = { onRequest: async (request: FastifyRequest) => void requireAd
 
 const cursor = createCursor(
   // As a number with limits: texts that look like a time may name none, or one that Postgres does not know.
-  Type.Object({
-    createdAtMs: Type.Integer({ minimum: 0, maximum: Date.UTC(9999, 0) }),
-    id: Type.String({ format: 'uuid' }),
-  }),
+  Type.Object(
+    {
+      createdAtMs: Type.Integer({ minimum: 0, maximum: Date.UTC(9999, 0) }),
+      id: Type.String({ format: 'uuid' }),
+    },
+    { additionalProperties: false },
+  ),
 )
 
 interface Dependencies {

@@ -15,7 +15,10 @@ const signedIn = { refusals: [identityErrors.signInRequired] }
 const refusals = [errors.credentialsWrong, errors.tooManySignIns, errors.signInUnavailable, errors.sessionsRevoked]
 const nothing = { 204: noBody('Ended') }
 
-const SessionParams = Type.Object({ id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }) })
+const SessionParams = Type.Object(
+  { id: Type.String({ pattern: '^[A-Za-z0-9_-]{1,64}$' }) },
+  { additionalProperties: false },
+)
 
 interface Dependencies {
   signIn: SignIn

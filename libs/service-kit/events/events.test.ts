@@ -16,6 +16,10 @@ describe('decodeEvent', () => {
   it('gives back an event that fits its schema', () => {
     expect(decode('stock.reserved', JSON.stringify(reserved))).toEqual({ status: 'event', event: reserved })
   })
+  it('reads what a newer release says besides', () => {
+    const newer = { ...reserved, version: 2, data: { ...reserved.data, warehouse: { id: 7 } } }
+    expect(decode('stock.reserved', JSON.stringify(newer))).toEqual({ status: 'event', event: newer })
+  })
   it('tells an unknown type apart from a broken event', () => {
     expect(decode('stock.counted', '{}')).toEqual({ status: 'unknown-type' })
   })

@@ -87,13 +87,13 @@ export function decodeEvent<Schema extends TUnion>(schema: Schema, { type, body 
   return { status: 'event', event: event as Static<Schema> }
 }
 
-/** One compiled check per schema. A newer service may say more than this reader knows: unknown fields are no mistake. */
+/** One compiled check per schema. */
 const checks = new WeakMap<TSchema, ReturnType<typeof createCheck>>()
 
 function checkOf(schema: TSchema) {
   const known = checks.get(schema)
   if (known) return known
-  const check = createCheck(schema, { unknownFields: 'allowed' })
+  const check = createCheck(schema)
   checks.set(schema, check)
   return check
 }

@@ -18,7 +18,7 @@ const MiB = 1_048_576
 
 const server = createServer({ log, identityPublicKey: generateIdentityKeys().IDENTITY_PUBLIC_KEY, lingerMs: 1_000 })
 const config = { public: true }
-server.post('/open', { config, schema: { body: Type.Object({}) } }, () => ({}))
+server.post('/open', { config, schema: { body: Type.Object({}, { additionalProperties: false }) } }, () => ({}))
 server.post('/private', () => ({}))
 server.get('/read', { config }, () => ({ read: true }))
 await server.listen({ port: 0, host: '127.0.0.1' })

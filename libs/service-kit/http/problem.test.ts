@@ -31,20 +31,27 @@ const log = createLog({
   instanceId: 'test-1',
   destination: { write: (line) => void lines.push(line) },
 })
+const closed = { additionalProperties: false }
 const cursor = createCursor(Type.Tuple([Type.Integer(), Sku]))
 const server = thingServer()
 
 function thingServer() {
   const app = createServer({ log, name: 'things', identityPublicKey: keys.IDENTITY_PUBLIC_KEY })
-  const Item = Type.Object({ quantity: Type.Integer({ minimum: 1, maximum: 99 }), note: Type.Optional(Type.String()) })
-  const Query = Type.Object({
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
-    sort: Type.Optional(Type.Union([Type.Literal('price'), Type.Literal('-price')])),
-    cursor: Type.Optional(Type.String({ maxLength: 500 })),
-    sku: Type.Optional(Type.Array(Sku)),
-  })
+  const Item = Type.Object(
+    { quantity: Type.Integer({ minimum: 1, maximum: 99 }), note: Type.Optional(Type.String()) },
+    closed,
+  )
+  const Query = Type.Object(
+    {
+      limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100 })),
+      sort: Type.Optional(Type.Union([Type.Literal('price'), Type.Literal('-price')])),
+      cursor: Type.Optional(Type.String({ maxLength: 500 })),
+      sku: Type.Optional(Type.Array(Sku)),
+    },
+    closed,
+  )
   const handlers = { thing: () => ({ ok: true }) }
-  app.put('/api/things/:sku', { schema: { params: Type.Object({ sku: Sku }), body: Item } }, handlers.thing)
+  app.put('/api/things/:sku', { schema: { params: Type.Object({ sku: Sku }, closed), body: Item } }, handlers.thing)
   app.patch('/api/things/:sku', { schema: { body: ProductPatch } }, handlers.thing)
   app.delete('/api/things/:sku', handlers.thing)
   app.get('/api/things', { schema: { querystring: Query } }, (request) => ({
@@ -53,7 +60,7 @@ function thingServer() {
   }))
   app.get(
     '/api/things/by-id/:id',
-    { schema: { params: Type.Object({ id: Type.String({ format: 'uuid' }) }) } },
+    { schema: { params: Type.Object({ id: Type.String({ format: 'uuid' }) }, closed) } },
     (request) => {
       throw errors.thingNotFound(request.params.id)
     },

@@ -15,10 +15,15 @@ function things(options: Partial<ServerOptions> = {}) {
   const destination = { write: (line: string) => void lines.push(line) }
   const log = createLog({ service: 'things', instanceId: 'things-1', level: 'info', destination })
   const server = createServer({ log, name: 'things', identityPublicKey: keys.IDENTITY_PUBLIC_KEY, ...options })
-  const Thing = Type.Object({ id: Type.String(), name: Type.String({ description: 'Seen by all' }) })
+  const Thing = Type.Object(
+    { id: Type.String(), name: Type.String({ description: 'Seen by all' }) },
+    { additionalProperties: false },
+  )
   server.get(
     '/api/things/:id',
-    { schema: { params: Type.Object({ id: Type.String() }), response: { 200: Thing } } },
+    {
+      schema: { params: Type.Object({ id: Type.String() }, { additionalProperties: false }), response: { 200: Thing } },
+    },
     (request) => {
       request.log.info('looked')
       return { id: request.params.id, name: 'thing', passwordHash: 'must not leave' }
@@ -82,6 +87,13 @@ describe('the request id', () => {
     expect(headers['x-request-id'] === id).toBe(kept)
     expect(headers['x-request-id']).toMatch(/^[\w-]{8,64}$/)
   })
+})
+
+test('a route whose schema says nothing about unknown fields is refused at the start', async () => {
+  const { server } = things()
+  const body = Type.Object({ lines: Type.Array(Type.Object({ sku: Type.String() })) }, { additionalProperties: false })
+  server.post('/api/lines', { schema: { body } }, () => ({}))
+  await expect(server.ready()).rejects.toThrow('additionalProperties is missing in an object of the schema (sku)')
 })
 
 test('an answer has the fields of its schema and no others', async () => {

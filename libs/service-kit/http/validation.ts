@@ -1,7 +1,7 @@
 /**
  * How requests are checked: by AJV, against the TypeBox schema of the route. A body is taken as it is (a number in quotes is not a
- * number); query, path and headers are text and so are converted. Fields that the schema does not know are refused, not dropped: a
- * client that misspells `quantity` hears of it. Checking stops at the first mistake: collecting all of them is work an attacker chooses.
+ * number); query, path and headers are text and so are converted. Each object of a request's schema says whether fields that it does not
+ * know are refused, so a client that misspells `quantity` gets an error. Checking stops at the first mistake: collecting all of them is work an attacker chooses.
  */
 import { createRequire } from 'node:module'
 import type { Ajv } from 'ajv'
@@ -31,9 +31,10 @@ export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaComp
   // 'array' so that ?sku=a is a list of one where the schema wants a list
   const converting = defer(() => createAjv('array'))
   return ({ schema, httpPart }) => {
+    if (httpPart !== 'headers') requireStatedFields(schema)
     const compiled = defer(() => {
       const ajv = httpPart === 'body' ? exact() : converting()
-      return ajv.compile(httpPart === 'headers' ? schema : (closed(schema) as Schema))
+      return ajv.compile(schema)
     })
     return (value: unknown) => {
       const holder = { value }
@@ -46,22 +47,13 @@ export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaComp
   }
 }
 
-export interface CheckOptions {
-  /** Whether fields that the schema does not name are mistakes. @default 'refused' */
-  unknownFields?: 'refused' | 'allowed'
-}
-
 /**
  * The same check for what does not come through a route (a cursor, an event, another service's answer): exact, by a function that is
- * generated at its first use. Answers with what is wrong, so nothing when all is well.
+ * generated at its first use. Answers with what is wrong, so nothing when all is well. Unknown fields are mistakes where the schema has
+ * `additionalProperties: false`.
  */
-export function createCheck(
-  schema: TSchema,
-  { unknownFields = 'refused' }: CheckOptions = {},
-): (value: unknown) => FieldProblem[] {
-  const compiled = createDeferrals().defer(() =>
-    createAjv(false).compile(unknownFields === 'refused' ? (closed(schema) as Schema) : schema),
-  )
+export function createCheck(schema: TSchema): (value: unknown) => FieldProblem[] {
+  const compiled = createDeferrals().defer(() => createAjv(false).compile(schema))
   return (value) => {
     const check = compiled()
     return check(value) ? [] : fieldProblems(check.errors ?? [], 'body')
@@ -80,19 +72,22 @@ function createAjv(coerceTypes: false | 'array'): Ajv {
   return ajv
 }
 
-/** Objects that do not say whether they allow unknown fields do not. Parts of an intersection are left alone: each sees the others' fields. */
-function closed(schema: unknown): unknown {
-  if (Array.isArray(schema)) return schema.map(closed)
-  if (typeof schema !== 'object' || schema === null) return schema
-  const copy: Schema = { ...schema }
-  for (const key of ['items', 'anyOf', 'oneOf', 'prefixItems', 'additionalProperties']) {
-    if (typeof copy[key] === 'object') copy[key] = closed(copy[key])
-  }
-  if (typeof copy.properties !== 'object' || copy.properties === null) return copy
-  const properties = Object.entries(copy.properties).map(([name, property]) => [name, closed(property)])
-  copy.properties = Object.fromEntries(properties)
-  if (copy.type === 'object') copy.additionalProperties ??= false
-  return copy
+/**
+ * Throws for an object that does not say `additionalProperties`: by JSON Schema's default, fields that it does not know would be ignored.
+ * Parts of an intersection are passed over: each sees the others' fields.
+ */
+function requireStatedFields(schema: unknown): void {
+  if (Array.isArray(schema)) schema.forEach(requireStatedFields)
+  if (!isRecord(schema)) return
+  const { type, properties, additionalProperties, items, prefixItems, anyOf, oneOf } = schema
+  const named = isRecord(properties) ? properties : {}
+  if (type === 'object' && properties !== undefined && additionalProperties === undefined)
+    throw new TypeError(`additionalProperties is missing in an object of the schema (${Object.keys(named)})`)
+  requireStatedFields([...Object.values(named), additionalProperties, items, prefixItems, anyOf, oneOf])
+}
+
+function isRecord(value: unknown): value is Schema {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 /** What AJV says of one mistake. */

@@ -39,7 +39,8 @@ await runService({
   async build(config, { log, name, metrics, stopping }) {
     if (config.FAIL_TO_BUILD) throw new Error('no database at postgres://app:hunter2@db/app\nand a second line')
     const server = createServer({ log, name, metrics, identity: 'none' })
-    const querystring = { type: 'object', properties: { a: { type: config.BREAK_SCHEMA ? 'nonsense' : 'string' } } }
+    const properties = { a: { type: config.BREAK_SCHEMA ? 'nonsense' : 'string' } }
+    const querystring = { type: 'object', properties, additionalProperties: false }
     server.get('/with-schema', { schema: { querystring } }, () => 'fine')
     server.get('/slow', async () => {
       tell('slow request begun')
