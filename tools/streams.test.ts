@@ -162,7 +162,7 @@ describe('npm run streams', () => {
   })
 
   it.each([
-    ['dead list nothing:here', {}, 'No service has a topic of this name (topic-not-found)'],
+    ['dead list nothing:here', {}, 'No service has a topic with this name (topic-not-found)'],
     ['redrive nothing:here --all', {}, 'Unknown topic nothing:here: npm run streams -- list shows all topics.'],
     ['redrive catalog:stock --all', {}, 'catalog:stock is not available now: try again later.'],
     ['dead show order:events 0.1-1', {}, '(dead-letter-not-found)'],

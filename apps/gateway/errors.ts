@@ -3,7 +3,7 @@ import { defineErrors } from '@shop/service-kit/http/errors'
 
 export const errors = defineErrors({
   routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],
-  topicNotFound: ['not-found', 'topic-not-found', 'No service has a topic of this name'],
+  topicNotFound: ['not-found', 'topic-not-found', 'No service has a topic with this name'],
   originNotAllowed: ['forbidden', 'origin-not-allowed', 'Pages of other sites may not change anything here'],
   tooManyRequests: ['too-many', 'too-many-requests', 'Too many requests from this address; wait a little'],
   sessionsUnavailable: [

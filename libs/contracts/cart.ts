@@ -7,7 +7,11 @@ export const maxLineQuantity = 99
 
 export const CartItemInput = Type.Object(
   { quantity: Type.Integer({ minimum: 1, maximum: maxLineQuantity }) },
-  { additionalProperties: false, description: 'How many pieces the cart has from now on', examples: [{ quantity: 1 }] },
+  {
+    additionalProperties: false,
+    description: 'The new quantity of the product in the cart',
+    examples: [{ quantity: 1 }],
+  },
 )
 export type CartItemInput = Static<typeof CartItemInput>
 

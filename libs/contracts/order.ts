@@ -45,7 +45,7 @@ export const OrderLine = Type.Object(
     quantity: Type.Integer(),
     unitPriceCents: Type.Integer(),
   },
-  { description: 'One product of an order, with the price that it had when it was ordered' },
+  { description: 'One product of an order, with its price at the time of the order' },
 )
 export type OrderLine = Static<typeof OrderLine>
 
@@ -88,14 +88,18 @@ export const Checkout = Type.Object(
     /** What the buyer saw. When the server's total differs the order is refused with `price-changed`. */
     expectedTotalCents: Type.Optional(Type.Integer({ minimum: 0 })),
   },
-  { additionalProperties: false, description: 'How the cart is paid', examples: [{ payment: { card: 'approve' } }] },
+  {
+    additionalProperties: false,
+    description: 'The payment for the cart',
+    examples: [{ payment: { card: 'approve' } }],
+  },
 )
 export type Checkout = Static<typeof Checkout>
 
 /** One to 128 visible ASCII characters: a UUID is the usual choice (draft-ietf-httpapi-idempotency-key-header). */
 export const IdempotencyKey = Type.String({
   pattern: '^[\\x21-\\x7e]{1,128}$',
-  description: 'Names this order. Use a new key for each order; the same key again answers with the same order.',
+  description: 'Identifies this order. Use a new key for each order; a repeated key returns the same order.',
   examples: ['my-first-order'],
 })
 
@@ -114,7 +118,7 @@ export const OrderPage = Type.Object(
     items: Type.Array(Order),
     nextCursor: Type.Union([Type.String(), Type.Null()]),
   },
-  { description: 'Orders, newest first, page by page' },
+  { description: 'A page of orders, newest first' },
 )
 export type OrderPage = Static<typeof OrderPage>
 

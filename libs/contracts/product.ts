@@ -74,7 +74,7 @@ export const ProductPage = Type.Object(
     /** Nothing fits `q`, so this was looked for instead: words of the catalogue that are spelled much like it. */
     searchedFor: Type.Optional(Type.String()),
   },
-  { description: 'Products, page by page' },
+  { description: 'A page of products' },
 )
 export type ProductPage = Static<typeof ProductPage>
 
@@ -107,7 +107,7 @@ export type ProductInput = Static<typeof ProductInput>
 export const ProductPatch = Type.Partial(Type.Omit(ProductInput, ['sku']), {
   additionalProperties: false,
   minProperties: 1,
-  description: 'What changes in the product',
+  description: 'The changed fields of the product',
   examples: [{ priceCents: 1790 }],
 })
 export type ProductPatch = Static<typeof ProductPatch>
@@ -152,7 +152,7 @@ export const ImportReport = Type.Object(
     refused: Type.Array(RefusedLine),
     refusedTruncated: Type.Boolean(),
   },
-  { description: 'What the import did, and the lines that it refused' },
+  { description: 'The result of the import, with the refused lines' },
 )
 export type ImportReport = Static<typeof ImportReport>
 

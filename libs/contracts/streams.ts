@@ -90,7 +90,7 @@ export const DeadLetterPage = Type.Object(
     items: Type.Array(DeadLetter),
     nextCursor: Type.Union([Type.String(), Type.Null()]),
   },
-  { description: 'Dead letters, oldest first, page by page' },
+  { description: 'A page of dead letters, oldest first' },
 )
 export type DeadLetterPage = Static<typeof DeadLetterPage>
 
@@ -117,7 +117,7 @@ export type DeadLetterDetail = Static<typeof DeadLetterDetail>
 /** Where it is on the stream now. */
 export const Redriven = Type.Object(
   { streamId: Type.String() },
-  { description: 'The place of the event on the stream' },
+  { description: 'The position of the event on the stream' },
 )
 export type Redriven = Static<typeof Redriven>
 
@@ -132,6 +132,6 @@ export type RedriveAllQuery = Static<typeof RedriveAllQuery>
 
 export const RedrivenAll = Type.Object(
   { redrivenCount: Count, remainingCount: Count },
-  { description: 'How many dead letters went back to the stream, and how many remain' },
+  { description: 'The numbers of redriven and of remaining dead letters' },
 )
 export type RedrivenAll = Static<typeof RedrivenAll>

@@ -34,7 +34,11 @@ export type Registration = Static<typeof Registration>
 
 export const ProfilePatch = Type.Object(
   { name },
-  { additionalProperties: false, description: 'What changes in the profile', examples: [{ name: 'Sam Regular' }] },
+  {
+    additionalProperties: false,
+    description: 'The changed fields of the profile',
+    examples: [{ name: 'Sam Regular' }],
+  },
 )
 export type ProfilePatch = Static<typeof ProfilePatch>
 

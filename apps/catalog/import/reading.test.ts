@@ -117,10 +117,10 @@ describe('a row', () => {
   it.each([
     ['validation-failed', 'sku is required', undefined, {}],
     ['validation-failed', 'must be object', undefined, null],
-    ['validation-failed', 'colour is not known', 'TEA-1', { ...tea, colour: 'red' }],
+    ['validation-failed', 'colour is unknown', 'TEA-1', { ...tea, colour: 'red' }],
     [
       'validation-failed',
-      '__proto__ is not known',
+      '__proto__ is unknown',
       'TEA-1',
       JSON.parse(`{"__proto__":{},${JSON.stringify(tea).slice(1)}`),
     ],

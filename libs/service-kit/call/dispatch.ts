@@ -245,7 +245,7 @@ function stream(controller: Dispatcher.DispatchController, deliver: (body: Reada
   const body = new Readable({
     read: () => controller.resume(),
     destroy(error, done) {
-      if (!ended) controller.abort(error ?? new Error('the reader went away'))
+      if (!ended) controller.abort(error ?? new Error('the reader disconnected'))
       done(error)
     },
   })

@@ -13,7 +13,7 @@ const timeoutMs = 2_000
 
 /** false: nothing is there, another instance, or one that is stopping. Rejects when that is unclear. */
 export async function answersAsItself({ id, host, internalPort }: Instance, signal: AbortSignal): Promise<boolean> {
-  if (internalPort === undefined) throw new TypeError(`${id} has no internal port to ask at`)
+  if (internalPort === undefined) throw new TypeError(`${id} has no internal port`)
   const authority = host.includes(':') ? `[${host}]:${internalPort}` : `${host}:${internalPort}`
   try {
     // No connection is kept: the next question is to find out whether a new one is accepted.

@@ -77,7 +77,14 @@ describe('settle', () => {
     const { log, lines } = logged()
     await settle(message, { schema: StockEvent, handle: async () => became.push('effect'), log })
     expect(became).toEqual(['effect', 'ack'])
-    const line = { msg: 'event', type, eventId: id, key: 'order-1', deliveryCount: 2, durationMs: expect.any(Number) }
+    const line = {
+      msg: 'event handled',
+      type,
+      eventId: id,
+      key: 'order-1',
+      deliveryCount: 2,
+      durationMs: expect.any(Number),
+    }
     expect(lines()).toEqual([expect.objectContaining({ level: 'info', ...line, ...origin })])
     expect(JSON.stringify(lines())).not.toContain(data.orderId)
   })

@@ -45,7 +45,8 @@ export async function settle<Schema extends TUnion>(
   try {
     if (decoded.status === 'event') await handle(decoded.event)
     await message.ack()
-    if (fields) log.info({ ...fields, durationMs: Math.round((performance.now() - startedMs) * 100) / 100 }, 'event')
+    if (fields)
+      log.info({ ...fields, durationMs: Math.round((performance.now() - startedMs) * 100) / 100 }, 'event handled')
   } catch (error) {
     const outcome = await message.fail(error)
     log.warn({ ...fields, outcome, err: error }, 'event failed')
@@ -81,7 +82,7 @@ export function decodeEvent<Schema extends TUnion>(schema: Schema, { type, body 
   if (problem) {
     return {
       status: 'undecodable',
-      error: new Error(`${type} does not fit its schema: ${problem.path} ${problem.message}`),
+      error: new Error(`${type} does not match its schema: ${problem.path} ${problem.message}`),
     }
   }
   return { status: 'event', event: event as Static<Schema> }

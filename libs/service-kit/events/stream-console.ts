@@ -28,8 +28,8 @@ import type { Server } from '../http/server.ts'
 import { type Identity, identityErrors, requireAdmin } from '../identity/identity.ts'
 
 const errors = defineErrors({
-  topicNotFound: ['not-found', 'topic-not-found', 'No service has a topic of this name'],
-  letterNotFound: ['not-found', 'dead-letter-not-found', 'There is no such dead letter, or not any more'],
+  topicNotFound: ['not-found', 'topic-not-found', 'No service has a topic with this name'],
+  letterNotFound: ['not-found', 'dead-letter-not-found', 'The dead letter does not exist or was removed'],
 })
 
 /** The id of the last letter of a page. */
@@ -83,7 +83,7 @@ export function streamConsoleRoutes(server: Server, redis: Redis, { topics }: { 
     {
       ...admin(...ofLetter),
       schema: {
-        summary: 'Put a dead letter back on its stream',
+        summary: 'Return a dead letter to its stream',
         params: DeadLetterParams,
         response: { 200: Redriven },
       },
@@ -96,7 +96,7 @@ export function streamConsoleRoutes(server: Server, redis: Redis, { topics }: { 
     {
       ...admin(errors.topicNotFound),
       schema: {
-        summary: 'Put all dead letters of a stream back',
+        summary: 'Return all dead letters to their stream',
         params: TopicParams,
         querystring: RedriveAllQuery,
         response: { 200: RedrivenAll },

@@ -10,7 +10,7 @@ export const cursorErrors = defineErrors({
   cursorInvalid: [
     'invalid',
     'cursor-invalid',
-    'The cursor is not one that this list gave out',
+    'The cursor does not come from this list',
     { fields: [{ path: 'cursor', message: 'is not a cursor of this list', code: 'cursor' }] },
   ],
 })

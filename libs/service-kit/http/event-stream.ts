@@ -54,8 +54,13 @@ export interface EventStreams {
 }
 
 export const eventStreamErrors = defineErrors({
-  exhausted: ['unavailable', 'streams-exhausted', 'Too many streams are open now', { retryAfterMs: 5_000 }],
-  tooMany: ['too-many', 'too-many-streams', 'You have too many streams open already', { retryAfterMs: 5_000 }],
+  exhausted: [
+    'unavailable',
+    'streams-exhausted',
+    'Too many streams are open; try again in a moment',
+    { retryAfterMs: 5_000 },
+  ],
+  tooMany: ['too-many', 'too-many-streams', 'You have too many streams open; close one first', { retryAfterMs: 5_000 }],
 })
 
 /** Clients of a stream that ended come back after a time of their own, so that they do not all come at once. */

@@ -5,9 +5,9 @@ import { defineErrors } from './errors.ts'
 
 const errors = defineErrors({
   bodyNotUtf8: ['invalid', 'body-not-utf8', 'The body is not valid UTF-8'],
-  charsetUnsupported: ['unsupported-media-type', 'charset-unsupported', 'JSON is UTF-8'],
-  nulCharacter: ['invalid', 'nul-character', 'Text may not contain the character U+0000'],
-  loneSurrogate: ['invalid', 'lone-surrogate', 'Text may not contain half of a surrogate pair'],
+  charsetUnsupported: ['unsupported-media-type', 'charset-unsupported', 'JSON must be encoded in UTF-8'],
+  nulCharacter: ['invalid', 'nul-character', 'Text must not contain the character U+0000'],
+  loneSurrogate: ['invalid', 'lone-surrogate', 'Text must not contain an unpaired surrogate'],
 })
 
 /** Poisoned prototypes, wrong encodings, U+0000 (which Postgres cannot store) and lone surrogates (which UTF-8 cannot say) are refused. */

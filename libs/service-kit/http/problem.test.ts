@@ -464,7 +464,7 @@ describe('a failure of ours', () => {
       title: 'Internal Server Error',
       status: 500,
       code: 'internal',
-      detail: 'Something went wrong on our side',
+      detail: 'An internal error occurred',
       instance: '/api/fail',
       requestId: expect.any(String),
     })

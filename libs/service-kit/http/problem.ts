@@ -34,19 +34,19 @@ const fastifyErrors: Record<string, readonly [ErrorKind, code: string, message: 
   FST_ERR_CTP_INVALID_MEDIA_TYPE: [
     'unsupported-media-type',
     'unsupported-media-type',
-    'This route does not read that content type',
+    'This route does not accept this content type',
   ],
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: [
     'invalid',
     'content-length-mismatch',
-    'The body is not as long as Content-Length says',
+    'The length of the body differs from Content-Length',
   ],
-  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid', 'body-empty', 'Content-Type says JSON, but the body is empty'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['invalid', 'body-empty', 'The body is empty; send JSON or omit Content-Type'],
   FST_ERR_CTP_INVALID_JSON_BODY: ['invalid', 'body-not-json', 'The body is not valid JSON'],
   FST_ERR_ROUTE_MISSING_CONTENT_TYPE: ['invalid', 'content-type-missing', 'The body needs a Content-Type'],
   FST_ERR_BAD_URL: ['invalid', 'url-malformed', 'The path is not valid percent-encoded UTF-8'],
   FST_ERR_INVALID_URL: ['invalid', 'url-malformed', 'The URL is not valid'],
-  FST_ERR_MAX_PARAM_LENGTH: ['url-too-long', 'url-too-long', 'A part of the path is too long'],
+  FST_ERR_MAX_PARAM_LENGTH: ['url-too-long', 'url-too-long', 'A segment of the path is too long'],
   FST_ERR_HANDLER_TIMEOUT: ['unavailable', 'handler-timeout', 'The request took too long'],
 }
 
@@ -101,7 +101,11 @@ export function sendProblem(error: unknown, request: FastifyRequest, reply: Fast
 
 /** The whole HTTP/1.1 response, for a socket on which no request could be parsed. */
 export function rawProblem(error: { code?: string }): string {
-  const [status, code, detail] = clientErrors[error.code ?? ''] ?? [400, 'request-malformed', 'This is not HTTP']
+  const [status, code, detail] = clientErrors[error.code ?? ''] ?? [
+    400,
+    'request-malformed',
+    'The request is not valid HTTP',
+  ]
   const title = STATUS_CODES[status] ?? 'Error'
   const body = JSON.stringify({ type: 'about:blank', title, status, code, detail })
   const head = [
@@ -114,9 +118,9 @@ export function rawProblem(error: { code?: string }): string {
 }
 
 const clientErrors: Record<string, readonly [status: number, code: string, detail: string]> = {
-  ERR_HTTP_REQUEST_TIMEOUT: [408, 'request-timeout', 'The request was not sent in time'],
-  EXPECTATION_FAILED: [417, 'expectation-failed', 'The only expectation that can be met is 100-continue'],
-  HPE_HEADER_OVERFLOW: [431, 'headers-too-large', 'The URL and the headers together are too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'request-timeout', 'The request was not received in time'],
+  EXPECTATION_FAILED: [417, 'expectation-failed', 'Only the expectation 100-continue is supported'],
+  HPE_HEADER_OVERFLOW: [431, 'headers-too-large', 'The URL and headers are too large'],
   HPE_CHUNK_EXTENSIONS_OVERFLOW: [413, 'body-too-large', 'The chunk extensions are too large'],
 }
 
@@ -130,19 +134,19 @@ function understand(error: unknown): { status: number; failure: ShopError } {
   if (error instanceof ShopError) return { status: statusOfKind[error.kind], failure: error }
   const { code, validation, validationContext = 'body' } = (error ?? {}) as RefusedByFastify
   if (Array.isArray(validation)) {
-    return fail('invalid', 'validation-failed', `The ${partName(validationContext)} is not as expected`, {
+    return fail('invalid', 'validation-failed', `The ${partName(validationContext)} is not valid; see fields`, {
       fields: fieldProblems(validation, validationContext),
     })
   }
   const known = typeof code === 'string' ? fastifyErrors[code] : undefined
   if (known !== undefined) return fail(...known)
   if (isDependencyOutage(error)) {
-    return fail('unavailable', 'dependency-unavailable', 'Something this needs is not available now', {
+    return fail('unavailable', 'dependency-unavailable', 'A dependency is not available; try again', {
       retryAfterMs: 2_000,
       isShared: !isContention(error),
     })
   }
-  return fail('unknown', 'internal', 'Something went wrong on our side')
+  return fail('unknown', 'internal', 'An internal error occurred')
 }
 
 function fail(kind: ErrorKind, code: string, message: string, options: ShopErrorOptions = {}) {
@@ -157,6 +161,6 @@ function pathOf(url: string): string {
 
 function logFailure(error: unknown, { status, body }: ProblemAnswer, request: FastifyRequest) {
   const fields = { err: error, code: body.code, method: request.method, route: request.routeOptions?.url, status }
-  if (status === 500) request.log.error(fields, 'the request failed')
-  else request.log.warn(fields, 'the request could not be served')
+  if (status === 500) request.log.error(fields, 'request failed')
+  else request.log.warn(fields, 'request not served')
 }

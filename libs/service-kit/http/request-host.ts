@@ -6,9 +6,9 @@ import type { IncomingMessage } from 'node:http'
 import { defineErrors } from './errors.ts'
 
 const errors = defineErrors({
-  hostMissing: ['invalid', 'host-missing', 'A request of HTTP/1.1 names its Host'],
-  hostRepeated: ['invalid', 'host-repeated', 'A request names its Host once'],
-  hostInvalid: ['invalid', 'host-invalid', 'The host is a name or an address, and may have a port'],
+  hostMissing: ['invalid', 'host-missing', 'Send a Host header: HTTP/1.1 requires it'],
+  hostRepeated: ['invalid', 'host-repeated', 'Send the Host header once'],
+  hostInvalid: ['invalid', 'host-invalid', 'The Host header must be a name or an address, with or without a port'],
 })
 
 /** RFC 3986, 3.2.2 and 3.2.3: an address in brackets or a name, and a port. */

@@ -40,7 +40,7 @@ describe('one line per request', () => {
     expect(logged()).toEqual([
       expect.objectContaining({ msg: 'looked', requestId: 'req-12345678' }),
       expect.objectContaining({
-        msg: 'request',
+        msg: 'request completed',
         level: 'info',
         service: 'things',
         instance: 'things-1',

@@ -76,7 +76,7 @@ declare module 'fastify' {
 }
 
 const errors = defineErrors({
-  routeNotFound: ['not-found', 'route-not-found', 'There is nothing at this path'],
+  routeNotFound: ['not-found', 'route-not-found', 'This path does not exist'],
   methodNotAllowed: ['method-not-allowed', 'method-not-allowed', (allow: string) => `Use ${allow}`],
   contentEncoded: [
     'unsupported-media-type',
@@ -157,8 +157,8 @@ function requestLog(metrics: Metrics): LogController {
     const fields = { method: request.method, route, status: reply.statusCode, durationMs }
     metrics.observeRequest(request.method, route, reply.statusCode, durationMs)
     if (error) request.log.warn({ ...fields, err: error }, 'response aborted')
-    else if (route.startsWith('/health/')) request.log.debug(fields, 'request')
-    else request.log.info(fields, 'request')
+    else if (route.startsWith('/health/')) request.log.debug(fields, 'request completed')
+    else request.log.info(fields, 'request completed')
   }
   return controller
 }
@@ -167,7 +167,7 @@ function requestLog(metrics: Metrics): LogController {
 function refuseUnrouted(error: unknown, request: FastifyRequest, reply: FastifyReply, metrics: Metrics) {
   sendProblem(error, request, reply)
   metrics.observeRequest(request.method, 'none', reply.statusCode, 0)
-  request.log.info({ method: request.method, route: 'none', status: reply.statusCode }, 'request')
+  request.log.info({ method: request.method, route: 'none', status: reply.statusCode }, 'request completed')
 }
 
 /** Node's own limit (requestTimeout) is one for all requests, and so too short for a body that streams. Read or not, a body has to come in time. */

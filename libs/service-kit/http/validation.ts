@@ -138,8 +138,8 @@ function joinBranches(errors: readonly ValidationError[]): readonly ValidationEr
 
 const plainMessages: Record<string, (params: Record<string, unknown>) => string> = {
   required: () => 'is required',
-  additionalProperties: () => 'is not known',
-  unevaluatedProperties: () => 'is not known',
+  additionalProperties: () => 'is unknown',
+  unevaluatedProperties: () => 'is unknown',
   enum: ({ allowedValues }) => `must be one of ${(allowedValues as unknown[]).join(', ')}`,
 }
 

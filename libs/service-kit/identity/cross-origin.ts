@@ -45,7 +45,7 @@ function hostOf(origin: string): string | null {
 
 function checkedOrigin(text: string): string {
   if (!URL.canParse(text) || new URL(text).origin !== text) {
-    throw new TypeError('a trusted origin is a scheme and a host, such as https://partner.example')
+    throw new TypeError('a trusted origin must be a scheme and a host, such as https://partner.example')
   }
   return text
 }

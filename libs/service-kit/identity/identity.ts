@@ -28,10 +28,10 @@ declare module 'fastify' {
 }
 
 export const identityErrors = defineErrors({
-  missing: ['unauthenticated', 'identity-missing', 'This service answers only through the gateway'],
-  invalid: ['unauthenticated', 'identity-invalid', 'The identity token is forged, damaged or too old'],
+  missing: ['unauthenticated', 'identity-missing', 'Send requests through the gateway'],
+  invalid: ['unauthenticated', 'identity-invalid', 'The identity token is not valid or has expired'],
   signInRequired: ['unauthenticated', 'sign-in-required', 'Sign in first'],
-  adminOnly: ['forbidden', 'admin-only', 'This is for administrators'],
+  adminOnly: ['forbidden', 'admin-only', 'Only administrators may use this route'],
 })
 
 const issuer = 'gateway'
@@ -174,6 +174,6 @@ function ed25519Pem(base64: string, parse: (pem: string) => KeyObject): string {
   } catch {
     // The reason is left out: it may quote the key.
   }
-  if (type !== 'ed25519') throw new TypeError('the identity key is not the base64 of an Ed25519 PEM')
+  if (type !== 'ed25519') throw new TypeError('the identity key must be the base64 of an Ed25519 PEM')
   return pem
 }

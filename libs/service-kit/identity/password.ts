@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import { defineErrors } from '../http/errors.ts'
 
 const errors = defineErrors({
-  overloaded: ['unavailable', 'sign-in-overloaded', 'Too many people sign in at this moment; try again'],
+  overloaded: ['unavailable', 'sign-in-overloaded', 'Too many sign-ins are in progress; try again'],
 })
 
 const deriveNow = promisify(argon2) as (algorithm: 'argon2id', parameters: Argon2Parameters) => Promise<Buffer>

@@ -165,7 +165,7 @@ async function publishAll(rows: OutboxRow[], takenMs: number, options: BatchOpti
       } catch (error) {
         failure = { error }
         holds.failed(name)
-        log?.warn({ err: error, topic: row.topic, eventId: row.eventId }, 'outbox: an event was not published')
+        log?.warn({ err: error, topic: row.topic, eventId: row.eventId }, 'outbox event not published')
         return
       }
     }

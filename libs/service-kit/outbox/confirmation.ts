@@ -96,7 +96,7 @@ export function createConfirmation({ pool, topics, connect, onGone, log }: Confi
     } catch (error) {
       pulse?.failed(error, 'confirm')
       waiting.unshift(...groups.flatMap(({ rows }) => rows)) // marking twice does no harm
-      log?.warn({ err: error }, 'outbox: not yet known whether events are on the disk')
+      log?.warn({ err: error }, 'outbox confirmation postponed')
       return false
     } finally {
       if (waiting.length > 0) alarm.ring()
@@ -105,7 +105,7 @@ export function createConfirmation({ pool, topics, connect, onGone, log }: Confi
 
   function takeAtItsWord(): void {
     takenAtItsWordUntilMs = performance.now() + ASK_AGAIN_MS
-    log?.warn({}, 'outbox: Redis cannot say what is on its disk (WAITAOF); events count as published once it has them')
+    log?.warn({}, 'outbox confirmation skipped: Redis does not support WAITAOF, so accepted events count as published')
   }
 
   function grouped(rows: readonly SentRow[]): Group[] {

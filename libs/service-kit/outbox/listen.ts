@@ -73,7 +73,7 @@ export async function listen({ pool, channel, alarm, signal, backoff, pulse, log
       if (signal.aborted) return
       failureCount += 1
       pulse?.failed(error, 'listen')
-      log?.warn({ err: error, failureCount }, 'outbox: not listening, polling meanwhile')
+      log?.warn({ err: error, failureCount }, 'outbox notifications lost; polling until they return')
       await pause(fullJitterMs(Math.min(failureCount, 20), backoff), signal)
     }
   }
@@ -84,7 +84,7 @@ function lossOf(client: pg.PoolClient, signal: AbortSignal): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const onAbort = () => resolve()
   client.on('error', reject)
-  client.once('end', () => reject(new Error('the connection that listens was closed')))
+  client.once('end', () => reject(new Error('the LISTEN connection was closed')))
   signal.addEventListener('abort', onAbort, { once: true })
   if (signal.aborted) resolve()
   promise.catch(() => undefined).finally(() => signal.removeEventListener('abort', onAbort))

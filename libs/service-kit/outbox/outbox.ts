@@ -151,7 +151,7 @@ export function createRelay(options: RelayOptions): Relay {
         if (signal.aborted) return
         failureCount += 1
         pulse?.failed(error, name)
-        log?.warn({ err: error, failureCount }, 'outbox: will try again')
+        log?.warn({ err: error, failureCount }, `outbox ${name} postponed`)
         await pause(holds.delayMs(failureCount), signal)
       }
     }

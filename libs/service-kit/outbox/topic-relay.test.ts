@@ -28,7 +28,7 @@ it('what Redis has lost after confirming it is published again', async () => {
   await connection.del(stream, keys.seen.key(0, lost))
   const next = await enqueue()
   await expect.poll(async () => (await eventIds()).toSorted(), { timeout: 10_000 }).toEqual([lost, next].toSorted())
-  expect(warned.join()).toContain('publishing them again')
+  expect(warned.join()).toContain('outbox events republished')
 
   stopping.abort()
   await running

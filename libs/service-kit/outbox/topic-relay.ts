@@ -74,11 +74,11 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
   async function publish(row: OutboxRow, takenMs: number): Promise<Place> {
     const open = topics.get(row.topic)
     // Held back like any event that cannot be published: a newer instance may know the topic.
-    if (!open) throw new Error(`the outbox has an event for ${row.topic}, which is no topic of this service`)
+    if (!open) throw new Error(`the outbox has an event for ${row.topic}, which is not a topic of this service`)
     const partition = partitionOf(row.key, open.keys.partitions)
     try {
       if (takenMs < open.audit.validSinceMs(partition)) {
-        throw new StreamRegressed(`${row.topic} has lost events, or was not looked at yet: they go first`)
+        throw new StreamRegressed(`${row.topic} has lost events, or was not compared yet: lost events go first`)
       }
       const streamId = await open.topic.publish({ ...row, id: row.eventId })
       open.audit.reached(partition, streamId)
@@ -103,7 +103,7 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
         pulse?.ok(`compare ${name}`)
       } catch (error) {
         pulse?.failed(error, `compare ${name}`)
-        log?.warn({ err: error, topic: name }, 'outbox: not compared with its stream')
+        log?.warn({ err: error, topic: name }, 'outbox comparison postponed')
       }
     })
     await Promise.all(all)
@@ -116,13 +116,13 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
       keys: topicKeys,
       reachedId: audit.reachedId,
       onDropped: (drop) =>
-        log?.warn({ ...drop, topic: name }, 'outbox: the stream was full, its oldest events were dropped'),
+        log?.warn({ ...drop, topic: name }, 'stream trimmed: it was full, and its oldest events were dropped'),
     })
     return { topic, keys: topicKeys, audit }
   }
 
   function publishAgain(loss: Loss): void {
-    log?.warn(loss, 'outbox: Redis has lost events; publishing them again')
+    log?.warn(loss, 'outbox events republished: Redis had lost them')
     onLoss?.(loss)
     relay.wake()
   }

@@ -56,14 +56,14 @@ function misfit({ type, enum: words, form, minLength = 0 }: Variable, value: unk
     const scheme = /^([a-z][a-z0-9+.-]{0,19}):\/\//i.exec(String(value))?.[1]
     return scheme === undefined ? 'is not a URL' : `begins with ${scheme}://`
   }
-  return String(value).length < minLength ? `has ${String(value).length} characters` : 'does not have the right form'
+  return String(value).length < minLength ? `has ${String(value).length} characters` : 'has the wrong form'
 }
 
 function formProblem({ form }: Variable, value: unknown): string | undefined {
   const text = String(value)
   if (form === 'redis-url') return redisProblem(text)
   if (form === 'postgres-url') return postgresProblem(text)
-  if (form === 'http-url') return URL.canParse(text) ? undefined : 'cannot be read as a URL'
+  if (form === 'http-url') return URL.canParse(text) ? undefined : 'is not a valid URL'
   if (form === 'public-key') return keyProblem(text, 'public')
   if (form === 'private-key') return keyProblem(text, 'private')
   return undefined
@@ -74,13 +74,13 @@ function redisProblem(url: string): string | undefined {
     parseTarget(url)
     return undefined
   } catch (error) {
-    return `cannot be used (${(error as Error).message})`
+    return `is not valid (${(error as Error).message})`
   }
 }
 
 function postgresProblem(text: string): string | undefined {
   const url = URL.parse(text)
-  if (url === null) return 'cannot be read as a URL (a special character in the password must be percent-encoded)'
+  if (url === null) return 'is not a valid URL (special characters in the password must be percent-encoded)'
   if (url.hostname === '') return 'names no host'
   return url.pathname.length < 2 ? 'names no database' : undefined
 }

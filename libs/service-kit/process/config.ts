@@ -104,27 +104,31 @@ export const commonConfig = {
   INTERNAL_PORT: Port({ default: 0, doc: 'Port of /metrics and /health, never published; 0 lets the system choose' }),
   ADVERTISE_HOST: Type.Optional(
     Text({
-      doc: 'Address that other services reach this one by; HOST if not set, or this machine’s name where HOST is every address',
+      doc: 'Address of this instance for other services; default HOST, or this machine’s name if HOST is every address',
     }),
   ),
   INSTANCE_ID: Type.Optional(
     Text({
-      doc: 'Name of this instance; made up if not set',
+      doc: 'Name of this instance; generated if not set',
       pattern: '^[\\w.-]{1,64}$',
       expects: 'letters, digits, . _ -',
     }),
   ),
   LOG_LEVEL: OneOf(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'], {
     default: 'info',
-    doc: 'Least level that is logged',
+    doc: 'Lowest level that is logged',
   }),
   SHUTDOWN_TIMEOUT_MS: Integer({
     default: 10_000,
     minimum: 100,
     maximum: 600_000,
-    doc: 'Longest that stopping may take',
+    doc: 'Longest time for stopping',
   }),
-  DRAIN_MS: Integer({ default: 250, maximum: 60_000, doc: 'Wait between leaving the registry and closing the door' }),
+  DRAIN_MS: Integer({
+    default: 250,
+    maximum: 60_000,
+    doc: 'Wait between leaving the registry and refusing connections',
+  }),
 }
 
 export const databaseConfig = {
@@ -144,30 +148,26 @@ export const databaseConfig = {
 }
 
 const redisTls = {
-  REDIS_TLS_CA_FILE: Type.Optional(Text({ doc: 'PEM file of the authority that signed the Redis servers' })),
+  REDIS_TLS_CA_FILE: Type.Optional(Text({ doc: 'PEM file of the authority that signed the certificates of Redis' })),
 }
 
 export const cacheConfig = {
-  REDIS_CACHE_URL: RedisUrl('Redis that may forget: cached reads, edge limits'),
+  REDIS_CACHE_URL: RedisUrl('Redis that may lose data: cached reads, edge limits'),
   ...redisTls,
 }
 
 export const stateConfig = {
-  REDIS_STATE_URL: RedisUrl('Redis that must not forget: sessions, streams'),
+  REDIS_STATE_URL: RedisUrl('Redis that must keep data: sessions, streams'),
   ...redisTls,
 }
 
 export const verifyIdentityConfig = {
-  IDENTITY_PUBLIC_KEY: Pem('public key (SPKI, Ed25519)', 'Verifies whom the gateway vouches for', 'public-key'),
+  IDENTITY_PUBLIC_KEY: Pem('public key (SPKI, Ed25519)', 'Verifies the identity tokens of the gateway', 'public-key'),
 }
 
 export const mintIdentityConfig = {
   IDENTITY_PRIVATE_KEY: {
-    ...Pem(
-      'private key (PKCS8, Ed25519)',
-      'Signs whom the gateway vouches for; only the gateway has it',
-      'private-key',
-    ),
+    ...Pem('private key (PKCS8, Ed25519)', 'Signs identity tokens; only the gateway has it', 'private-key'),
     secret: true,
   } as ReturnType<typeof Pem>,
 }

@@ -63,7 +63,7 @@ function declare(metrics: Metrics, states: ReadonlyMap<string, State>): void {
   metrics.extend((prom, registers) => {
     new prom.Gauge({
       name: 'loop_failing',
-      help: '1 while a loop of background work fails: its last round, or a part of it, did not work',
+      help: '1 while a background loop fails: its last round, or a part of it, failed',
       labelNames: ['loop'],
       registers,
       collect() {
@@ -72,7 +72,7 @@ function declare(metrics: Metrics, states: ReadonlyMap<string, State>): void {
     })
     new prom.Counter({
       name: 'loop_failures_total',
-      help: 'Rounds of background work that failed',
+      help: 'Failed rounds of background loops',
       labelNames: ['loop'],
       registers,
       collect() {

@@ -56,8 +56,8 @@ test('a loop that waits for a dependency is a warning, and any other failure an 
   await done
   await loops.stop()
   expect(logged().map(({ level, msg, err }) => [level, msg, 'stack' in err])).toEqual([
-    ['warn', 'the loop waits for a dependency', false],
-    ['error', 'the loop failed', true],
+    ['warn', 'loop paused: a dependency is not available', false],
+    ['error', 'loop failed', true],
   ])
 })
 
@@ -90,7 +90,7 @@ test('one that ends by itself is not left ended', async () => {
   const loops = startLoops([{ name: 'relay', run }], log, { baseMs: 20 })
   await second
   await loops.stop()
-  expect(logged()).toMatchObject([{ msg: 'the loop ended by itself' }])
+  expect(logged()).toMatchObject([{ msg: 'loop ended without a stop' }])
 })
 
 test('stopping waits until each loop has finished what it holds', async () => {
@@ -127,5 +127,5 @@ test('that a loop was interrupted by stopping is no failure, but another error t
     run: (signal: AbortSignal) => untilAborted(signal).then(() => Promise.reject(new Error('broke'))),
   }
   await startLoops([interrupted, broken], log).stop()
-  expect(logged()).toMatchObject([{ loop: 'b', msg: 'the loop failed while stopping' }])
+  expect(logged()).toMatchObject([{ loop: 'b', msg: 'loop failed while stopping' }])
 })

@@ -59,7 +59,7 @@ async function keepRunning(
       error = caught
     }
     if (signal.aborted) {
-      if (error !== undefined && !isAbort(error)) log.error({ err: error }, 'the loop failed while stopping')
+      if (error !== undefined && !isAbort(error)) log.error({ err: error }, 'loop failed while stopping')
       return
     }
     if (performance.now() - startedAtMs >= healthyAfterMs) failures = 0
@@ -69,13 +69,13 @@ async function keepRunning(
     pulse.failed(error ?? endedByItself)
     const fields = { err: error, failures, pauseMs }
     // An outage ends by itself; anything else is for a person to look at.
-    if (isDependencyOutage(error)) log.warn(fields, 'the loop waits for a dependency')
-    else log.error(fields, error === undefined ? 'the loop ended by itself' : 'the loop failed')
+    if (isDependencyOutage(error)) log.warn(fields, 'loop paused: a dependency is not available')
+    else log.error(fields, error === undefined ? 'loop ended without a stop' : 'loop failed')
     await elapse(pauseMs, undefined, { signal }).catch(() => {})
   }
 }
 
-const endedByItself = Object.assign(new Error('the loop ended by itself'), { code: 'LOOP_ENDED' })
+const endedByItself = Object.assign(new Error('the loop ended without a stop'), { code: 'LOOP_ENDED' })
 
 function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === 'AbortError'

@@ -118,7 +118,7 @@ describe('stopping', () => {
     service.child.disconnect()
     const { code, lines } = await service.closed
     expect(code).toBe(0)
-    expect(lines).toContainEqual(expect.objectContaining({ msg: 'stopping', reason: 'parent gone' }))
+    expect(lines).toContainEqual(expect.objectContaining({ msg: 'stopping', reason: 'parent exited' }))
   })
 
   test('it does not outlive a parent that is killed', async () => {
@@ -189,7 +189,7 @@ describe('starting', () => {
     expect(code).toBe(2)
     expect(err.trim().split('\n')).toEqual([
       'fixture cannot start: PORT is "70000": set it to a whole number from 0 to 65535 (Port of the HTTP API; 0 lets the system choose).',
-      'fixture cannot start: LOG_LEVEL is "loud": set it to one of fatal, error, warn, info, debug, trace, silent (Least level that is logged).',
+      'fixture cannot start: LOG_LEVEL is "loud": set it to one of fatal, error, warn, info, debug, trace, silent (Lowest level that is logged).',
       expect.stringMatching(/^fixture cannot start: SHUTDOWN_TIMEOUT_MS is "soon": set it to a whole number from /),
       'fixture cannot start: API_SECRET has 5 characters: set it to a secret of at least 8 characters (Nobody may see it).',
     ])
@@ -212,17 +212,14 @@ describe('starting', () => {
     other.close()
     expect(code).toBe(1)
     expect(err).toBe(
-      `fixture cannot start: port ${port} of 127.0.0.1 is taken by another process: stop it, or set PORT or INTERNAL_PORT to another.\n`,
+      `fixture cannot start: port ${port} of 127.0.0.1 is in use by another process: stop it, or set PORT or INTERNAL_PORT to another port.\n`,
     )
     expect(out).toBe('')
   })
 
   test.each([
     ['192.0.2.1', 'HOST is 192.0.2.1, which is not an address of this machine: set it to one that is.'],
-    [
-      'no.such.invalid',
-      'HOST is no.such.invalid, a name that cannot be resolved: set it to an address of this machine.',
-    ],
+    ['no.such.invalid', 'HOST is no.such.invalid, which cannot be resolved: set it to an address of this machine.'],
   ])('HOST %s is said in one sentence', async (host, sentence) => {
     expect(await start({ HOST: host }).closed).toMatchObject({
       code: 1,
@@ -250,7 +247,7 @@ describe('starting', () => {
     await service.hears('loop restarted')
     service.child.kill('SIGTERM')
     const { lines } = await service.closed
-    expect(lines).toContainEqual(expect.objectContaining({ level: 'error', loop: 'ticker', msg: 'the loop failed' }))
+    expect(lines).toContainEqual(expect.objectContaining({ level: 'error', loop: 'ticker', msg: 'loop failed' }))
   })
 })
 

@@ -178,18 +178,18 @@ function stopOnSignals(log: Log, timeoutMs: number, stopAll: () => Promise<void>
   let stopping = false
   process.on('SIGTERM', () => stop('SIGTERM'))
   process.on('SIGINT', () => stop('SIGINT'))
-  if (process.send !== undefined) process.once('disconnect', () => stop('parent gone'))
+  if (process.send !== undefined) process.once('disconnect', () => stop('parent exited'))
   return stop
 
   function stop(reason: string) {
-    if (stopping) return exit(1, `${reason} while stopping: not waiting any longer`)
+    if (stopping) return exit(1, `stop forced: ${reason} while stopping`)
     stopping = true
     log.info({ reason }, 'stopping')
-    setTimeout(() => exit(1, `not stopped after ${timeoutMs} ms`), timeoutMs).unref()
+    setTimeout(() => exit(1, `stop timed out after ${timeoutMs} ms`), timeoutMs).unref()
     stopAll().then(
       () => exit(0, 'stopped'),
       (error) => {
-        log.error({ err: error }, 'stopping failed')
+        log.error({ err: error }, 'stop failed')
         exit(1, 'stopped with an error')
       },
     )
@@ -226,16 +226,16 @@ function knownSentence(error: unknown, host: string): string | undefined {
     hostname?: string
   }
   if (syscall === 'getaddrinfo' && hostname === host) {
-    return `HOST is ${host}, a name that cannot be resolved: set it to an address of this machine.`
+    return `HOST is ${host}, which cannot be resolved: set it to an address of this machine.`
   }
   if (syscall !== 'listen') return undefined
   if (code === 'EADDRINUSE') {
-    return `port ${port} of ${address} is taken by another process: stop it, or set PORT or INTERNAL_PORT to another.`
+    return `port ${port} of ${address} is in use by another process: stop it, or set PORT or INTERNAL_PORT to another port.`
   }
-  if (code === 'EACCES') return `port ${port} of ${address} may not be opened by this user: set PORT to one from 1024.`
+  if (code === 'EACCES')
+    return `port ${port} of ${address} needs more rights than this user has: set PORT to a port from 1024.`
   if (code === 'EADDRNOTAVAIL')
     return `HOST is ${address}, which is not an address of this machine: set it to one that is.`
-  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return 'HOST is a name that cannot be resolved: set it to an address.'
+  if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'HOST cannot be resolved: set it to an address.'
   return undefined
 }

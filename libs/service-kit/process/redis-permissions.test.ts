@@ -39,7 +39,7 @@ test('an undeclared key is an error that names service, command, key and the fil
   ])
   expect(sentences).toEqual([
     'NOPERM the Redis user order may not use the key order:basket:1 with HSET: ' +
-      'declare the family of this key in apps/order/keys.ts, then start the Redis servers again or run ACL LOAD',
+      'declare the family of this key in apps/order/keys.ts, then restart the Redis servers or run ACL LOAD',
   ])
   await redis.sadd('order:basket:1', 'v').catch(() => undefined)
   expect(error).toHaveBeenCalledTimes(2)

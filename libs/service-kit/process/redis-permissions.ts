@@ -64,5 +64,5 @@ export function adviceFor({ missing, command }: RedisNotPermitted, service: stri
   if (reason !== undefined) return `no service may use ${command}, which ${reason}; see ${commandsFile}`
   const declaration = `apps/${service}/keys.ts`
   const what = missing === 'command' ? 'a key family of the type of this command' : `the family of this ${missing}`
-  return `declare ${what} in ${declaration}, then start the Redis servers again or run ACL LOAD`
+  return `declare ${what} in ${declaration}, then restart the Redis servers or run ACL LOAD`
 }

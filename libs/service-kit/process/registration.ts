@@ -34,20 +34,20 @@ export async function register(options: RegisterOptions): Promise<{ leave(): Pro
   const registration = createRegistration(registry, instance, {
     healthy: isHealthy,
     pulse: watch?.({ name: 'heartbeat' }),
-    onError: (error) => log.warn({ err: error }, 'a heartbeat failed'),
+    onError: (error) => log.warn({ err: error }, 'heartbeat failed'),
     onSelfFence: (reason) => {
-      log.error({ reason }, 'heartbeats not accepted')
+      log.error({ reason }, 'heartbeats rejected')
       if (reason === 'superseded') onSuperseded()
     },
   })
   health.add({ name: 'registry', required: false, check: () => notFenced(registration.isFenced()) })
   const started = await within(patienceMs, registration.start())
-  if (!started) log.warn('the registry does not answer yet')
+  if (!started) log.warn('registration postponed: the registry does not answer')
   return { leave }
 
   async function leave() {
     const left = await within(patienceMs, registration.leave())
-    if (!left) log.warn('the registry did not hear that this instance leaves')
+    if (!left) log.warn('deregistration failed: the registry does not answer')
   }
 }
 

@@ -38,7 +38,7 @@ it.each([
   const { lines, redis } = await setUp(role, policy)
   await answered(redis)
   expect(lines).toMatchObject([{ level: 'warn', role, policy, wanted }])
-  expect(lines[0]?.msg).toContain(`the ${role} Redis has maxmemory-policy ${policy}, set ${wanted}`)
+  expect(lines[0]?.msg).toContain(`${role} redis misconfigured: maxmemory-policy is ${policy}, set ${wanted}`)
 })
 
 it.each([
@@ -118,7 +118,7 @@ it('a shop that has never worked says what to change, in its log and its health,
   })
   expect(lines).toMatchObject([{ level: 'error', redis: 'state', code: 'WRONGPASS' }])
   expect(lines[0]?.msg).toBe(
-    'state redis connection never established so far: WRONGPASS invalid username-password pair or user is disabled; check user and password in REDIS_STATE_URL',
+    'state redis connection not established: WRONGPASS invalid username-password pair or user is disabled; check user and password in REDIS_STATE_URL',
   )
   expect(JSON.stringify(lines)).not.toMatch(/hunter2|somebody|right-password/)
 })

@@ -30,12 +30,12 @@ const maxPlaces = 256
 /** What to change when a connection has never worked. */
 const advice: Record<string, (url: string) => string> = {
   WRONGPASS: (url) => `check user and password in ${url}`,
-  NOAUTH: (url) => `the server wants a password: put it into ${url}`,
+  NOAUTH: (url) => `the server needs a password: add it to ${url}`,
   NOPERM: (url) => `the user in ${url} lacks a right`,
   CERTIFICATE: (url) => `check REDIS_TLS_CA_FILE, and that the certificate is for the host in ${url}`,
-  NO_TLS: (url) => `check that the port in ${url} speaks TLS; if it does not, the URL begins with redis:`,
-  TLS_EXPECTED: (url) => `check whether the port in ${url} expects TLS; if it does, the URL begins with rediss:`,
-  NO_CLUSTER: (url) => `it is one server: ${url} begins with redis:// or rediss://, without +cluster`,
+  NO_TLS: (url) => `check that the port in ${url} uses TLS; if not, write redis://`,
+  TLS_EXPECTED: (url) => `check whether the port in ${url} uses TLS; if so, write rediss://`,
+  NO_CLUSTER: (url) => `the server is not a Cluster: write ${url} without +cluster`,
   NO_SUCH_MASTER: (url) => `check the name of the master at the end of ${url}`,
   UNKNOWN_HOST: (url) => `check the host in ${url}`,
   UNREACHABLE: (url) => `start the server, or check host and port in ${url}`,
@@ -70,7 +70,7 @@ export function logRedisState({
     } else if (place.told !== code) {
       place.told = code
       if (place.hasWorked) log.warn(fields, `${role} redis connection lost: ${reason}`)
-      else log.error(fields, `${role} redis connection never established so far: ${reason}${toDo(code, url)}`)
+      else log.error(fields, `${role} redis connection not established: ${reason}${toDo(code, url)}`)
     }
   }
 }
@@ -82,8 +82,8 @@ function toDo(code: string, url: string): string {
 
 /** What happens once memory is full. Nothing shows before. */
 const harm: Record<KeyRole, string> = {
-  cache: 'when it is full it will refuse what should be cached',
-  state: 'when it is full it will drop sessions, carts and events',
+  cache: 'once full, it refuses new cache entries',
+  state: 'once full, it evicts sessions, carts and events',
 }
 
 /**
@@ -103,7 +103,7 @@ export function warnOfEviction(redis: Redis, { role, log }: { role: KeyRole; log
       const { wanted } = eviction
       log.warn(
         { role, policy, wanted },
-        `the ${role} Redis has maxmemory-policy ${policy}, set ${wanted}: ${harm[role]}`,
+        `${role} redis misconfigured: maxmemory-policy is ${policy}, set ${wanted}; ${harm[role]}`,
       )
     }
     told = policy

@@ -24,22 +24,22 @@ const sources: readonly CacheSource[] = ['hit-local', 'hit', 'stale', 'miss', 'b
 const counters = {
   void: ['cache_fills_refused_total', 'Loaded values that were not stored, because they were invalidated meanwhile'],
   invalidate: ['cache_invalidations_total', 'Invalidations by this process, of ids and of tags'],
-  'tag-mismatch': ['cache_tag_mismatches_total', 'Values found void because a tag of theirs was invalidated'],
-  'local-flush': ['cache_copy_flushes_total', 'Times that all copies were dropped after a gap of the subscriber'],
-  'local-error': ['cache_copy_errors_total', 'Times that invalidations could not be subscribed to'],
-  'load-refused': ['cache_loads_refused_total', 'Loads refused because too many ran and waited'],
-  'wait-timeout': ['cache_wait_timeouts_total', "Reads that waited for another's load for too long"],
-  'refresh-failed': ['cache_refreshes_failed_total', 'Refreshes behind a stale answer that failed'],
+  'tag-mismatch': ['cache_tag_mismatches_total', 'Values discarded because one of their tags was invalidated'],
+  'local-flush': ['cache_copy_flushes_total', 'Flushes of all copies after a gap of the subscriber'],
+  'local-error': ['cache_copy_errors_total', 'Failed subscriptions to invalidations'],
+  'load-refused': ['cache_loads_refused_total', 'Loads refused because too many were running and queued'],
+  'wait-timeout': ['cache_wait_timeouts_total', "Reads that waited too long for another's load"],
+  'refresh-failed': ['cache_refreshes_failed_total', 'Failed refreshes of stale values'],
   refused: ['cache_values_refused_total', 'Written values that cannot be cached'],
-  unreadable: ['cache_values_unreadable_total', 'Values of another release, or damaged'],
-  'redis-error': ['cache_redis_errors_total', 'Reads and writes that went on without Redis'],
+  unreadable: ['cache_values_unreadable_total', 'Values that are damaged or of another release'],
+  'redis-error': ['cache_redis_errors_total', 'Reads and writes that continued without Redis'],
 } as const satisfies Partial<Record<CacheEvent, readonly [name: string, help: string]>>
 
 const gauges = {
   copyCount: ['cache_copies', 'Copies in the memory of this process'],
-  copyBytes: ['cache_copies_bytes', 'What they count for'],
-  runningCount: ['cache_loads_running', 'Loads that run'],
-  queuedCount: ['cache_loads_queued', 'Loads that wait for a place'],
+  copyBytes: ['cache_copies_bytes', 'Size that the copies count for'],
+  runningCount: ['cache_loads_running', 'Running loads'],
+  queuedCount: ['cache_loads_queued', 'Queued loads'],
 } as const satisfies Partial<Record<keyof CacheStats, readonly [name: string, help: string]>>
 
 const breakerStates = ['closed', 'half-open', 'open'] as const
@@ -57,7 +57,7 @@ export function createCacheMetrics(metrics: Metrics): CacheMetrics {
   metrics.extend((...to) => {
     declareCounters(to, counts)
     declareGauges(to, watched)
-    histograms.load = histogram(to, 'cache_load_duration_seconds', 'Time that the source took', ['outcome'])
+    histograms.load = histogram(to, 'cache_load_duration_seconds', 'Duration of loads from the source', ['outcome'])
     histograms.wait = histogram(to, 'cache_lease_wait_duration_seconds', "Time that reads waited for another's load")
   })
 
@@ -89,7 +89,7 @@ export function copiesProbe(name: string, cache: Pick<Cache<unknown>, 'stats'>):
 function declareCounters([prom, registers]: Declaring, counts: ReadonlyMap<string, Counts>) {
   new prom.Counter({
     name: 'cache_reads_total',
-    help: 'Reads by where the answer came from',
+    help: 'Reads by source of the answer',
     labelNames: ['cache', 'source'],
     registers,
     collect() {
@@ -125,7 +125,7 @@ function declareGauges([prom, registers]: Declaring, watched: ReadonlyMap<string
   }
   new prom.Gauge({
     name: 'cache_copies_usable',
-    help: '0 while copies are neither read nor made, because invalidations may not arrive',
+    help: '0 while copies are off, because invalidations may not arrive',
     labelNames: ['cache'],
     registers,
     collect() {
@@ -137,7 +137,7 @@ function declareGauges([prom, registers]: Declaring, watched: ReadonlyMap<string
   })
   new prom.Gauge({
     name: 'cache_breaker_state',
-    help: '1 for the state that the breaker before Redis is in',
+    help: '1 for the current state of the Redis breaker',
     labelNames: ['cache', 'state'],
     registers,
     collect() {
