@@ -1,0 +1,114 @@
+/** A service is complete: each place that cannot be made from the list of services names it too. */
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { services } from '@shop/contracts/services'
+import { topics } from '@shop/contracts/topics'
+import { expect, onTestFinished, test } from 'vitest'
+import { root } from './command-line/run.ts'
+import { forgottenPlaces } from './services/forgotten.fixture.ts'
+
+test('no place of a service is forgotten', async () => {
+  expect(await forgottenPlaces(root, { services, topics })).toEqual([])
+})
+
+test('every place that lacks a service of the list is named, with what to add', async () => {
+  const wishlist = { instances: 2, hasDatabase: true, redis: ['state', 'cache'], isPublic: false } as const
+  const { orderEvents } = topics
+  const readers = { ...orderEvents, sharedWith: { ...orderEvents.sharedWith, wishlist: 'write' } }
+  const lists = { services: { ...services, wishlist }, topics: { ...topics, orderEvents: readers } }
+  expect((await forgottenPlaces(root, lists)).toSorted()).toEqual([
+    '.vscode/launch.json: add `--inspect wishlist` to the debugger of every service',
+    'README.md: draw it in the picture',
+    'apps/gateway/routes.ts: add the routes of wishlist',
+    'apps/wishlist/README.md: describe its routes, events, keys and tables',
+    'apps/wishlist/app.ts: export buildApp, the wiring',
+    'apps/wishlist/config.ts: export configSchema, made of commonConfig, stateConfig, cacheConfig, verifyIdentityConfig, databaseConfig',
+    'apps/wishlist/keys.ts: export keyFamilies, all that it owns',
+    "apps/wishlist/main.ts: call runService({ name: 'wishlist', … })",
+    'apps/wishlist/package.json: add it, with the name @shop/wishlist',
+    'apps/wishlist/prisma/schema.prisma: describe its tables',
+    'apps/wishlist/wishlist.test.ts: test the service',
+    'apps/wishlist: read orderEvents, or take wishlist from its readers',
+    'docker-compose.yml: add wishlist under services',
+    'docker-compose.yml: services.gateway.depends_on must be {"catalog":{"condition":"service_healthy"},"user":{"condition":"service_healthy"},"order":{"condition":"service_healthy"},"wishlist":{"condition":"service_healthy"}}',
+    'docs/architecture.md: draw it in the picture',
+    'infra/docker-compose.override.example.yml: mount ./apps/wishlist and the libraries for wishlist',
+    'package-lock.json: run `npm install`',
+  ])
+})
+
+test('a service that the list does not name is found, by its folder and by its container', async () => {
+  const { user: _removed, ...others } = services
+  const found = await forgottenPlaces(root, { services: others, topics })
+  expect(found).toContain('libs/contracts/services.ts: declare user, which has apps/user/main.ts')
+  expect(found).toContain('libs/contracts/services.ts: declare user, or remove it from docker-compose.yml')
+})
+
+test('an entry that says something else than the service is found', async () => {
+  const user = { instances: 2, hasDatabase: false, redis: ['state', 'cache'], isPublic: false } as const
+  const { orderEvents } = topics
+  const lists = {
+    services: { ...services, user },
+    topics: { ...topics, orderEvents: { ...orderEvents, sharedWith: {} } },
+  }
+  expect(await forgottenPlaces(root, lists)).toEqual([
+    "libs/contracts/topics.ts: add 'catalog' to the readers of orderEvents",
+    'apps/user/config.ts: add cacheConfig for REDIS_CACHE_URL',
+    'libs/contracts/services.ts: user requires DATABASE_URL, which its entry does not give it',
+    'apps/user/keys.ts: export a family of the role cache, or take it from its entry',
+    'libs/contracts/services.ts: user has apps/user/prisma/schema.prisma: set hasDatabase',
+    'docker-compose.yml: services.user.deploy must be {"replicas":2}',
+  ])
+})
+
+test.each([
+  ['apps/gateway/routes.ts', /.*'\/api\/categories'.*/, '', 'routes.ts: add GET /api/categories, which apps/catalog/'],
+  ['apps/user/accounts/routes.ts', "'/api/users/me'", "'/api/users/you'", 'apps/user: serve GET /api/users/me, which'],
+  ['apps/gateway/docs/sections.ts', "'/api/cart'", '', 'docs/sections.ts: add the prefix of /api/cart to a section'],
+  ['apps/user/package.json', 'type:app', 'type:other', 'package.json: add the tag type:app'],
+  [
+    'apps/user/package.json',
+    '--project user',
+    '--project all',
+    'package.json: add the script "test" for --project user',
+  ],
+  ['apps/user/package.json', '"typebox"', '"other"', 'package-lock.json: run `npm install`'],
+  ['apps/user/main.ts', "'user'", "'other'", "apps/user/main.ts: call runService({ name: 'user', … })"],
+  ['apps/user/keys.ts', "'user', 'sign-in'", "'other', 'sign-in'", 'apps/user/keys.ts: other:rate-limit:sign-in:'],
+  ['apps/user/keys.ts', "'sign-in', 'state'", "'sign-in', 'cache'", "services.ts: add 'cache' to redis of user"],
+  ['docker-compose.yml', 'args: { APP: user }', 'args: { APP: other }', 'services.user.build must be'],
+  ['docker-compose.yml', 'subpath: user', 'subpath: order', 'services.user.volumes must be'],
+  ['docker-compose.yml', 'networks: [services, data]', 'networks: [data]', 'services.catalog.networks must be'],
+  ['docker-compose.yml', /catalog: { condition: service_healthy }/, '', 'services.gateway.depends_on must be'],
+  ['infra/docker-compose.override.example.yml', './apps/user', './apps/other', 'example.yml: mount ./apps/user'],
+])('in %s the change of %s to "%s" is found', async (file, text, other, sentence) => {
+  const folder = copy()
+  const before = readFileSync(join(folder, file), 'utf8')
+  const after = before.replace(text, other)
+  expect(after).not.toBe(before)
+  writeFileSync(join(folder, file), after)
+  expect(await forgottenPlaces(folder, { services, topics })).toContainEqual(expect.stringContaining(sentence))
+})
+
+function copy(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'shop-services-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const entries = [
+    'apps',
+    'infra',
+    'docs/architecture.md',
+    '.vscode',
+    'README.md',
+    'docker-compose.yml',
+    'package-lock.json',
+    'package.json',
+  ]
+  for (const entry of entries)
+    cpSync(join(root, entry), join(folder, entry), {
+      recursive: true,
+      filter: (path) => !/node_modules|prisma\/client/.test(path),
+    })
+  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
+  return folder
+}
