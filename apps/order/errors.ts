@@ -1,5 +1,6 @@
 /** Every way in which the order service says no. */
 import { maxCartLines } from '@shop/contracts/cart'
+import { PriceChange } from '@shop/contracts/order'
 import { defineErrors } from '@shop/service-kit/http/errors'
 
 export const errors = defineErrors({
@@ -19,6 +20,7 @@ export const errors = defineErrors({
     'conflict',
     'price-changed',
     (totalCents: number) => `The total is ${totalCents} cents now; look at it and order again`,
+    { members: PriceChange },
   ],
   keyRequired: [
     'invalid',

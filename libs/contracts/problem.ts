@@ -1,10 +1,13 @@
 /** What every service answers when it says no: application/problem+json (RFC 9457) with a stable code. */
 import { type Static, Type } from 'typebox'
 
-/** One field of a request that was refused. `path` is a JSON Pointer (RFC 6901) into the body, or the name of the query field. */
+/** One field of a request that was refused. */
 export const FieldError = Type.Object({
+  /** A JSON Pointer (RFC 6901) into the body, or the name of a query, path or header field. */
   path: Type.String(),
   message: Type.String(),
+  /** Stable: `required`, `unknown-field`, `type`, `minimum`, … */
+  code: Type.String(),
 })
 export type FieldError = Static<typeof FieldError>
 

@@ -1,4 +1,5 @@
 /** One description of the public API, from those of the services: what the gateway lets through, and what it adds. */
+import { sessionCookieName } from '@shop/contracts/cookies'
 import { StreamOverview } from '@shop/contracts/streams'
 import { type Json, type OpenApi, refusalResponses } from '@shop/service-kit/http/openapi'
 import { errors } from '../errors.ts'
@@ -52,7 +53,7 @@ export function mergeDescriptions(descriptions: Descriptions): OpenApi {
     components: {
       schemas: schemas.all(),
       securitySchemes: {
-        session: { type: 'apiKey', in: 'cookie', name: 'shop_session', description: aboutSession },
+        session: { type: 'apiKey', in: 'cookie', name: sessionCookieName, description: aboutSession },
       },
     },
     ...(missing.length > 0 && { 'x-missing-services': missing }),
@@ -153,12 +154,12 @@ function publicOperation(operation: Json, path: string, { method, streams }: Ope
   return { tags: [sectionOf(path, operation)], ...operation, responses: joined(operation.responses, added) }
 }
 
-/** Where both have a status, its codes are listed together. */
+/** Where both have a status, its codes are listed together; the shape is the service's. */
 function joined(responses: Json, added: Json): Json {
   const all = { ...responses }
   for (const [status, response] of Object.entries(added)) {
     const codes = new Set([all[status]?.description, response.description].flatMap((text) => text?.split(' · ') ?? []))
-    all[status] = { ...response, description: [...codes].join(' · ') }
+    all[status] = { ...response, ...all[status], description: [...codes].join(' · ') }
   }
   return all
 }

@@ -13,6 +13,9 @@
  * Which status code a kind becomes is decided in problem.ts and nowhere else.
  */
 
+import type { FieldError } from '@shop/contracts/problem'
+import type { TSchema } from 'typebox'
+
 /** What sort of no. `unknown` is the only one that is our fault and unexplained. */
 export type ErrorKind =
   | 'invalid'
@@ -30,14 +33,6 @@ export type ErrorKind =
   | 'timed-out'
   | 'unknown'
 
-/** One field that was refused. `path` is a JSON Pointer into the body, or the name of a query, path or header field. */
-export interface FieldProblem {
-  path: string
-  message: string
-  /** Stable: `required`, `unknown-field`, `type`, `minimum`, … */
-  code: string
-}
-
 /** `later` in a 502, 503 or 504: the cause is behind every instance, so another one is not worth a try now. See client.ts. */
 export const retryHeader = 'x-retry'
 
@@ -45,7 +40,7 @@ export interface ShopErrorOptions {
   /** What went wrong first; logged for a 5xx, never sent. */
   cause?: unknown
   /** The fields that are to blame. */
-  fields?: readonly FieldProblem[]
+  fields?: readonly FieldError[]
   /** When it makes sense to try again; becomes `Retry-After`. */
   retryAfterMs?: number
   /** The cause is behind every instance of this service, as a database that is away; becomes `x-retry: later`. @default false */
@@ -60,7 +55,7 @@ export interface ShopErrorOptions {
 export class ShopError extends Error {
   readonly kind: ErrorKind
   readonly code: string
-  readonly fields: readonly FieldProblem[]
+  readonly fields: readonly FieldError[]
   readonly retryAfterMs: number | undefined
   readonly headers: Readonly<Record<string, string>>
   readonly extensions: Readonly<Record<string, unknown>>
@@ -77,18 +72,24 @@ export class ShopError extends Error {
   }
 }
 
+interface DefinitionOptions extends ShopErrorOptions {
+  /** The schema of its `extensions`, for the API description. */
+  members?: TSchema
+}
+
 type Definition = readonly [
   kind: ErrorKind,
   code: string,
   // biome-ignore lint/suspicious/noExplicitAny: the parameters are whatever the message needs; `Maker` gives them back typed
   message: string | ((...args: any[]) => string),
-  options?: ShopErrorOptions,
+  options?: DefinitionOptions,
 ]
 
 /** What an error will be, known before it is made. */
 export interface ErrorMaker {
   readonly kind: ErrorKind
   readonly code: string
+  readonly members?: TSchema
 }
 
 type Maker<D extends Definition> = ErrorMaker &
@@ -110,7 +111,7 @@ export function defineErrors<const Definitions extends Record<string, Definition
   return Object.fromEntries(makers)
 }
 
-function makerOf([kind, code, message, defaults]: Definition) {
+function makerOf([kind, code, message, { members, ...defaults } = {}]: Definition) {
   // A message may leave out its optional parameters, so the options are known by not being among those it takes.
   const parameterCount = typeof message === 'string' ? 0 : message.length
   const make = (...args: unknown[]) => {
@@ -118,5 +119,5 @@ function makerOf([kind, code, message, defaults]: Definition) {
     const text = typeof message === 'string' ? message : message(...args)
     return new ShopError(kind, code, text, { ...defaults, ...options })
   }
-  return Object.assign(make, { kind, code })
+  return Object.assign(make, { kind, code, members })
 }

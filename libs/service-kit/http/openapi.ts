@@ -110,7 +110,7 @@ function textBody(examples: Record<string, string>): Json {
   return { content: Object.fromEntries(content) }
 }
 
-type Coded = Pick<ErrorMaker, 'kind' | 'code'>
+type Coded = Pick<ErrorMaker, 'kind' | 'code' | 'members'>
 
 /** What the server says no with, whatever the route is for. */
 const byServer: Record<'always' | 'params' | 'body', readonly Coded[]> = {
@@ -142,16 +142,19 @@ function refusals(parts: Json, hasBody: boolean, own: readonly Coded[] = []): Js
 
 /** One response per status, which names the codes that it may have. */
 export function refusalResponses(errors: readonly Coded[]): Record<string, Json> {
-  const codes = new Map<number, Set<string>>()
-  for (const { kind, code } of errors) {
-    const status = statusOfKind[kind]
-    codes.set(status, (codes.get(status) ?? new Set()).add(code))
-  }
-  const entries = [...codes].map(([status, ofStatus]) => {
-    const description = [...ofStatus].map((code) => `\`${code}\``).join(' · ')
-    return [status, { description, content: { 'application/problem+json': { schema: Problem } } }] as const
+  const byStatus = Map.groupBy(errors, ({ kind }) => statusOfKind[kind])
+  const entries = [...byStatus].map(([status, ofStatus]) => {
+    const codes = new Set(ofStatus.map(({ code }) => code))
+    const description = [...codes].map((code) => `\`${code}\``).join(' · ')
+    return [status, { description, content: { 'application/problem+json': { schema: shapeOf(ofStatus) } } }] as const
   })
   return Object.fromEntries(entries)
+}
+
+/** A problem, or one with the members that some errors of this status add. */
+function shapeOf(errors: readonly Coded[]): Json {
+  const extended = errors.flatMap(({ members }) => (members ? [{ allOf: [Problem, members] }] : []))
+  return extended.length > 0 ? { anyOf: [...extended, Problem] } : Problem
 }
 
 /** Every schema that contracts export, with its name. */

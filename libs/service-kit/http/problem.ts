@@ -2,9 +2,10 @@
  * The one place where a no becomes an HTTP answer: application/problem+json (RFC 9457) with a stable `code`. Whatever is thrown, in
  * a handler, by Fastify or by Node's HTTP parser, ends here; what is not understood is a 500 that says nothing and is logged whole.
  */
+import type { Problem } from '@shop/contracts/problem'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isContention, isDependencyOutage } from '../storage/outage.ts'
-import { type ErrorKind, type FieldProblem, ShopError, type ShopErrorOptions } from './errors.ts'
+import { type ErrorKind, ShopError, type ShopErrorOptions } from './errors.ts'
 import { fieldProblems, partName, type ValidationError } from './validation.ts'
 
 // Not by `import`, which reads every export of node:http and so loads the WebSocket client: 25 ms of each start.
@@ -53,16 +54,7 @@ const fastifyErrors: Record<string, readonly [ErrorKind, code: string, message: 
 export interface ProblemAnswer {
   status: number
   headers: Record<string, string>
-  body: {
-    type: string
-    title: string
-    status: number
-    code: string
-    detail?: string
-    instance?: string
-    requestId?: string
-    errors?: readonly FieldProblem[]
-  }
+  body: Problem
 }
 
 /** What to answer for anything that was thrown. Never throws, never tells what was not written to be told. */
@@ -82,7 +74,7 @@ export function problemOf(error: unknown, where: { path?: string; requestId?: st
       detail: failure.message,
       ...(where.path !== undefined && { instance: where.path }),
       ...(where.requestId !== undefined && { requestId: where.requestId }),
-      ...(failure.fields.length > 0 && { errors: failure.fields }),
+      ...(failure.fields.length > 0 && { errors: [...failure.fields] }),
     },
   }
 }

@@ -1,10 +1,12 @@
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { PriceChange } from '@shop/contracts/order'
 import { Type } from 'typebox'
 import { describe, expect, test } from 'vitest'
 import { createIdentityMinter, generateIdentityKeys, identityHeader } from '../identity/identity.ts'
 import type { Probe } from '../process/health.ts'
 import { createLog } from '../telemetry/log.ts'
+import { defineErrors } from './errors.ts'
 import { createServer, type ServerOptions } from './server.ts'
 
 const keys = generateIdentityKeys()
@@ -154,6 +156,19 @@ describe('/docs/json', () => {
     expect(responses['400'].description).toContain('`validation-failed`')
     expect(description.components.schemas.Problem.required).toContain('code')
     expect(Object.keys(description.paths['/api/things'].post.responses)).toEqual(['400', '413', '415', '503'])
+  })
+
+  test('shows the members that an error adds to a problem, and the code of each field', async () => {
+    const { server } = things()
+    const { soldOut } = defineErrors({ soldOut: ['conflict', 'sold-out', 'Sold out', { members: PriceChange }] })
+    server.post('/api/sales', { config: { refusals: [soldOut] } }, () => ({}))
+    const { paths, components } = (await server.inject('/docs/json')).json()
+    const problem = { $ref: '#/components/schemas/Problem' }
+    expect(paths['/api/sales'].post.responses['409'].content['application/problem+json'].schema).toEqual({
+      anyOf: [{ allOf: [problem, { $ref: '#/components/schemas/PriceChange' }] }, problem],
+    })
+    expect(components.schemas.PriceChange.required).toContain('totalCents')
+    expect(components.schemas.FieldError.required).toContain('code')
   })
 
   test('is made once', async () => {

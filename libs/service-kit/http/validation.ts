@@ -4,11 +4,11 @@
  * know are refused, so a client that misspells `quantity` gets an error. Checking stops at the first mistake: collecting all of them is work an attacker chooses.
  */
 import { createRequire } from 'node:module'
+import type { FieldError } from '@shop/contracts/problem'
 import type { Ajv } from 'ajv'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
 import { createDeferrals, type Deferrals } from '../deferral.ts'
-import type { FieldProblem } from './errors.ts'
 
 type Schema = Record<string, unknown>
 
@@ -52,7 +52,7 @@ export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaComp
  * generated at its first use. Answers with what is wrong, so nothing when all is well. Unknown fields are mistakes where the schema has
  * `additionalProperties: false`.
  */
-export function createCheck(schema: TSchema): (value: unknown) => FieldProblem[] {
+export function createCheck(schema: TSchema): (value: unknown) => FieldError[] {
   const compiled = createDeferrals().defer(() => createAjv(false).compile(schema))
   return (value) => {
     const check = compiled()
@@ -102,7 +102,7 @@ export interface ValidationError {
 const maxFields = 20
 
 /** What a client is told: which field, what is wrong with it, and a stable code for the sort of mistake. */
-export function fieldProblems(errors: readonly ValidationError[], context: string): FieldProblem[] {
+export function fieldProblems(errors: readonly ValidationError[], context: string): FieldError[] {
   return joinBranches(errors)
     .slice(0, maxFields)
     .map(({ instancePath = '', keyword = 'invalid', message = 'is not valid', params = {} }) => {
