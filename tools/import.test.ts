@@ -118,7 +118,7 @@ describe('an import', () => {
     expect(code).toBe(1)
     expect(out.split('\n').slice(1)).toEqual([
       'line 3, TEA-8: priceCents must be integer (validation-failed)',
-      'line 4, TEA-9: there is no such category (category-unknown)',
+      'line 4, TEA-9: the category does not exist (category-unknown)',
       '',
     ])
     expect((await fetch(`${shop}/api/products/TEA-7`)).status).toBe(200)

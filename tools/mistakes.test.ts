@@ -385,7 +385,7 @@ describe('the gateway', () => {
     ['TRUSTED_ORIGINS', `https://${secret}/`],
   ])('%s that cannot be read', async (name, value) => {
     const mistake = { env: () => ({ ...env, IDENTITY_PRIVATE_KEY: keys.IDENTITY_PRIVATE_KEY, [name]: value }) }
-    const says = new RegExp(`^gateway cannot start: ${name} cannot be used: `)
+    const says = new RegExp(`^gateway cannot start: ${name} is not valid: `)
     check(await run('apps/gateway/main.ts', { ...mistake, says }), says)
   })
 })

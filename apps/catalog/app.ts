@@ -58,7 +58,10 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const { forget, invalidate } = createFreshness({
     ...caches,
     onStale: (error, { skus }) =>
-      log.warn({ err: error, skus: skus.slice(0, 3), skuCount: skus.length }, 'the cache is told later, by the outbox'),
+      log.warn(
+        { err: error, skus: skus.slice(0, 3), skuCount: skus.length },
+        'cache invalidation deferred to the outbox',
+      ),
   })
   const products = createProducts(createProductStore(prisma, pool), { ...caches, forget })
   const server = createServer({

@@ -36,7 +36,7 @@ function addNetwork(networks: BlockList, network: string) {
     family !== 0 && rest.length === 0 && /^\d{1,3}$/.test(prefix ?? '0') && bits <= (family === 6 ? 128 : 32)
   if (!isValid) {
     throw new TypeError(
-      'it takes how many proxies there are, or their addresses and networks: 10.0.0.0/8,loopback,private',
+      'it must be the number of proxies, or their addresses and networks: 10.0.0.0/8,loopback,private',
     )
   }
   networks.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4')

@@ -19,38 +19,38 @@ export const configSchema = Type.Object({
   ...stateConfig,
   ...mintIdentityConfig,
   TRUSTED_ORIGINS: Type.Optional(
-    Text({ doc: 'Other origins whose pages may change things here, separated by commas: https://partner.example' }),
+    Text({ doc: 'Other origins whose pages may send unsafe requests, separated by commas: https://partner.example' }),
   ),
   TRUST_PROXY: Type.Optional(
     Text({
-      doc: 'Proxies that are believed about a client: how many, or their networks (10.0.0.0/8,loopback,private)',
+      doc: 'Proxies trusted to name the client: their number, or their networks (10.0.0.0/8,loopback,private)',
     }),
   ),
   RATE_LIMIT_COUNT: Integer({
-    doc: 'Requests per second that one address may make',
+    doc: 'Requests per second of one address',
     default: 200,
     minimum: 1,
     maximum: 100_000,
   }),
   RATE_LIMIT_BURST: Integer({
-    doc: 'Requests that one address may make at once after a pause',
+    doc: 'Requests of one address at once after a pause',
     default: 600,
     minimum: 1,
     maximum: 1_000_000,
   }),
   REQUEST_TIMEOUT_MS: Integer({
-    doc: 'Longest that a service may take to answer, retries included',
+    doc: 'Longest time for a service to answer, retries included',
     default: 10_000,
     minimum: 100,
     maximum: 600_000,
   }),
   STREAM_MAX_COUNT: Integer({
-    doc: 'Streams (events, uploads) of one service that may be open',
+    doc: 'Most open streams (events, uploads) of one service',
     default: 1_000,
     minimum: 1,
   }),
   STREAM_MAX_COUNT_PER_CALLER: Integer({
-    doc: 'Streams that one user, or one address without a user, may have open',
+    doc: 'Most open streams of one user, or of one address without a user',
     default: 10,
     minimum: 1,
   }),
@@ -61,12 +61,12 @@ export const configSchema = Type.Object({
     maximum: 3_600_000,
   }),
   STREAM_MAX_MS: Integer({
-    doc: 'Events are ended after this, so that browsers come back and are looked at again',
+    doc: 'Longest event stream; browsers then reconnect and their session is checked again',
     default: 900_000,
     minimum: 100,
     maximum: 86_400_000,
   }),
-  UPLOAD_MAX_BYTES: Integer({ doc: 'Largest body that is passed on as it comes', default: 536_870_912, minimum: 1 }),
+  UPLOAD_MAX_BYTES: Integer({ doc: 'Largest body of a streamed upload', default: 536_870_912, minimum: 1 }),
 })
 
 export type Config = Static<typeof configSchema>
@@ -84,6 +84,6 @@ function usable<Value>(name: string, make: () => Value): Value {
   try {
     return make()
   } catch (error) {
-    throw new ConfigError([`${name} cannot be used: ${(error as Error).message}.`])
+    throw new ConfigError([`${name} is not valid: ${(error as Error).message}.`])
   }
 }

@@ -65,7 +65,7 @@ async function answerOf(
     return { service, response: await ask(service) }
   } catch (error) {
     if (!(error instanceof ServiceUnavailable)) throw error
-    log.warn({ err: error }, 'the streams of a service cannot be seen')
+    log.warn({ err: error }, 'stream overview of a service missing')
     return { service }
   }
 }

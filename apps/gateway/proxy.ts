@@ -24,7 +24,7 @@ interface Dependencies {
   timeoutMs: number
 }
 
-const clientGone = new Error('the client went away')
+const clientGone = new Error('the client disconnected')
 
 /** Methods that may be sent a second time; POST only when the client gave it a key. */
 const idempotentMethods = new Set(['GET', 'HEAD', 'PUT', 'DELETE'])
@@ -89,7 +89,7 @@ export function createForwarding(dependencies: Dependencies) {
     } catch (error) {
       if (error !== clientGone) throw error
       const { method, routeOptions } = request
-      reply.hijack().log.info({ method, route: routeOptions.url, status: 499 }, 'the client did not wait')
+      reply.hijack().log.info({ method, route: routeOptions.url, status: 499 }, 'request abandoned by the client')
     }
   }
 }

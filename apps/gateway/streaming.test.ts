@@ -235,7 +235,7 @@ describe('an event stream', () => {
     const { request } = await open()
     request.destroy()
     await vi.waitFor(() => expect(streams[0]?.isClosed).toBe(true), { timeout: 5_000 })
-    await vi.waitFor(() => expect(log()).toContain('the stream broke off'))
+    await vi.waitFor(() => expect(log()).toContain('stream aborted'))
     expect(log()).not.toMatch(/"level":"(warn|error)"/)
   })
 

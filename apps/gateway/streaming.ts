@@ -47,7 +47,7 @@ export function createStreaming(options: StreamingOptions) {
   metrics.extend((prom, registers) => {
     return new prom.Gauge({
       name: 'gateway_open_streams',
-      help: 'Events and uploads under way',
+      help: 'Open event streams and uploads',
       registers,
       collect() {
         this.set(slots.count())
@@ -107,7 +107,7 @@ function passOn(reply: FastifyReply, response: ServiceResponse<Readable>, { stop
     clearTimeout(timer)
     stopping.removeEventListener('abort', finish)
     const durationMs = Math.round(reply.elapsedTime)
-    if (!raw.writableFinished) log.info({ route, status, durationMs }, 'the stream broke off, on either side')
+    if (!raw.writableFinished) log.info({ route, status, durationMs }, 'stream aborted')
     body.destroy()
   })
 

@@ -85,7 +85,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
     // Postgres has a record of each key, and takes none twice: a damaged one in Redis is worth nothing.
     claims: createIdempotency(redis, { keys: keys.checkout, leaseMs: claimMs, onDamaged: 'start' }),
     store: createCheckoutStore(prisma, { instance: instanceId }),
-    onLeft: (error, what) => log.warn({ err: error }, `after a checkout ${what} was left in Redis`),
+    onLeft: (error, what) => log.warn({ err: error }, `cleanup of ${what} after a checkout postponed`),
   })
   cartRoutes(server, { carts, owner })
   checkoutRoutes(server, { placeOrder, owner, catalog: createCatalog(services) })

@@ -17,32 +17,32 @@ export const configSchema = Type.Object({
   ...stateConfig,
   ...verifyIdentityConfig,
   CART_TTL_MS: Integer({
-    doc: 'A cart is forgotten this long after its last change',
+    doc: 'A cart expires this long after its last change',
     default: 30 * dayMs,
     minimum: 1_000,
     // What the cart's key family declares.
     maximum: 365 * dayMs,
   }),
   CANCEL_WINDOW_MS: Integer({
-    doc: 'How long after its confirmation an order can be cancelled and the money given back; 0 for not at all',
+    doc: 'How long a confirmed order can be cancelled and refunded; 0 disables cancelling',
     default: 30 * minuteMs,
     minimum: 0,
     maximum: 30 * dayMs,
   }),
   ORDER_DEADLINE_MS: Integer({
-    doc: 'An order that has come to no end so long after it was placed is cancelled; longer than RESERVATION_TTL_MS, and than outages that orders are to survive',
+    doc: 'An unfinished order is cancelled this long after it was placed; set it longer than RESERVATION_TTL_MS and than outages that orders must survive',
     default: 30 * minuteMs,
     minimum: 1_000,
     maximum: 7 * dayMs,
   }),
   ORDER_SWEEP_MS: Integer({
-    doc: 'How often orders that are past their deadline are looked for',
+    doc: 'How often orders past their deadline are searched for',
     default: 10_000,
     minimum: 50,
     maximum: 10 * minuteMs,
   }),
   STREAM_MAX_COUNT: Integer({
-    doc: 'Streams (events of orders) that may be open',
+    doc: 'Most open streams (events of orders)',
     default: 1_000,
     minimum: 1,
   }),

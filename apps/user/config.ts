@@ -30,7 +30,7 @@ export const configSchema = Type.Object({
     maximum: 90 * dayMs,
   }),
   SIGN_IN_LIMIT_COUNT: Integer({
-    doc: 'Attempts to sign in to one account per period',
+    doc: 'Sign-in attempts per account and period',
     default: 10,
     minimum: 1,
     maximum: 10_000,

@@ -5,15 +5,15 @@ export const errors = defineErrors({
   emailTaken: [
     'conflict',
     'email-taken',
-    'There is an account with this e-mail address already',
-    { fields: [{ path: '/email', message: 'belongs to an account already', code: 'taken' }] },
+    'An account with this e-mail address already exists',
+    { fields: [{ path: '/email', message: 'already belongs to an account', code: 'taken' }] },
   ],
-  credentialsWrong: ['unauthenticated', 'credentials-wrong', 'E-mail address and password do not go together'],
-  tooManySignIns: ['too-many', 'too-many-sign-ins', 'Too many attempts to sign in to this account; wait a little'],
+  credentialsWrong: ['unauthenticated', 'credentials-wrong', 'The e-mail address or the password is wrong'],
+  tooManySignIns: ['too-many', 'too-many-sign-ins', 'Too many sign-in attempts for this account; wait, then try again'],
   signInUnavailable: [
     'unavailable',
     'sign-in-unavailable',
-    'Sign-in does not work at the moment; try again',
+    'Sign-in is not available now; try again',
     { isShared: true },
   ],
   sessionsRevoked: [
@@ -21,6 +21,6 @@ export const errors = defineErrors({
     'sessions-revoked',
     'All sessions of this account were ended while you signed in; sign in again',
   ],
-  sessionNotFound: ['not-found', 'session-not-found', 'There is no such session of yours'],
-  accountGone: ['unauthenticated', 'account-gone', 'This account does not exist any more'],
+  sessionNotFound: ['not-found', 'session-not-found', 'You have no session with this id'],
+  accountGone: ['unauthenticated', 'account-gone', 'This account no longer exists'],
 })

@@ -63,7 +63,7 @@ function createTable() {
     const taken = rows
     rows = []
     if (!error) return taken
-    const message = 'a quote is not closed, or the record is too long: nothing from here on was read'
+    const message = 'a quote is not closed, or the record is too long: the rest of the file was not read'
     return [...taken, { line, code: 'csv-malformed', message }]
   }
 }
@@ -77,7 +77,7 @@ function headerOf(record: string[]): string[] {
 
 function rowOf(header: readonly string[], record: readonly string[], line: number): ReadRow {
   if (record.length !== header.length) {
-    const message = `the record has ${record.length} fields, and the header ${header.length}`
+    const message = `the record has ${record.length} fields, but the header has ${header.length}`
     return { line, code: 'csv-columns', message }
   }
   // What was no UTF-8 has become U+FFFD by now.

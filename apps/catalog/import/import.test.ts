@@ -113,7 +113,7 @@ describe('an import', () => {
     expect(counts).toMatchObject({ lineCount: 5, createdCount: 2, refusedCount: 3, refusedTruncated: false })
     expect(refused).toEqual([
       { line: 2, code: 'line-not-json', message: 'the line is not valid JSON' },
-      { line: 4, sku: `${prefix}-4`, code: 'category-unknown', message: 'there is no such category' },
+      { line: 4, sku: `${prefix}-4`, code: 'category-unknown', message: 'the category does not exist' },
       { line: 5, sku: `${prefix}-5`, code: 'validation-failed', message: 'priceCents must be integer' },
     ])
     expect((await rowsNow()).map(({ sku }) => sku)).toEqual([`${prefix}-1`, `${prefix}-6`])
@@ -251,7 +251,7 @@ describe('an import over the network', () => {
     socket.write(head(file.length) + file.slice(0, file.length - 20_000))
     await expect.poll(async () => (await rowsNow()).length, patience).toBeGreaterThanOrEqual(1_000)
     socket.destroy()
-    await expect.poll(() => service.log(), patience).toContain('an import has ended early')
+    await expect.poll(() => service.log(), patience).toContain('import aborted')
     const committed = (await rowsNow()).length
     expect(committed % 500).toBe(0)
     expect(committed).toBeLessThan(2_000)

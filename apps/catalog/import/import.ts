@@ -36,10 +36,10 @@ export function createImports(
     const report = createReport()
     try {
       await read(rows, report, origin)
-      log.info(report.counts, 'imported')
+      log.info(report.counts, 'import completed')
       return report.finish()
     } catch (error) {
-      log.warn({ err: error, ...report.counts }, 'an import has ended early')
+      log.warn({ err: error, ...report.counts }, 'import aborted')
       throw error
     } finally {
       runningCount -= 1
@@ -76,7 +76,7 @@ export function createImports(
       counts.unchangedCount += products.length - createdCount - updatedCount - refusedSkus.length
       for (const sku of refusedSkus) {
         const line = batch.get(sku)?.line ?? 0
-        report.refuse({ line, sku, code: 'category-unknown', message: 'there is no such category' })
+        report.refuse({ line, sku, code: 'category-unknown', message: 'the category does not exist' })
       }
       batch.clear()
       length = 0

@@ -126,8 +126,8 @@ describe('a row', () => {
     ],
     ['validation-failed', 'priceCents must be integer', 'TEA-1', { ...tea, priceCents: '499' }],
     ['validation-failed', 'stockCount must be >= 0', 'TEA-1', { ...tea, stockCount: -1 }],
-    ['lone-surrogate', 'text may not contain half of a surrogate pair', 'TEA-1', { ...tea, description: 'T\ud800' }],
-    ['nul-character', 'text may not contain the character U+0000', 'TEA-1', { ...tea, name: 'T\u0000a' }],
+    ['lone-surrogate', 'text must not contain an unpaired surrogate', 'TEA-1', { ...tea, description: 'T\ud800' }],
+    ['nul-character', 'text must not contain the character U+0000', 'TEA-1', { ...tea, name: 'T\u0000a' }],
   ])('is refused as %s: %s', (code, message, sku, value) => {
     expect(checkRow({ line: 7, value })).toEqual({ line: 7, code, message, ...(sku && { sku }) })
   })

@@ -21,10 +21,10 @@ export function checkRow(row: ReadRow): { line: number; product: ProductInput } 
   }
   const product = value as ProductInput
   if (`${product.name}${product.description}`.includes('\u0000')) {
-    return { line, sku: product.sku, code: 'nul-character', message: 'text may not contain the character U+0000' }
+    return { line, sku: product.sku, code: 'nul-character', message: 'text must not contain the character U+0000' }
   }
   if (!`${product.name}\n${product.description}`.isWellFormed()) {
-    const message = 'text may not contain half of a surrogate pair'
+    const message = 'text must not contain an unpaired surrogate'
     return { line, sku: product.sku, code: 'lone-surrogate', message }
   }
   return { line, product }

@@ -42,7 +42,7 @@ export function createProducts(store: ProductStore, { forget, ...caches }: Produ
       const items: Category[] = await store.categories()
       return toStoredResponse(JSON.stringify({ items }))
     })
-    if (!value) throw new Error('the list of categories is never absent')
+    if (!value) throw new Error('the list of categories is missing')
     return { value, source }
   }
 

@@ -27,7 +27,7 @@ import { isNotModified } from './stored-response.ts'
  */
 const askEachTime = 'public, no-cache'
 
-const notModified = noBody('The copy that If-None-Match names is still right')
+const notModified = noBody('The copy named by If-None-Match is current')
 const unknownProduct = { refusals: [errors.productNotFound] }
 
 const ProductParams = Type.Object({ sku: Sku }, { additionalProperties: false })

@@ -25,7 +25,7 @@ export function expireReservations({ stock, forget, sweepMs, log }: Dependencies
       const onFailed = (error: unknown, orderId: string) => {
         failedCount += 1
         pulse?.failed(error, 'orders')
-        log.error({ err: error, orderId }, 'reservation not expired; will try again')
+        log.error({ err: error, orderId }, 'reservation expiry postponed')
       }
       const expiredCount = await sweep({ stock, forget, onFailed }, signal)
       pulse?.ok(failedCount === 0 ? 'orders' : undefined)

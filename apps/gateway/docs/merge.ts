@@ -65,7 +65,7 @@ const aboutSession =
 
 const introduction = `To begin, press **Execute** on these four. Their examples fit together.
 
-1. \`POST /api/users\` creates an account. When it answers \`email-taken\`, the account exists: go on.
+1. \`POST /api/users\` creates an account. If it answers \`email-taken\`, the account exists: continue.
 2. \`POST /api/sessions\` signs in. The browser keeps the session cookie, so you do not need **Authorize**.
 3. \`PUT /api/cart/items/{sku}\` puts a product into the cart. \`GET /api/products\` lists the others.
 4. \`POST /api/orders\` orders the cart. Use a new Idempotency-Key for each order.
@@ -78,7 +78,7 @@ Errors are application/problem+json (RFC 9457) with a stable code. Each status l
 
 function descriptionOf(missing: readonly string[]): string {
   const gaps = missing.map(
-    (service) => `The ${service} service does not answer now: its routes are listed without details.`,
+    (service) => `The ${service} service does not answer now; its routes are listed without details.`,
   )
   return [introduction, ...gaps].join('\n\n')
 }
@@ -137,7 +137,7 @@ function gap({ path, service = 'user' }: Operation) {
     schema: { type: 'string' },
   }))
   const operation = {
-    summary: `The ${service} service does not describe itself now`,
+    summary: `No description: the ${service} service does not answer`,
     parameters,
     responses: {},
     'x-missing': true,
@@ -210,14 +210,14 @@ function ownPaths(): OpenApi['paths'] {
   const topics = {
     summary: 'List the streams of all services',
     responses: {
-      200: { description: 'The streams of all services, and those that cannot be read now', ...json(StreamOverview) },
+      200: { description: 'The streams of all services, and those that are unavailable', ...json(StreamOverview) },
       ...adminOnly,
     },
   }
-  const live = { summary: 'Tell whether the process runs', responses: { 200: health('The process turns') } }
+  const live = { summary: 'Check that the process runs', responses: { 200: health('The process runs') } }
   const ready = {
-    summary: 'Tell whether the gateway can do its job',
-    responses: { 200: health('Can do its job, perhaps with less'), 503: health('Cannot do its job') },
+    summary: 'Check that the gateway can serve requests',
+    responses: { 200: health('Ready, or degraded'), 503: health('Not ready') },
   }
   const own = Object.entries({ '/health/live': live, '/health/ready': ready, [topicListPath]: topics })
   return Object.fromEntries(own.map(([path, get]) => [path, { get: { tags: [sectionOf(path, get)], ...get } }]))

@@ -8,11 +8,11 @@ const administration = 'Administration'
 const sections = [
   {
     name: 'Accounts and sessions',
-    description: 'Create an account, sign in, see where you are signed in',
+    description: 'Create an account, sign in, list and end sessions',
     prefixes: ['/api/users', '/api/sessions'],
   },
   { name: 'Products', description: 'Browse and search', prefixes: ['/api/products', '/api/categories'] },
-  { name: 'Cart', description: 'Guests have one too; signing in keeps it', prefixes: ['/api/cart'] },
+  { name: 'Cart', description: 'Guests have a cart too; signing in keeps it', prefixes: ['/api/cart'] },
   { name: 'Orders', description: 'Order, follow, cancel', prefixes: ['/api/orders'] },
   { name: administration, description: 'For administrators', prefixes: ['/api/console'] },
   { name: 'Health', description: 'For orchestrators', prefixes: ['/health'] },

@@ -47,7 +47,7 @@ export function cartKeys(service: string): KeyFamily {
     role: 'state',
     ttl: { ms: longestTtlMs },
     example: ['u-2f1e4f0a-6a53-4b0e-9d43-0d3c0a2b7a11'],
-    doc: 'what a shopper means to buy: id, quantity by sku, what waits for room, and the sources of merged lines',
+    doc: 'the cart of a shopper: id, quantity by sku, lines waiting for room, and the sources of merged lines',
   })
 }
 

@@ -30,7 +30,7 @@ export function createCatalog(client: ServiceClient) {
     if (response.status !== 200) throw new Error(`the catalog answered ${response.status} when asked for prices`)
     const answer: unknown = JSON.parse(response.body.toString('utf8'))
     const [problem] = checkQuote(answer)
-    if (problem) throw new Error(`the catalog answered with no quote: ${problem.path} ${problem.message}`)
+    if (problem) throw new Error(`the catalog did not answer with a quote: ${problem.path} ${problem.message}`)
     return answer as Quote
   }
 }

@@ -29,7 +29,7 @@ interface Dependencies {
 export function checkoutRoutes(server: Server, { placeOrder, owner, catalog }: Dependencies) {
   server.post(
     '/api/orders',
-    { schema: { summary: 'Order what is in the cart', body: Checkout, response: { 202: Order } }, config },
+    { schema: { summary: 'Order the cart', body: Checkout, response: { 202: Order } }, config },
     async (request, reply) => {
       const answer = await placeOrder(await requestOf(request, reply, request.body))
       if (answer.isReplay) reply.header('idempotent-replayed', 'true')

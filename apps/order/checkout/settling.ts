@@ -61,7 +61,7 @@ async function settleDue({ prisma, orders, carts, log }: Dependencies) {
     if (status === 'fulfilled') continue
     const { reason } = outcome as PromiseRejectedResult
     failures.push(reason)
-    log.warn({ err: reason, orderId: due[index]?.orderId }, 'cart not brought in line with its order, will try again')
+    log.warn({ err: reason, orderId: due[index]?.orderId }, 'cart settlement postponed')
   }
   const taken = due.filter(({ isReturn }, index) => !isReturn && settled[index]?.status === 'fulfilled')
   if (taken.length > 0) await finish(prisma, taken)

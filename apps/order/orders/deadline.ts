@@ -61,12 +61,12 @@ export async function sweep(
       onTimedOut?.()
       log.warn(
         { orderId, was: outcome.order.status },
-        'an order was cancelled at its deadline; is an event of it a dead letter?',
+        'order cancelled at its deadline: look for its events among the dead letters',
       )
     } catch (error) {
       if (isDependencyOutage(error)) throw error
       onFailed?.(error)
-      log.error({ err: error, orderId }, 'an order past its deadline could not be cancelled; will try again')
+      log.error({ err: error, orderId }, 'order cancellation at the deadline postponed')
     }
   }
   return endedCount
@@ -78,7 +78,7 @@ export function countTimeouts(metrics: Metrics): () => void {
   metrics.extend((prom, registers) => {
     new prom.Counter({
       name: 'order_timed_out_total',
-      help: 'Orders that were cancelled at their deadline: events of them are dead letters, or everything is very late',
+      help: 'Orders cancelled at their deadline: their events were dead-lettered, or are very late',
       registers,
       collect() {
         this.reset()

@@ -39,7 +39,7 @@ export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependenc
   function tell(orderId: string, number: number): void {
     hints.publish(orderId, { number }).catch((error) => {
       lostCount += 1
-      log.debug({ err: error, orderId }, 'nobody was told that an order has changed; who follows it looks again later')
+      log.debug({ err: error, orderId }, 'order hint lost; followers poll')
     })
   }
 
@@ -75,7 +75,7 @@ export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependenc
     try {
       return await hints.subscribe(orderId, listener)
     } catch (error) {
-      log.warn({ err: error, orderId }, 'an order is followed without hints')
+      log.warn({ err: error, orderId }, 'order hints not subscribed; the follower polls')
       return async () => {}
     }
   }
@@ -86,7 +86,7 @@ export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependenc
       return await store.entriesAfter(orderId, after)
     } catch (error) {
       if (!isDependencyOutage(error)) throw error
-      log.warn({ err: error, orderId }, 'an order that is followed could not be looked at')
+      log.warn({ err: error, orderId }, 'order progress not read; the follower tries again')
       return []
     }
   }
@@ -102,7 +102,7 @@ export function countStreams(metrics: Metrics, { live, streams }: { live: LiveOr
   metrics.extend((prom, registers) => {
     new prom.Gauge({
       name: 'order_event_streams',
-      help: 'Event streams that are open',
+      help: 'Open event streams',
       registers,
       collect() {
         this.set(streams.count())
@@ -110,7 +110,7 @@ export function countStreams(metrics: Metrics, { live, streams }: { live: LiveOr
     })
     new prom.Counter({
       name: 'order_hints_lost_total',
-      help: 'Changes of orders that were not told to those who follow them: they look again later',
+      help: 'Lost hints about changed orders; their followers poll',
       registers,
       collect() {
         this.reset()

@@ -93,7 +93,7 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
       schema: {
         summary: 'Follow an order live',
         params: OrderParams,
-        response: { 200: liveEvents, 204: noBody('The order is settled: no more events') },
+        response: { 200: liveEvents, 204: noBody('The order is settled; no events follow') },
       },
       config: { refusals: [...refusals, ...Object.values(eventStreamErrors)] },
     },

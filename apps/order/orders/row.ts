@@ -70,7 +70,7 @@ export function toDetail(detail: Prisma.JsonValue): Detail {
 /** Throws a RangeError for a sum that a number cannot hold exactly; the limits of a cart stay far below. */
 export function centsOf(sum: bigint): number {
   const cents = Number(sum)
-  if (!Number.isSafeInteger(cents)) throw new RangeError(`${sum} cents are more than a number can hold`)
+  if (!Number.isSafeInteger(cents)) throw new RangeError(`${sum} cents exceed the range of a safe integer`)
   return cents
 }
 

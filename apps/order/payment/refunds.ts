@@ -80,7 +80,7 @@ export function giveMoneyBack(dependencies: Dependencies) {
       await provider.refund(refund, AbortSignal.timeout(paymentTimeoutMs))
       await orders.update(refund.key, (order) => refunded(order, round))
     } catch (error) {
-      log.warn({ err: error, orderId: refund.key, attempts }, 'money was not given back; will try again')
+      log.warn({ err: error, orderId: refund.key, attempts }, 'refund postponed')
       return error
     }
   }

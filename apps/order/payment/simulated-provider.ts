@@ -42,7 +42,7 @@ export function createSimulatedProvider(
     })
     if (card === 'timeout' && entry.attempts === 1) {
       if (!signal.aborted) await once(signal, 'abort')
-      throw new PaymentOutcomeUnknown(`no answer about ${key} in time`)
+      throw new PaymentOutcomeUnknown(`no answer for ${key} in time`)
     }
     const isPending = card === 'callback' && entry.heardCount === 0
     return { outcome: isPending ? 'pending' : outcomeOf(entry), reference: referenceOf(key) }
