@@ -2,7 +2,7 @@ import { createRandom } from '@shop/test-kit/random'
 import CircuitBreaker from 'opossum'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Breaker, type BreakerChange, BreakerOpen, BreakerTimeout, createBreaker } from './circuit-breaker.ts'
-import { createReferenceModel, type Outcome } from './reference-model.ts'
+import { createReferenceModel, type Outcome } from './reference-model.fixture.ts'
 
 class Down extends Error {}
 class Refused extends Error {}
