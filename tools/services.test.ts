@@ -74,6 +74,12 @@ test.each([
     'package.json: add the script "test" for --project user',
   ],
   ['apps/user/package.json', '"typebox"', '"other"', 'package-lock.json: run `npm install`'],
+  [
+    '.env.example',
+    /\(user\)(?=\nDATABASE|\n#SESSION_IDLE)/,
+    '(order)',
+    '.env.example: add user to the readers of SESSION_IDLE_MS',
+  ],
   ['apps/user/main.ts', "'user'", "'other'", "apps/user/main.ts: call runService({ name: 'user', … })"],
   ['apps/user/keys.ts', "'user', 'sign-in'", "'other', 'sign-in'", 'apps/user/keys.ts: other:rate-limit:sign-in:'],
   ['apps/user/keys.ts', "'sign-in', 'state'", "'sign-in', 'cache'", "services.ts: add 'cache' to redis of user"],
@@ -95,6 +101,7 @@ function copy(): string {
   const folder = mkdtempSync(join(tmpdir(), 'shop-services-'))
   onTestFinished(() => rmSync(folder, { recursive: true }))
   const entries = [
+    '.env.example',
     'apps',
     'infra',
     'docs/architecture.md',

@@ -25,7 +25,7 @@ export async function missingInFolder(root: string, name: string, entry: Service
     ...lockProblems(root, name),
     ...mainProblems(at('main.ts'), name),
     ...without('app.ts', 'export buildApp, the wiring'),
-    ...(await configProblems(at('config.ts'), name, entry)),
+    ...(await configProblems(root, name, entry)),
     ...(await keyProblems(at('keys.ts'), name, entry)),
     ...databaseProblems(root, name, entry),
     ...without('README.md', 'describe its routes, events, keys and tables'),
@@ -62,14 +62,16 @@ function mainProblems(path: string, name: string): string[] {
   return isThere ? [] : [`apps/${name}/main.ts: call runService({ ${call}, … })`]
 }
 
-async function configProblems(path: string, name: string, entry: ServiceDeclaration): Promise<string[]> {
+async function configProblems(root: string, name: string, entry: ServiceDeclaration): Promise<string[]> {
+  const path = join(root, 'apps', name, 'config.ts')
   const fragments = fragmentsOf(entry)
   const all = `commonConfig, ${Object.values(fragments).join(', ')}`
   if (!existsSync(path)) return [`apps/${name}/config.ts: export configSchema, made of ${all}`]
   const { configSchema } = (await import(path)) as { configSchema: TObject }
-  const required = describeConfig(configSchema).filter((variable) => variable.required)
-  const read = required.map((variable) => variable.name)
+  const variables = describeConfig(configSchema)
+  const read = variables.filter(({ required }) => required).map((variable) => variable.name)
   return [
+    ...variables.flatMap((variable) => exampleProblems(root, name, variable.name)),
     ...Object.entries(fragments)
       .filter(([variable]) => !read.includes(variable))
       .map(([variable, fragment]) => `apps/${name}/config.ts: add ${fragment} for ${variable}`),
@@ -77,6 +79,15 @@ async function configProblems(path: string, name: string, entry: ServiceDeclarat
       .filter((variable) => !(variable in fragments))
       .map((variable) => `libs/contracts/services.ts: ${name} requires ${variable}, which its entry does not give it`),
   ]
+}
+
+/** Its comment ends with the readers, if they are not all services. */
+function exampleProblems(root: string, name: string, variable: string): string[] {
+  const paragraphs = readFileSync(join(root, '.env.example'), 'utf8').split('\n\n')
+  const found = paragraphs.find((paragraph) => new RegExp(`^#?${variable}=`, 'm').test(paragraph))
+  if (found === undefined) return [`.env.example: add ${variable}`]
+  const readers = /\((\w+(?:, \w+)*)\)\n/.exec(found)?.[1]?.split(', ')
+  return !readers || readers.includes(name) ? [] : [`.env.example: add ${name} to the readers of ${variable}`]
 }
 
 /** Of service-kit/process/config, by the variable that is set from the entry. */

@@ -63,6 +63,12 @@ const pages = {
 function missingOnPages(root: string, name: string): string[] {
   return Object.entries(pages)
     .filter(([file]) => existsSync(join(root, file)))
-    .filter(([file]) => !new RegExp(`\\b${name}\\b`).test(readFileSync(join(root, file), 'utf8')))
+    .filter(([file]) => !isNamed(readFileSync(join(root, file), 'utf8'), name))
     .map(([file, add]) => `${file}: ${add.replace('NAME', name)}`)
+}
+
+/** In the pictures of a page; in the whole of another file. An instance is named with its number: `catalog1`. */
+function isNamed(text: string, name: string): boolean {
+  const pictures = [...text.matchAll(/^```mermaid\n(.*?)^```/gms)].map(([picture]) => picture)
+  return new RegExp(`\\b${name}\\d?\\b`).test(pictures.length > 0 ? pictures.join('\n') : text)
 }
