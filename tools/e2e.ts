@@ -9,6 +9,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root, runTool } from './command-line/run.ts'
+import { walkServer } from './keyspace/walk-server.ts'
+import type { LookUrls } from './stack/look.ts'
 
 const help = `Run the end-to-end tests.
 
@@ -31,21 +33,32 @@ else process.exitCode = await runE2e(process.argv.slice(2))
 
 /** Resolves to the exit code of vitest. */
 export async function runE2e(args: readonly string[]): Promise<number> {
-  if (process.env.BASE_URL) return runTests(args, { url: process.env.BASE_URL, parts: [], accounts: [] })
+  if (process.env.BASE_URL) return runTests(args, { url: process.env.BASE_URL })
   const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-e2e-'))
   const stack = startStack(dataDir)
   const interrupt = () => stack.kill('SIGTERM')
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
-    const testsExitCode = await runTests(args, await opened(stack))
+    const shop = await opened(stack)
+    const testsExitCode = await runTests(args, shop)
+    const walkExitCode = await walkKeys(shop)
     await stopped(stack)
-    const exitCode = testsExitCode || reportRefusals(join(dataDir, 'logs'))
+    const exitCode = testsExitCode || walkExitCode || reportRefusals(join(dataDir, 'logs'))
     if (exitCode === 0) rmSync(dataDir, { recursive: true, force: true })
     else process.stderr.write(`Logs of the services: ${join(dataDir, 'logs')}\n`)
     return exitCode
   } finally {
     await stopped(stack)
   }
+}
+
+/** What the shoppers left in Redis is as the key families declare it. Returns the exit code. */
+async function walkKeys({ look }: OpenShop): Promise<number> {
+  const { CACHE, STATE } = look ?? {}
+  const walks = [CACHE && walkServer(CACHE, 'cache'), STATE && walkServer(STATE, 'state')]
+  const reports = await Promise.all(walks.filter((walk) => typeof walk === 'object'))
+  for (const { line, problems } of reports) process.stderr.write(`${[line, ...problems].join('\n')}\n`)
+  return reports.every(({ problems }) => problems.length === 0) ? 0 : 1
 }
 
 /** A right that a service lacks is a failure, though every test may have passed. Returns the exit code. */
@@ -60,17 +73,24 @@ function reportRefusals(logsFolder: string): number {
   return refusals.length === 0 ? 0 : 1
 }
 
+/** As `npm run demo -- --json` says it. Of a shop that runs elsewhere only the URL is known. */
 interface OpenShop {
   url: string
-  parts: unknown[]
-  /** Who is seeded in a shop of its own: an administrator among them. */
-  accounts: unknown[]
+  parts?: unknown[]
+  /** The seeded accounts, an administrator among them. */
+  accounts?: unknown[]
+  look?: LookUrls
 }
 
-function runTests(args: readonly string[], { url, parts, accounts }: OpenShop): Promise<number> {
+function runTests(args: readonly string[], shop: OpenShop): Promise<number> {
+  const { url, parts = [], accounts = [], look = {} } = shop
   const vitestArgs = ['run', '--project', 'e2e', '--no-file-parallelism', ...reporters, ...args]
-  const shop = { SHOP_URL: url, SHOP_PARTS: JSON.stringify(parts), SHOP_ACCOUNTS: JSON.stringify(accounts) }
-  return runTool('vitest', vitestArgs, shop)
+  return runTool('vitest', vitestArgs, {
+    SHOP_URL: url,
+    SHOP_PARTS: JSON.stringify(parts),
+    SHOP_ACCOUNTS: JSON.stringify(accounts),
+    SHOP_LOOK: JSON.stringify(look),
+  })
 }
 
 function startStack(dataDir: string): ChildProcess {

@@ -1,10 +1,11 @@
 /**
- * `npm run generate`: writes each service's Prisma client (apps/<service>/prisma/client) from its schema.prisma.
- * `npm install` does it too, so it must cost nothing when there is nothing to do, and download nothing.
+ * `npm run generate`: writes each service's Prisma client (apps/<service>/prisma/client) from its schema.prisma, and docs/keys.md from
+ * the declared key families. `npm install` and `npm test` run it with --clients: they must not mend a page that a test compares with
+ * the code. It costs nothing when there is nothing to do, and downloads nothing.
  */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { promisify } from 'node:util'
@@ -14,12 +15,14 @@ import { listPrismaFolders, type PrismaFolder } from './migrate/files.ts'
 const run = promisify(execFile)
 const prismaPackage = createRequire(import.meta.url).resolve('prisma/package.json')
 
-const help = `Usage: npm run generate [-- --force]
+const help = `Usage: npm run generate [-- --force] [--clients]
 
-Writes each service's Prisma client from apps/<service>/prisma/schema.prisma.
+Writes each service's Prisma client from apps/<service>/prisma/schema.prisma,
+and docs/keys.md from the key families that the services declare.
 
-  --force   write clients that are up to date too
-  --help    this text
+  --force     write clients that are up to date too
+  --clients   write the Prisma clients only
+  --help      this text
 `
 
 export interface GenerateOptions {
@@ -72,12 +75,23 @@ function stampFile({ folder }: PrismaFolder): string {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArguments({ options: { force: { type: 'boolean' }, help: { type: 'boolean' } } })
-  if (values.help) process.stdout.write(help)
-  else {
-    const written = await generate(values)
-    if (written.length > 0) console.log(`Prisma client written for ${written.join(', ')}`)
-  }
+  const flag = { type: 'boolean' } as const
+  const { values } = parseArguments({ options: { force: flag, clients: flag, help: flag } })
+  if (values.help) return void process.stdout.write(help)
+  const written = await generate(values)
+  if (written.length > 0) console.log(`Prisma client written for ${written.join(', ')}`)
+  if (!values.clients && (await writeKeysPage())) console.log('docs/keys.md written')
+}
+
+/** Resolves to false when the page is up to date. Imported late: an installation needs no declarations. */
+async function writeKeysPage(): Promise<boolean> {
+  const { readKeyFamilies } = await import('@shop/service-kit/storage/key-families')
+  const { keysPage } = await import('./keyspace/page.ts')
+  const file = join(import.meta.dirname, '..', 'docs', 'keys.md')
+  const page = keysPage(await readKeyFamilies())
+  if (existsSync(file) && readFileSync(file, 'utf8') === page) return false
+  writeFileSync(file, page)
+  return true
 }
 
 if (import.meta.main) {

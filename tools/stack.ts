@@ -1,5 +1,6 @@
 /** `npm run demo`: the whole shop on this machine until Ctrl-C. */
 import { interruption } from './stack/interruption.ts'
+import { lookUrls, writeLookFile } from './stack/look.ts'
 import { helpOf, parseOptions, type StackOptions } from './stack/options.ts'
 import { type Stack, startStack } from './stack/start.ts'
 import { summary } from './stack/summary.ts'
@@ -18,6 +19,7 @@ async function main(): Promise<number> {
   const startedAtMs = performance.now()
   try {
     const stack = await startStack(options, report, interrupted)
+    writeLookFile(options.dataDir, lookUrls(stack))
     process.stdout.write(`${describe(stack, options, performance.now() - startedAtMs)}\n`)
     const reason = await Promise.race([stack.broken, once(interrupted)])
     report(reason === undefined ? '\nStopping …' : `\n${reason.message}\nStopping all processes.`)
@@ -38,7 +40,8 @@ function report(line: string): void {
 /** Text for people, one line of JSON for programs. */
 function describe(stack: Stack, options: StackOptions, tookMs: number): string {
   if (!options.json) return summary(stack, options, tookMs)
-  return JSON.stringify({ url: stack.url, accounts: stack.accounts, parts: stack.parts() })
+  const { url, accounts } = stack
+  return JSON.stringify({ url, accounts, look: lookUrls(stack), parts: stack.parts() })
 }
 
 function read(): StackOptions | number {

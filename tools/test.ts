@@ -20,7 +20,7 @@ interface Step {
 }
 
 const steps: Step[] = [
-  { name: 'Prisma clients', run: () => runTool('node', ['tools/generate.ts']) },
+  { name: 'Prisma clients', run: () => runTool('node', ['tools/generate.ts', '--clients']) },
   { name: 'types', run: () => runTool('nx', ['typecheck']) },
   { name: 'lint and size budgets', run: () => runTool('nx', ['lint']) },
   { name: 'unused code', run: () => runTool('knip', []) },

@@ -58,7 +58,7 @@ async function refusals(): Promise<string[]> {
 const users = (['cache', 'state'] as const).flatMap((role) =>
   [...aclFile(role, families, passwords).matchAll(/^user (\S+)/gm)]
     .map(([, name]) => [role, name as string] as const)
-    .filter(([, name]) => !['default', 'health', 'audit', 'loader', 'replica', 'sentinel'].includes(name)),
+    .filter(([, name]) => !['default', 'health', 'audit', 'loader', 'viewer', 'replica', 'sentinel'].includes(name)),
 )
 
 function urlAs(user: string): string {

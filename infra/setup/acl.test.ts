@@ -206,7 +206,7 @@ async function serverWith(acl: string, config: Record<string, string> = {}): Pro
 }
 
 function namesIn(acl: string): string[] {
-  const operators = ['default', 'health', 'audit', 'loader']
+  const operators = ['default', 'health', 'audit', 'loader', 'viewer']
   return [...acl.matchAll(/^user (\S+)/gm)]
     .map(([, name]) => name as string)
     .filter((name) => !operators.includes(name))

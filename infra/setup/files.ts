@@ -33,6 +33,7 @@ export function secretFiles({ secrets, families, caPem, certificates }: Material
     { path: `redis-${role}/users.acl`, text: aclFile(role, families, secrets.redis), uid: owners.redis },
     { path: `redis-${role}/health`, text: secretOf(secrets.redis, 'health'), uid: owners.redis },
     { path: `redis-${role}/audit`, text: secretOf(secrets.redis, 'audit'), uid: owners.redis },
+    { path: `redis-${role}/look.env`, text: lookVariables(secrets), uid: owners.redis },
     ...tlsFiles(`redis-${role}`, certificates[`redis-${role}`], caPem, owners.redis),
   ])
   const loader = [
@@ -80,6 +81,15 @@ function tlsFiles(folder: string, { certificatePem, privateKeyPem }: ServerCerti
     { path: `${folder}/tls.key`, text: privateKeyPem, uid },
     { path: `${folder}/ca.crt`, text: caPem, uid },
   ]
+}
+
+/**
+ * What the lines under "Look at it" need, for `docker compose exec -e ENV=/run/shop/look.env redis-state sh`: the read-only user on both
+ * servers. The shell splits `$STATE` at its blanks.
+ */
+function lookVariables({ redis }: Secrets): string {
+  const url = (role: string) => `rediss://viewer:${secretOf(redis, 'viewer')}@redis-${role}:6379`
+  return ['cache', 'state'].map((role) => `${role.toUpperCase()}='${url(role)} --cacert /run/shop/ca.crt'\n`).join('')
 }
 
 /** Databases that are older than these secrets are given the new password by this, from inside of their container. */

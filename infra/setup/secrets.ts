@@ -2,7 +2,7 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { databaseNames, serviceNames } from '@shop/contracts/services'
 
-const redisUsers = [...serviceNames, 'health', 'audit', 'loader']
+const redisUsers = [...serviceNames, 'health', 'audit', 'loader', 'viewer']
 
 export interface Account {
   email: string
@@ -15,7 +15,7 @@ export interface Secrets {
   postgres: string
   /** Of the databases' owners. */
   databases: Record<string, string>
-  /** Of the Redis users: one per service, `health`, `audit` and `loader`; `replica` and `sentinel` on demand. */
+  /** Of the Redis users: one per service, `health`, `audit`, `loader` and `viewer`; `replica` and `sentinel` on demand. */
   redis: Record<string, string>
   identity: { privateKey: string; publicKey: string }
   accounts: Account[]

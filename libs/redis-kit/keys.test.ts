@@ -10,6 +10,7 @@ function family(pattern: string, options: Partial<KeyFamilyOptions> = {}) {
     role: 'cache',
     ttl: { ms: 1000 },
     example,
+    doc: 'a key of this test',
     ...options,
   })
 }

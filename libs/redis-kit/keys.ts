@@ -1,11 +1,11 @@
 /**
- * Every key this system writes belongs to a family that is declared once: whose it is, its type, when it expires. From the
- * declarations come the keys themselves, the ACL of each service, the page in docs, and the test that walks the keyspace
- * and fails on a key that nobody declared.
+ * Each key of this system belongs to a family that is declared once: owner, type, expiry, purpose. The declarations make the keys
+ * themselves, the ACL of each Redis user and docs/keys.md. At the end of the end-to-end run both servers are walked: a key without
+ * a declaration fails the run.
  *
  *     const value = keyFamily({
  *       service: 'catalog', pattern: 'catalog:product:{<sku>}:value', type: 'string',
- *       role: 'cache', ttl: { ms: 60_000 }, example: ['TEA-1'],
+ *       role: 'cache', ttl: { ms: 60_000 }, example: ['TEA-1'], doc: 'a product as JSON',
  *     })
  *     value.key('TEA-1')            // catalog:product:{TEA-1}:value
  *
@@ -18,20 +18,22 @@ export type KeyType = 'string' | 'hash' | 'list' | 'set' | 'zset' | 'stream' | '
 export type KeyRole = 'cache' | 'state'
 
 export interface KeyFamilyOptions {
-  /** Who owns it: the only service that writes it, unless `sharedWith` says otherwise. */
+  /** The owner: the only service that writes it, unless `sharedWith` says otherwise. */
   service: string
   /** With `<placeholders>`, and braces for the hash tag. */
   pattern: string
   type: KeyType
   role: KeyRole
-  /** The longest that a key may live, or why it may live for ever. */
+  /** The longest that a key may live, or the reason why it has no TTL. */
   ttl: { ms: number } | { immortal: string }
   /** Ids for each placeholder, for docs and tests. */
   example: readonly (string | number)[]
-  /** Other services that may read it, or write it too. @default nobody */
+  /** Other services that may read it, or write it too. @default none */
   sharedWith?: Readonly<Record<string, 'read' | 'write'>>
-  /** What is in it, in one sentence. */
-  doc?: string
+  /** The reason why the Redis user `viewer` may not read the values, personal data for instance. @default it may */
+  hidden?: string
+  /** What a key holds and what it is for: a phrase without a full stop. */
+  doc: string
 }
 
 export interface KeyFamily extends KeyFamilyOptions {

@@ -16,7 +16,7 @@ export interface Account {
 }
 
 export interface Secrets {
-  /** By Redis user: one per service, and `health`. */
+  /** By Redis user: one per service, `health` and `viewer`. */
   redis: Record<string, string>
   /** Of the services' roles on a Postgres that exists already. */
   databasePassword: string
@@ -85,7 +85,7 @@ function generateSecrets(): Secrets {
     publicKeyEncoding: { type: 'spki', format: 'pem' },
   })
   return {
-    redis: Object.fromEntries([...serviceNames, 'health'].map((name) => [name, password()])),
+    redis: Object.fromEntries([...serviceNames, 'health', 'viewer'].map((name) => [name, password()])),
     databasePassword: password(),
     identityPrivateKey: Buffer.from(privateKey).toString('base64'),
     identityPublicKey: Buffer.from(publicKey).toString('base64'),

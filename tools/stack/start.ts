@@ -32,6 +32,8 @@ export interface Stack {
   databaseUrls: DatabaseUrls
   /** The superuser's, of a Postgres of the demo. */
   superuserUrl?: string
+  /** Of the read-only Redis user, on the servers of the demo. */
+  viewerUrls: Databases['viewerUrls']
   /** A product that can be bought, to try things with. */
   sampleSku: string
   /** Resolves with the reason when the stack cannot go on by itself. */
@@ -113,6 +115,7 @@ async function startParts(options: StackOptions, report: (line: string) => void,
     accounts: secrets.accounts,
     sampleSku,
     databaseUrls: databases.urls,
+    viewerUrls: databases.viewerUrls,
     ...(databases.superuserUrl !== undefined && { superuserUrl: databases.superuserUrl }),
     parts: () => [...databases.parts(), ...describe(services, options)],
     broken: broken.promise,
@@ -232,7 +235,7 @@ async function productInStock(url: string): Promise<string> {
 }
 
 /** What the demo makes, and nothing else: a wrong --data must not cost a person's files. */
-const ours = ['postgres', 'redis-cache', 'redis-state', 'logs', 'secrets.json', 'secrets.json.new']
+const ours = ['postgres', 'redis-cache', 'redis-state', 'logs', 'secrets.json', 'secrets.json.new', 'look.env']
 
 function clear(dataDir: string) {
   for (const entry of readdirSync(dataDir)) {

@@ -14,6 +14,11 @@ const stack = {
     { email: 'ada@example.com', name: 'Ada Lovelace', role: 'customer', password },
     { email: 'admin@example.com', name: 'Shop Admin', role: 'admin', password },
   ],
+  viewerUrls: {
+    cache: `redis://viewer:${password}@127.0.0.1:65535`,
+    state: `redis://viewer:${password}@127.0.0.1:65535`,
+  },
+  databaseUrls: { order: `postgres://order:${'a'.repeat(48)}@127.0.0.1:65535/order` },
   sampleSku: 'CAN-00001',
   parts: () => [
     { name: 'redis-state', port: 65_535, pid: 4_194_304, what: 'sessions, carts, streams; kept on disk' },
@@ -41,6 +46,15 @@ test('the commands to try find the shop on its port', () => {
   const at = (url: string) => summary({ ...stack, url }, options, 1)
   expect(at('http://localhost:8080')).toMatch(/^ {2}npm run streams -- list$/m)
   expect(at('http://localhost:8081')).toMatch(/^ {2}npm run streams -- list --url http:\/\/localhost:8081$/m)
+})
+
+test('the variables for those who look at the data can be pasted, without a server that is not of the demo', () => {
+  expect(summary(stack, options, 1).match(/^ {2}[A-Z_]+=\S+$/gm)).toEqual([
+    `  CACHE=redis://viewer:${password}@127.0.0.1:65535`,
+    `  STATE=redis://viewer:${password}@127.0.0.1:65535`,
+  ])
+  expect(summary(stack, options, 1)).toContain('  . .data/look.env ')
+  expect(summary({ ...stack, viewerUrls: {} }, options, 1)).not.toContain('viewer')
 })
 
 test('every address under "Open" leads to a page', () => {

@@ -1,6 +1,7 @@
 /** The first screen: what to open, who to be, what to try. At most 80 columns wide. */
 import { hostname } from 'node:os'
-import { relative } from 'node:path'
+import { join, relative } from 'node:path'
+import { lookFileName, lookUrls } from './look.ts'
 import type { StackOptions } from './options.ts'
 import { addresses } from './requirements.ts'
 import type { Stack } from './start.ts'
@@ -12,6 +13,7 @@ export function summary(stack: Stack, options: StackOptions, tookMs: number): st
   const { url, accounts, sampleSku } = stack
   const rows = accounts.map(({ email, password, role }) => [email, password, purposes[role]])
   const inside = relative(process.cwd(), options.dataDir)
+  const dataDir = inside.startsWith('..') ? options.dataDir : inside || '.'
   return [
     '',
     `Redis Shop is running (started in ${(tookMs / 1_000).toFixed(1)} s).`,
@@ -30,8 +32,9 @@ export function summary(stack: Stack, options: StackOptions, tookMs: number): st
     `  curl -si ${url}/api/products/${sampleSku} | grep x-cache`,
     `  npm run streams -- list${url === defaultUrl ? '' : ` --url ${url}`}`,
     '',
+    ...look(stack, dataDir),
     ...(options.verbose ? ['Processes', ...processes(stack), ''] : []),
-    `Data, logs and passwords: ${inside.startsWith('..') ? options.dataDir : inside || '.'}`,
+    `Data, logs and passwords: ${dataDir}`,
     'All options: npm run demo -- --help   Stop: Ctrl-C',
     '',
   ].join('\n')
@@ -45,6 +48,19 @@ function elsewhere({ host = '127.0.0.1' }: StackOptions, port: string): string[]
   if (host !== '0.0.0.0' && host !== '::') return []
   const others = addresses().filter((address) => address !== '127.0.0.1')
   return [hostname(), ...others].map((name) => `  http://${name}:${port}/docs`)
+}
+
+/** What to paste before the lines under "Look at it", on the page of each pattern. */
+function look(stack: Stack, dataDir: string): string[] {
+  const { CACHE, STATE } = lookUrls(stack)
+  const file = join(dataDir, lookFileName)
+  return [
+    'Look at the data, read only: see "Look at it" in libs/redis-kit/*/README.md',
+    ...(CACHE === undefined ? [] : [`  CACHE=${CACHE}`]),
+    ...(STATE === undefined ? [] : [`  STATE=${STATE}`]),
+    `  . ${file}   sets them, and ORDER_DB for psql`,
+    '',
+  ]
 }
 
 function debuggers({ inspect = [] }: StackOptions): string[] {

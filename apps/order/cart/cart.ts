@@ -47,7 +47,8 @@ export function cartKeys(service: string): KeyFamily {
     role: 'state',
     ttl: { ms: longestTtlMs },
     example: ['u-2f1e4f0a-6a53-4b0e-9d43-0d3c0a2b7a11'],
-    doc: 'the cart of a shopper: id, quantity by sku, lines waiting for room, and the sources of merged lines',
+    hidden: 'personal data: what one person means to buy',
+    doc: 'a cart: its id, the quantity of each SKU, the lines that wait for room, and the sources of merged lines',
   })
 }
 

@@ -1,12 +1,21 @@
 /**
- * The users of a Redis server, from the key families that the services declare: one user per service, with its own keys, the keys
- * that others share with it, its channels, and only the commands that work on those types (commands.ts). No other user can log in.
+ * The users of a Redis server, made from the key families that the services declare: one user per service, with its own keys, the keys
+ * that others share with it, its channels, and only the commands that work on those types (commands.ts). `viewer` is for people who
+ * look around. No other user can log in.
  *
  *     writeFileSync('users.acl', aclFile('state', families, { order: password, user: otherPassword }))
  */
 import { createHash } from 'node:crypto'
 import type { KeyFamily, KeyRole, KeyType } from '../keys.ts'
-import { categoriesByType, channelCommands, commonCommands, keyReadCommands, withheldOfCategories } from './commands.ts'
+import {
+  categoriesByType,
+  channelCommands,
+  commonCommands,
+  keyReadCommands,
+  listenCommands,
+  viewerCommands,
+  withheldOfCategories,
+} from './commands.ts'
 
 /**
  * For who publishes on streams: WAITAOF, by its category, because Redis 7.0 refuses a file that names a command which it has not got.
@@ -38,6 +47,9 @@ const operators: Readonly<Record<string, readonly string[]>> = {
   ],
 }
 
+/** For a person who looks around: reads all that is not hidden, and changes nothing. */
+const viewer = 'viewer'
+
 /**
  * The text of one server's ACL file. `passwords` has one per user; only their SHA-256 is written.
  * A service without keys on this server gets no user there. Throws a TypeError for a password that is missing or empty.
@@ -49,7 +61,7 @@ export function aclFile(
 ): string {
   const onThisServer = families.filter((family) => family.role === role)
   const users = Object.entries(passwords).flatMap(([name, password]) => {
-    const rules = operators[name] ? ['-@all', ...operators[name]] : rulesFor(name, onThisServer)
+    const rules = rulesOf(name, onThisServer)
     return rules.length === 0 ? [] : [userLine(name, password, ['resetkeys', 'resetchannels', ...rules])]
   })
   return `${[defaultUser, ...users].join('\n')}\n`
@@ -60,7 +72,25 @@ function userLine(name: string, password: string, rules: readonly string[]): str
   return `user ${name} on #${sha256(password)} ${rules.join(' ')}`
 }
 
-function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
+function rulesOf(name: string, families: readonly KeyFamily[]): readonly string[] {
+  if (name === viewer) return viewerRules(families)
+  return operators[name] ? ['-@all', ...operators[name]] : serviceRules(name, families)
+}
+
+/** Of a hidden family the viewer sees names, types, TTLs and sizes. Key names cannot be hidden from SCAN: see docs/decisions/0028. */
+function viewerRules(families: readonly KeyFamily[]): string[] {
+  const open = families.filter(({ hidden }) => hidden === undefined)
+  const { channel: channels = [], ...byType } = Object.groupBy(open, ({ type }) => type)
+  return [
+    '-@all',
+    ...allow([...viewerCommands, ...listenCommands]),
+    '%R~*',
+    ...unique(channels.map(({ glob }) => `&${glob}`)),
+    ...Object.values(byType).map((families) => readSelector(families)),
+  ]
+}
+
+function serviceRules(service: string, families: readonly KeyFamily[]): string[] {
   const access = (family: KeyFamily) => (family.service === service ? 'write' : family.sharedWith?.[service])
   const mine = families.filter((family) => access(family) === 'write')
   const readable = families.filter((family) => access(family) === 'read' && family.type !== 'channel')
@@ -76,7 +106,7 @@ function rulesFor(service: string, families: readonly KeyFamily[]): string[] {
     ...(channels.length > 0 ? allow(channelCommands) : []),
     ...unique(keys),
     ...unique(channels),
-    ...readable.map(readSelector),
+    ...readable.map((family) => readSelector([family])),
   ]
 }
 
@@ -86,9 +116,10 @@ function typeCommands(types: readonly KeyType[]): string[] {
   return [...allow(categories.map((name) => `@${name}`)), '-@admin', '-@dangerous', ...refuse(withheldOfCategories)]
 }
 
-/** A selector gives its commands on its keys only: what may be read of others cannot be written. */
-function readSelector({ glob, type }: KeyFamily): string {
-  return `(-@all ${[...typeCommands([type]), '-@write', ...allow(keyReadCommands)].join(' ')} %R~${glob})`
+/** A selector gives its commands on its keys only: what may be read of others cannot be written. All are of one type. */
+function readSelector(families: readonly KeyFamily[]): string {
+  const commands = [...typeCommands(families.map(({ type }) => type)), '-@write', ...allow(keyReadCommands)]
+  return `(-@all ${[...commands, ...families.map(({ glob }) => `%R~${glob}`)].join(' ')})`
 }
 
 function allow(commands: readonly string[]): string[] {

@@ -40,6 +40,7 @@ const families = types.map((type) =>
     role: 'state',
     ttl: { ms: 1 },
     example: [1],
+    doc: 'a key of this test',
     sharedWith: { all: 'write' },
   }),
 )
@@ -50,6 +51,7 @@ const shared = keyFamily({
   role: 'state',
   ttl: { ms: 1 },
   example: [1],
+  doc: 'a key of this test',
   sharedWith: { reader: 'read' },
 })
 const users = [...types.map((type) => `only-${type}`), 'all', 'owner', 'reader']

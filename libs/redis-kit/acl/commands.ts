@@ -16,9 +16,9 @@ export const categoriesByType: Record<KeyType, readonly string[]> = {
   channel: [],
 }
 
+export const listenCommands = words('subscribe unsubscribe ssubscribe sunsubscribe psubscribe punsubscribe')
 /** Not the category @pubsub: PUBSUB CHANNELS names the channels of every service. */
-export const channelCommands = words(`
-  publish spublish subscribe unsubscribe ssubscribe sunsubscribe psubscribe punsubscribe`)
+export const channelCommands = [...words('publish spublish'), ...listenCommands]
 
 /**
  * What any client needs to be one. INFO is the only command among them that Redis calls dangerous: it tells of the server and nothing
@@ -38,6 +38,19 @@ const transactionCommands = words('multi exec discard watch unwatch')
 /** Commands on a key of any type that only look. */
 export const keyReadCommands = words(`
   exists type ttl pttl expiretime pexpiretime object|encoding object|freq object|idletime object|refcount memory|usage`)
+
+/** How much a key holds; no command among them shows a value, a field or a member. */
+const sizeCommands = words('strlen hlen llen scard zcard xlen')
+
+/** For the user `viewer`, on keys of any family. Values come by type, on the families that are not hidden. */
+export const viewerCommands = [
+  ...connectionCommands,
+  ...clusterCommands,
+  ...keyReadCommands,
+  ...sizeCommands,
+  ...words('command scan dbsize'),
+  ...words('pubsub|channels pubsub|numpat pubsub|numsub pubsub|shardchannels pubsub|shardnumsub'),
+]
 
 const keyWriteCommands = words(`
   del unlink touch expire expireat pexpire pexpireat persist rename renamenx copy`)

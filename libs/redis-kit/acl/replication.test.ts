@@ -17,6 +17,7 @@ const counter = keyFamily({
   role: 'state',
   ttl: { immortal: 'a test' },
   example: [1],
+  doc: 'a key of this test',
 })
 const key = counter.key(1)
 

@@ -23,7 +23,7 @@ export function cacheKeys(service: string, entity: string, { ttlMs = DAY_MS }: C
       type: 'string',
       ttl: { ms: ttlMs },
       example: ['42'],
-      doc: 'A cached value in its envelope, or the marker that there is none.',
+      doc: 'a cached value in its envelope, or the mark of a value that does not exist',
     }),
     lease: keyFamily({
       ...common,
@@ -31,7 +31,7 @@ export function cacheKeys(service: string, entity: string, { ttlMs = DAY_MS }: C
       type: 'string',
       ttl: { ms: MAX_LEASE_MS },
       example: ['42'],
-      doc: 'The right of one process to load the value and store it.',
+      doc: 'the right of one process to load the value and store it',
     }),
     tag: keyFamily({
       ...common,
@@ -39,15 +39,15 @@ export function cacheKeys(service: string, entity: string, { ttlMs = DAY_MS }: C
       type: 'string',
       ttl: { ms: ttlMs },
       example: ['popular'],
-      doc: 'The present stamp of a tag; values that carry another one are void.',
+      doc: 'the present stamp of a tag; values with another stamp are void',
     }),
     invalidations: keyFamily({
       ...common,
       pattern: `${prefix}:invalidations`,
       type: 'channel',
-      ttl: { immortal: 'a channel keeps nothing' },
+      ttl: { immortal: 'a channel stores nothing' },
       example: [],
-      doc: 'Ids and tags whose copies in process memory are void.',
+      doc: 'ids and tags whose copies in process memory are void',
     }),
   }
 }

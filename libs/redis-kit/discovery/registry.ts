@@ -64,16 +64,21 @@ export function discoveryKeys(service = 'registry', sharedWith: KeyFamily['share
       ...common,
       pattern: `${name}:expiry`,
       type: 'zset',
-      doc: 'instance id -> end of its last beat',
+      doc: 'the deadline of each instance, by its id: the end of its last beat, ms',
     }),
-    records: keyFamily({ ...common, pattern: `${name}:records`, type: 'hash', doc: 'instance id -> where it is' }),
-    rev: keyFamily({ ...common, pattern: `${name}:rev`, type: 'string', doc: 'number of the last change' }),
+    records: keyFamily({
+      ...common,
+      pattern: `${name}:records`,
+      type: 'hash',
+      doc: 'the address of each instance, by its id',
+    }),
+    rev: keyFamily({ ...common, pattern: `${name}:rev`, type: 'string', doc: 'the number of the last change' }),
     changes: keyFamily({
       ...common,
       pattern: `${name}:changes`,
       type: 'channel',
       ttl: { immortal: 'a channel stores nothing' },
-      doc: 'up, left and gone, as they happen',
+      doc: 'changes as they happen: up, left, gone',
     }),
   }
 }

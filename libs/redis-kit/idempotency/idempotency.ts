@@ -33,7 +33,8 @@ export function idempotencyKeys(
     role: 'state',
     ttl: { ms: longestMs },
     example: ['u-1', 'x0Xq3oWn7J8kq8b1N9G1b6m1c6t0Yz2vYk3V0r4l5uE'],
-    doc: 'who works on a request, or what was answered to it; under the hash of its route and key',
+    hidden: 'personal data: the whole answer to the request of one person',
+    doc: 'the owner of a request in progress, or the answer to a finished one; under the hash of its route and key',
   })
 }
 

@@ -42,13 +42,13 @@ export function lockKeys(service: string, name: string, options: LockKeyOptions 
       ...common,
       pattern: `${service}:lock:${name}:{<resource>}`,
       ttl: { ms: longestMs },
-      doc: `who holds the "${name}" lock on this resource`,
+      doc: `the holder of the "${name}" lock on this resource`,
     }),
     fence: keyFamily({
       ...common,
       pattern: `${service}:fence:${name}:{<resource>}`,
       ttl: { ms: fenceTtlMs },
-      doc: `the last fence of the "${name}" lock, microseconds`,
+      doc: `the last fence that the "${name}" lock gave out, microseconds`,
     }),
   }
 }

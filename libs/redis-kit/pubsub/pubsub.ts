@@ -35,7 +35,7 @@ export function channelKeys(
     ttl: { immortal: 'a channel stores nothing' },
     example: ['8b0c3c1e'],
     sharedWith,
-    doc: `live hints about one ${entity} of ${service}`,
+    doc: `a hint about the ${entity} of one id, for those who listen at that moment`,
   })
 }
 

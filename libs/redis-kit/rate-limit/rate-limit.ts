@@ -37,7 +37,7 @@ export function rateLimitKeys(service: string, name: string, role: 'cache' | 'st
     role,
     ttl: { ms: DAY_MS },
     example: ['203.0.113.7'],
-    doc: `when the "${name}" limit of this id is full again, microseconds`,
+    doc: `the time at which the "${name}" limit of this id is full again, microseconds`,
   })
 }
 

@@ -32,6 +32,7 @@ export function sessionKeys(
       pattern: `${service}:session:{<tag>}:<handle>`,
       type: 'hash',
       example: [tag, 'x0Xq3oWn7J8kq8b1N9G1b6m1c6t0Yz2vYk3V0r4l5uE'],
+      hidden: 'personal data: the device, the role and what a service keeps about a signed-in user',
       doc: 'a signed-in session, under the hash of its id; `d:` fields may be encrypted',
     }),
     index: keyFamily({

@@ -66,15 +66,15 @@ export function topicKeys(
 
   const stream = family('stream', {
     type: 'stream',
-    ttl: { immortal: 'the log itself: what every group has finished is trimmed, and its length is capped' },
+    ttl: { immortal: 'this is the log; the janitor trims what every group has finished, and its length is capped' },
     example: [0],
-    doc: 'Events in the order of their publication',
+    doc: 'the events in the order of their publication',
   })
   const dead = family('dead', {
     type: 'stream',
-    ttl: { immortal: 'waits for a person to redrive or discard it; its length is capped' },
+    ttl: { immortal: 'a dead letter waits for a person who redrives or discards it; its length is capped' },
     example: [0],
-    doc: 'Events that a group has given up, with group, reason and number of attempts',
+    doc: 'dead-lettered events, each with its group, reason and number of attempts',
   })
   const ofOwner = { sharedWith: {} } // only its publisher looks
   const seen = family('seen:<time>', {
@@ -82,40 +82,40 @@ export function topicKeys(
     type: 'string',
     ttl: { ms: dedupeMs },
     example: [0, '019aae3f-2b18'],
-    doc: 'Where the events are that were published lately, those created within a few milliseconds together',
+    doc: 'the positions of recently published events; one key for all that were created within a few milliseconds',
   })
   const oldest = family('oldest', {
     ...ofOwner,
     type: 'string',
     ttl: { ms: NOTE_MS },
     example: [0],
-    doc: 'The first entry of the stream, as of the last trimming: one that begins later has lost entries',
+    doc: 'the first entry of the stream after the last trimming: a stream that begins later has lost entries',
   })
   const synced = family('synced', {
     ...ofOwner,
     type: 'string',
     ttl: { ms: SYNCED_MS },
     example: [0],
-    doc: 'Written to hear when it is on the disk, and with it what was published before',
+    doc: 'a write whose arrival on the disk proves that everything published before it is on the disk',
   })
   const perGroup = { example: [0, 'catalog'] }
   const retry = family('retry:<group>', {
     ...perGroup,
     type: 'zset',
     ttl: { ms: RETRY_SET_MS },
-    doc: 'Ids of the messages that a group will try again, scored by when',
+    doc: 'the messages that a group will retry, by due time, ms',
   })
   const lease = family('lease:<group>', {
     ...perGroup,
     type: 'string',
     ttl: { ms: MAX_IDLE_MS },
-    doc: 'The one consumer of a group that reads this partition, in ordered mode',
+    doc: 'the consumer of a group that reads this partition, in ordered mode',
   })
   const members = family('members:<group>', {
     ...perGroup,
     type: 'zset',
     ttl: { ms: MAX_IDLE_MS },
-    doc: 'The living consumers of a group, in ordered mode; kept with partition 0',
+    doc: 'the living consumers of a group, in ordered mode; kept in partition 0',
   })
   const families = [stream, dead, seen, oldest, synced, retry, lease, members]
   return { name, partitions, dedupeMs, stream, dead, seen, oldest, synced, retry, lease, members, families }

@@ -12,6 +12,7 @@ const family = keyFamily({
   role: 'state',
   ttl: { ms: 1000 },
   example: ['tag', 'handle'],
+  doc: 'a key of this test',
 })
 const patience = { timeout: 30_000, interval: 50 }
 

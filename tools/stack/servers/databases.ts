@@ -31,6 +31,8 @@ export interface Databases {
   superuserUrl?: string
   /** On a server of the demo each service logs in as itself. */
   redisUrl(role: KeyRole, service: string): string
+  /** For a person who looks around, on the servers of the demo. */
+  viewerUrls: Partial<Record<KeyRole, string>>
   parts(): Part[]
 }
 
@@ -51,6 +53,10 @@ export async function startDatabases(stage: Stage): Promise<Databases> {
     urls: postgres.urls,
     ...('superuserUrl' in postgres && { superuserUrl: postgres.superuserUrl }),
     redisUrl: (role, service) => ({ cache, state })[role].urlAs(service),
+    viewerUrls: {
+      ...(theirCache === undefined && { cache: cache.urlAs('viewer') }),
+      ...(theirState === undefined && { state: state.urlAs('viewer') }),
+    },
     parts: () => [postgres, cache, state].flatMap(({ part }) => part?.() ?? []),
   }
 }

@@ -20,6 +20,7 @@ const cart = keyFamily({
   role: 'state',
   ttl: { ms: 1 },
   example: [1],
+  doc: 'a key of this test',
 })
 const status = keyFamily({
   service: 'order',
@@ -28,6 +29,7 @@ const status = keyFamily({
   role: 'state',
   ttl: { immortal: 'a channel' },
   example: [1],
+  doc: 'a key of this test',
 })
 const passwords = { order: 'order-password', health: 'health-password' }
 const server = await startRedis({
