@@ -64,8 +64,8 @@ it('a checkout is found by its request id in the events, in the log of the catal
   await expect
     .poll(() => catalogLines(id).map((line) => [line.msg, line.type, line.requestId]), patience)
     .toEqual([
-      ['event', 'order.placed', requestId],
-      ['event', 'order.confirmed', requestId],
+      ['event handled', 'order.placed', requestId],
+      ['event handled', 'order.confirmed', requestId],
     ])
   expect(await requestsOf(id)).toEqual(
     ['placed', 'reserved', 'payment-asked', 'payment-approved', 'confirmed'].map((step) => [step, requestId]),
