@@ -5,7 +5,6 @@ import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessionReader } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/call/client'
 import { answersAsItself } from '@shop/service-kit/call/instance-check'
-import { createDeferrals } from '@shop/service-kit/deferral'
 import { createServer } from '@shop/service-kit/http/server'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
@@ -38,9 +37,8 @@ export async function buildApp(
   const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: `${instanceId}-subscriber`, ...toState })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
-  const deferrals = createDeferrals()
   const streamConnectionCount = config.STREAM_MAX_COUNT
-  const client = createServiceClient({ directory, streamConnectionCount, deferrals })
+  const client = createServiceClient({ directory, streamConnectionCount })
   await directory.start()
 
   const addresses = createRateLimit(cache, {
@@ -55,7 +53,6 @@ export async function buildApp(
     log,
     name,
     metrics,
-    deferrals,
     identity: 'none',
     docs: 'own',
     trustProxy,

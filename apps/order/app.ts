@@ -8,7 +8,6 @@ import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
 import { createServiceClient } from '@shop/service-kit/call/client'
 import { answersAsItself } from '@shop/service-kit/call/instance-check'
-import { createDeferrals } from '@shop/service-kit/deferral'
 import { streamConsoleRoutes } from '@shop/service-kit/events/stream-console'
 import { createEventStreams } from '@shop/service-kit/http/event-stream'
 import { createServer } from '@shop/service-kit/http/server'
@@ -52,8 +51,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   warnOfEviction(redis, { role: 'state', log })
   const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'], answers: answersAsItself })
-  const deferrals = createDeferrals()
-  const services = createServiceClient({ directory, deferrals })
+  const services = createServiceClient({ directory })
   await directory.start()
 
   const live = createLiveOrders({ hints: createChannel<Hint>(redis, subscriber, { keys: keys.status }), log })
@@ -70,7 +68,6 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
     log,
     name,
     metrics,
-    deferrals,
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
     probes: [
       prismaProbe(prisma),

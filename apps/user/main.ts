@@ -1,8 +1,5 @@
-// What follows the first line is compiled once and cached: hence the dynamic imports.
-import '@shop/service-kit/process/compile-cache'
-
-const { runService } = await import('@shop/service-kit/process')
-const { configSchema } = await import('./config.ts')
-const { buildApp } = await import('./app.ts')
+import { runService } from '@shop/service-kit/process'
+import { buildApp } from './app.ts'
+import { configSchema } from './config.ts'
 
 await runService({ name: 'user', schema: configSchema, build: buildApp })

@@ -504,21 +504,6 @@ describe('streams', () => {
   })
 })
 
-test('undici is loaded with what else a server has deferred, not before', async () => {
-  const source = `
-    const { createDeferrals } = await import('../deferral.ts')
-    const { createServiceClient } = await import('./client.ts')
-    const { cache } = process.getBuiltinModule('node:module').createRequire('/')
-    const isLoaded = () => Object.keys(cache).some((file) => file.includes('/undici/'))
-    const deferrals = createDeferrals()
-    createServiceClient({ directory: { instances: () => [] }, deferrals })
-    const before = isLoaded()
-    await deferrals.makeAll()
-    console.log([before, isLoaded()].join(" "))`
-  const child = spawn(process.execPath, ['--input-type=module', '-e', source], { cwd: import.meta.dirname })
-  expect(await text(child.stdout)).toBe('false true\n')
-})
-
 describe('a process that is killed', () => {
   const source = `
     const server = require('node:http').createServer((_, response) => setTimeout(() => response.end('ok'), 2))

@@ -2,10 +2,8 @@
  * One HTTP exchange with one instance, close to undici: no retry, no choice of instance, nothing parsed. What it adds is to say of
  * every failure whether the request had left, how the answer is delivered (whole, or as a stream) and a limit on everything.
  */
-import { createRequire } from 'node:module'
 import { Readable } from 'node:stream'
-import type { Agent, Dispatcher } from 'undici'
-import { createDeferrals, type Deferrals } from '../deferral.ts'
+import { Agent, type Dispatcher } from 'undici'
 
 export type ResponseHeaders = Record<string, string | string[] | undefined>
 
@@ -84,8 +82,6 @@ export interface ConnectionOptions {
   connectTimeoutMs?: number
   /** An idle connection is closed after this, or a second before the server said it would. @default 4000 */
   keepAliveMs?: number
-  /** Those of the server: undici, a quarter of a gateway's start, is then loaded once the process listens. @default its own: at the first request */
-  deferrals?: Deferrals
 }
 
 export type Connections = ReturnType<typeof createConnections>
@@ -94,21 +90,16 @@ export function createConnections({
   connectionCount = 64,
   connectTimeoutMs = 500,
   keepAliveMs = 4_000,
-  deferrals = createDeferrals(),
 }: ConnectionOptions = {}) {
-  let made: Agent | undefined
-  const agent = deferrals.defer(() => {
-    made = new (loadUndici().Agent)({
-      connections: connectionCount,
-      connect: { timeout: connectTimeoutMs },
-      keepAliveTimeout: keepAliveMs,
-      pipelining: 1,
-      allowH2: false,
-      maxOrigins: 10_000,
-    })
-    return made
+  const agent = new Agent({
+    connections: connectionCount,
+    connect: { timeout: connectTimeoutMs },
+    keepAliveTimeout: keepAliveMs,
+    pipelining: 1,
+    allowH2: false,
+    maxOrigins: 10_000,
   })
-  return { send, close: async () => made?.close(), destroy: async () => made?.destroy() }
+  return { send, close: () => agent.close(), destroy: () => agent.destroy() }
 
   /**
    * Rejects with ExchangeFailed; with the signal's reason when that ended it (`onSend` tells whether it had left); with undici's
@@ -117,7 +108,7 @@ export function createConnections({
    */
   function send(origin: string, request: HttpRequest, options: SendOptions): Promise<HttpResponse<Buffer | Readable>> {
     return new Promise((resolve, reject) => {
-      agent().dispatch(
+      agent.dispatch(
         {
           origin,
           path: request.path,
@@ -131,10 +122,6 @@ export function createConnections({
       )
     })
   }
-}
-
-function loadUndici() {
-  return createRequire(import.meta.url)('undici') as typeof import('undici')
 }
 
 type Resolve = (response: HttpResponse<Buffer | Readable>) => void

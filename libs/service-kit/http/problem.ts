@@ -2,14 +2,12 @@
  * The one place where a no becomes an HTTP answer: application/problem+json (RFC 9457) with a stable `code`. Whatever is thrown, in
  * a handler, by Fastify or by Node's HTTP parser, ends here; what is not understood is a 500 that says nothing and is logged whole.
  */
+import { STATUS_CODES } from 'node:http'
 import type { Problem } from '@shop/contracts/problem'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { isContention, isDependencyOutage } from '../storage/outage.ts'
 import { type ErrorKind, ShopError, type ShopErrorOptions } from './errors.ts'
 import { fieldProblems, partName, type ValidationError } from './validation.ts'
-
-// Not by `import`, which reads every export of node:http and so loads the WebSocket client: 25 ms of each start.
-const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** Kind to status. Nothing else in the repository decides a status code of a failure. */
 export const statusOfKind: Record<ErrorKind, number> = {

@@ -12,11 +12,9 @@ import {
   type FastifyInstance,
   type FastifyReply,
   type FastifyRequest,
-  type FastifyServerOptions,
   fastify,
   LogController,
 } from 'fastify'
-import { createDeferrals, type Deferrals } from '../deferral.ts'
 import { createIdentityVerifier, requireIdentity } from '../identity/identity.ts'
 import { createHealth, type Health, type Probe } from '../process/health.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -28,7 +26,6 @@ import { readJsonOnly, refusalOfTarget } from './json-body.ts'
 import { describeRoutes, serveDescription } from './openapi.ts'
 import { sendProblem } from './problem.ts'
 import { refusalOfHost } from './request-host.ts'
-import { createSerializerCompiler } from './serialization.ts'
 import { createValidatorCompiler } from './validation.ts'
 
 export interface ServerOptions {
@@ -43,8 +40,6 @@ export interface ServerOptions {
   probes?: readonly Probe[]
   /** @default metrics of its own */
   metrics?: Metrics
-  /** What else is made only when this process listens; see deferral.ts. @default none */
-  deferrals?: Deferrals
   /** @default 1 MiB */
   bodyLimitBytes?: number
   /** Longest that a whole body may take, except on routes whose `config.streamsBody` says that they watch over theirs. @default 120_000 */
@@ -66,8 +61,6 @@ declare module 'fastify' {
   interface FastifyInstance {
     health: Health
     metrics: Metrics
-    /** Makes now what the first requests would have to wait for; see deferral.ts. */
-    makeDeferred(): Promise<void>
   }
   interface FastifyContextConfig {
     /** The body is read piece by piece, for as long as it takes: the route itself limits its size and its silences. */
@@ -92,11 +85,9 @@ export function createServer(options: ServerOptions) {
   const { log, name = 'service', identity = 'required', identityPublicKey, probes = [], lingerMs = 5_000 } = options
   const metrics = options.metrics ?? createMetrics({ service: name, instanceId: '' })
   const acceptRequestId = options.acceptRequestId ?? identity === 'required'
-  const deferrals = options.deferrals ?? createDeferrals()
   const server = fastify({
     loggerInstance: log as FastifyBaseLogger,
     logController: requestLog(metrics),
-    schemaController: schemaCompilers(deferrals),
     genReqId: (request) => requestIdOf(request.headers['x-request-id'], acceptRequestId),
     bodyLimit: options.bodyLimitBytes ?? 1_048_576,
     trustProxy: options.trustProxy ?? identity === 'required',
@@ -120,6 +111,7 @@ export function createServer(options: ServerOptions) {
   server.decorate('health', createHealth(probes))
   server.decorate('metrics', metrics)
   server.decorateRequest('identity', null as never)
+  server.setValidatorCompiler(createValidatorCompiler())
   server.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
   answerUnknownRoutes(server)
   answerEarly(server, lingerMs)
@@ -132,19 +124,12 @@ export function createServer(options: ServerOptions) {
   })
   if (identity === 'required') {
     if (identityPublicKey === undefined) throw new TypeError('createServer: identityPublicKey is missing')
-    requireIdentity(server, createIdentityVerifier(identityPublicKey, { deferrals }))
+    requireIdentity(server, createIdentityVerifier(identityPublicKey))
   }
   describeRoutes(server, { title: name })
   if (options.docs !== 'own') serveDescription(server)
   serveHealth(server)
-  server.decorate('makeDeferred', deferrals.makeAll)
   return server.withTypeProvider<TypeBoxTypeProvider>()
-}
-
-function schemaCompilers(deferrals: Deferrals): FastifyServerOptions['schemaController'] {
-  const validator = createValidatorCompiler(deferrals)
-  const serializer = createSerializerCompiler(deferrals)
-  return { compilersFactory: { buildValidator: () => validator as never, buildSerializer: () => serializer as never } }
 }
 
 /** One line per request, when it is over. Probes ask every second, so theirs are for `debug` only. */

@@ -1,18 +1,16 @@
 /**
  * How requests are checked: by AJV, against the TypeBox schema of the route. A body is taken as it is (a number in quotes is not a
  * number); query, path and headers are text and so are converted. Each object of a request's schema says whether fields that it does not
- * know are refused, so a client that misspells `quantity` gets an error. Checking stops at the first mistake: collecting all of them is work an attacker chooses.
+ * know are refused, so a client that misspells `quantity` gets an error. Checking stops at the first mistake: collecting all of them is
+ * work an attacker chooses.
  */
-import { createRequire } from 'node:module'
 import type { FieldError } from '@shop/contracts/problem'
-import type { Ajv } from 'ajv'
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
-import { createDeferrals, type Deferrals } from '../deferral.ts'
 
 type Schema = Record<string, unknown>
-
-const require = createRequire(import.meta.url)
 
 const options = {
   allErrors: false,
@@ -25,20 +23,17 @@ const options = {
   strictTuples: false,
 } as const
 
-/** For Fastify. Schemas are compiled later: see deferral.ts. */
-export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaCompiler<Schema> {
-  const exact = defer(() => createAjv(false))
-  // 'array' so that ?sku=a is a list of one where the schema wants a list
-  const converting = defer(() => createAjv('array'))
+const exact = createAjv(false)
+/** 'array', so that ?sku=a is a list of one where the schema wants a list. */
+const converting = createAjv('array')
+
+/** For Fastify, which compiles the schemas of all routes before it listens: a schema that cannot be compiled ends the start. */
+export function createValidatorCompiler(): FastifySchemaCompiler<Schema> {
   return ({ schema, httpPart }) => {
     if (httpPart !== 'headers') requireStatedFields(schema)
-    const compiled = defer(() => {
-      const ajv = httpPart === 'body' ? exact() : converting()
-      return ajv.compile(schema)
-    })
+    const check = (httpPart === 'body' ? exact : converting).compile(schema)
     return (value: unknown) => {
       const holder = { value }
-      const check = compiled()
       // A converted value at the root (text that becomes a list) is written into its parent.
       return check(value, { parentData: holder, parentDataProperty: 'value' } as never)
         ? { value: holder.value }
@@ -48,27 +43,19 @@ export function createValidatorCompiler({ defer }: Deferrals): FastifySchemaComp
 }
 
 /**
- * The same check for what does not come through a route (a cursor, an event, another service's answer): exact, by a function that is
- * generated at its first use. Answers with what is wrong, so nothing when all is well. Unknown fields are mistakes where the schema has
- * `additionalProperties: false`.
+ * The same check, exact, for a value that does not come through a route: a cursor, an event, another service's answer. Returns the
+ * mistakes; an empty list when there are none. Unknown fields are mistakes where the schema has `additionalProperties: false`.
  */
 export function createCheck(schema: TSchema): (value: unknown) => FieldError[] {
-  const compiled = createDeferrals().defer(() => createAjv(false).compile(schema))
-  return (value) => {
-    const check = compiled()
-    return check(value) ? [] : fieldProblems(check.errors ?? [], 'body')
-  }
+  const check = exact.compile(schema)
+  return (value) => (check(value) ? [] : fieldProblems(check.errors ?? [], 'body'))
 }
 
-/** Stricter than ajv-formats, which also takes urn:uuid:… and so lets through what Postgres refuses. */
-const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
-
 function createAjv(coerceTypes: false | 'array'): Ajv {
-  const { Ajv } = require('ajv') as typeof import('ajv')
-  const addFormats = require('ajv-formats') as typeof import('ajv-formats')
   const ajv = new Ajv({ ...options, coerceTypes })
   addFormats.default(ajv)
-  ajv.addFormat('uuid', uuid)
+  // Stricter than ajv-formats, which also takes urn:uuid:… and so lets through what Postgres refuses.
+  ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i)
   return ajv
 }
 

@@ -3,11 +3,10 @@
  * signs (JWT, EdDSA with Ed25519). Services hold only the public key: one that is broken into can be believed by none of the others.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { createRequire } from 'node:module'
 import type { Identity } from '@shop/contracts/identity'
 import { identityHeader } from '@shop/contracts/identity'
+import { createSigner, createVerifier } from 'fast-jwt'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { createDeferrals, type Deferrals } from '../deferral.ts'
 import { defineErrors } from '../http/errors.ts'
 
 export type { Identity }
@@ -49,9 +48,7 @@ export interface MintOptions {
 /** The gateway's side: claims in, header value out. `privateKey` is the base64 of a PKCS8 PEM. */
 export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, maxCached = 10_000 }: MintOptions = {}) {
   const key = ed25519Pem(privateKey, createPrivateKey)
-  const signer = createDeferrals().defer(() =>
-    loadJwt().createSigner({ algorithm: 'EdDSA', key, expiresIn: lifeMs, iss: issuer }),
-  )
+  const sign = createSigner({ algorithm: 'EdDSA', key, expiresIn: lifeMs, iss: issuer })
   const recent = new Map<string, { token: string; mintedAtMs: number }>()
 
   return function mintIdentity({ role, userId, session }: Identity): string {
@@ -59,7 +56,7 @@ export function createIdentityMinter(privateKey: string, { reuseMs = 10_000, max
     const nowMs = Date.now()
     const known = recent.get(who)
     if (known !== undefined && nowMs - known.mintedAtMs < reuseMs) return known.token
-    const token = signer()({ role, ...(userId && { sub: userId }), ...(session && { sid: session }) })
+    const token = sign({ role, ...(userId && { sub: userId }), ...(session && { sid: session }) })
     // A Map keeps the order of insertion: the first is the oldest.
     recent.delete(who)
     recent.set(who, { token, mintedAtMs: nowMs })
@@ -76,18 +73,16 @@ export type IdentityVerifier = (token: string | string[] | undefined) => Identit
  */
 export function createIdentityVerifier(
   publicKey: string,
-  { maxCached = 5_000, deferrals = createDeferrals() }: { maxCached?: number; deferrals?: Deferrals } = {},
+  { maxCached = 5_000 }: { maxCached?: number } = {},
 ): IdentityVerifier {
   const key = ed25519Pem(publicKey, createPublicKey)
-  const verifier = deferrals.defer(() =>
-    loadJwt().createVerifier({
-      key,
-      algorithms: ['EdDSA'],
-      allowedIss: issuer,
-      requiredClaims: ['iss', 'iat', 'exp', 'role'],
-      clockTolerance: clockToleranceMs,
-    }),
-  )
+  const verifyToken = createVerifier({
+    key,
+    algorithms: ['EdDSA'],
+    allowedIss: issuer,
+    requiredClaims: ['iss', 'iat', 'exp', 'role'],
+    clockTolerance: clockToleranceMs,
+  })
   const verified = new Map<string, { identity: Identity; untilMs: number }>()
 
   return function verifyIdentity(token) {
@@ -97,7 +92,7 @@ export function createIdentityVerifier(
     if (known !== undefined && Date.now() <= known.untilMs) return known.identity
     let claims: Claims
     try {
-      claims = verifier()(token) as Claims
+      claims = verifyToken(token) as Claims
     } catch (cause) {
       verified.delete(token)
       throw identityErrors.invalid({ cause })
@@ -158,11 +153,6 @@ export function generateIdentityKeys(): { IDENTITY_PRIVATE_KEY: string; IDENTITY
   })
   const base64 = (pem: string) => Buffer.from(pem).toString('base64')
   return { IDENTITY_PRIVATE_KEY: base64(privateKey), IDENTITY_PUBLIC_KEY: base64(publicKey) }
-}
-
-/** Loaded late, for it is not needed to start: see deferral.ts. */
-function loadJwt() {
-  return createRequire(import.meta.url)('fast-jwt') as typeof import('fast-jwt')
 }
 
 /** Throws at once when the key is none or of another kind: a service that can vouch for nobody, or verify nobody, should not start. */

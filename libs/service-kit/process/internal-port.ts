@@ -1,11 +1,8 @@
 /** The port that is never published: /metrics for Prometheus and /health for the orchestrator, apart from the API and its load. */
-import type { ServerResponse } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { Health } from './health.ts'
-
-// Not by `import`, which reads every export of node:http and so loads the WebSocket client: 25 ms of each start.
-const { createServer } = process.getBuiltinModule('node:http')
 
 export interface InternalPortOptions {
   host: string

@@ -1,10 +1,10 @@
 /** A tiny service that process.test.ts starts as a real process. It tells its parent what it is doing. */
-import './compile-cache.ts'
-
-const { Type } = await import('typebox')
-const { commonConfig, Flag, Secret, Text, Url } = await import('./config.ts')
-const { createServer } = await import('../http/server.ts')
-const { runService } = await import('./process.ts')
+import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
+import { createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
+import { Type } from 'typebox'
+import { createServer } from '../http/server.ts'
+import { commonConfig, Flag, Secret, Text, Url } from './config.ts'
+import { runService } from './process.ts'
 
 const tell = (event: string) => process.connected && process.send?.({ type: event }, undefined, {}, () => {})
 
@@ -18,9 +18,7 @@ async function tick(signal: AbortSignal) {
   tell('loop ended')
 }
 
-async function connectRegistry(url: string, namespace: string) {
-  const { closeRedis, connectRedis } = await import('@shop/redis-kit/connection')
-  const { createRegistry, discoveryKeys } = await import('@shop/redis-kit/discovery')
+function connectRegistry(url: string, namespace: string) {
   const redis = connectRedis(url, { name: 'fixture' })
   return { registry: createRegistry(redis, { keys: discoveryKeys(namespace) }), close: () => closeRedis(redis) }
 }
@@ -62,9 +60,7 @@ await runService({
       void Promise.reject(new Error('nobody handles this'))
       return 'rejected later'
     })
-    const registry = config.REGISTRY_URL
-      ? await connectRegistry(config.REGISTRY_URL, config.REGISTRY_NAMESPACE)
-      : undefined
+    const registry = config.REGISTRY_URL ? connectRegistry(config.REGISTRY_URL, config.REGISTRY_NAMESPACE) : undefined
     return {
       server,
       ...(registry && { registry: registry.registry }),

@@ -5,6 +5,7 @@
  * Stopping: unready -> out of the registry -> a moment for the gateways to hear of it -> no new connections, running requests finish ->
  * loops finish their message -> connections close -> logs flush -> exit 0. After SHUTDOWN_TIMEOUT_MS, or at a second signal: exit 1.
  */
+import './compile-cache.ts' // first: the cache works for what Node compiles after it
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
 import { setTimeout as elapse } from 'node:timers/promises'
@@ -24,7 +25,7 @@ export type { Loop } from './loop.ts'
 
 /** What `build` gives back: everything that was made, not yet listening. */
 export interface App {
-  server: Pick<Server, 'listen' | 'close' | 'server' | 'health' | 'addHook' | 'makeDeferred'>
+  server: Pick<Server, 'listen' | 'close' | 'server' | 'health' | 'addHook'>
   /** Background work; restarted with backoff when it fails. */
   loops?: readonly Loop[]
   /** Where other services look for this one. Without it nothing is registered. */
@@ -96,6 +97,7 @@ async function start<Schema extends TObject>(
 ): Promise<() => Promise<void>> {
   const { HOST: host, PORT, INTERNAL_PORT, ADVERTISE_HOST, DRAIN_MS, SHUTDOWN_TIMEOUT_MS } = config as CommonConfig
   const metrics = createMetrics({ service: name, instanceId })
+  metrics.extend((prom, [register]) => prom.collectDefaultMetrics({ register }))
   const stopping = new AbortController()
   const permissions = watchPermissions({
     service: name,
@@ -131,9 +133,6 @@ async function start<Schema extends TObject>(
   const loops = startLoops(app.loops ?? [], log, { watch })
   tellParent({ type: 'listening', service: name, instanceId, ...ports })
   log.info({ ...ports, startedInMs: Math.round(performance.now()) }, 'started')
-  // Unhandled on purpose: a schema that cannot be compiled is a bug that should end the process and not some request.
-  void server.makeDeferred()
-  void metrics.load()
 
   return async function stopAll() {
     leaving = true

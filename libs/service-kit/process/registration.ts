@@ -4,7 +4,7 @@
  * degraded until they work again, and not unready: callers ask it and go on, only new ones may not find it. A process whose name
  * another process took over stops.
  */
-import type { Instance, Registry } from '@shop/redis-kit/discovery'
+import { createRegistration, type Instance, type Registry } from '@shop/redis-kit/discovery'
 import type { Log } from '../telemetry/log.ts'
 import type { Health } from './health.ts'
 import type { Watch } from './loop-health.ts'
@@ -29,8 +29,6 @@ const patienceMs = 1_000
 export async function register(options: RegisterOptions): Promise<{ leave(): Promise<void> }> {
   const { registry, instance, health, watch, log, isHealthy, onSuperseded } = options
   if (registry === undefined) return { leave: () => Promise.resolve() }
-  // The app that made a registry has this module loaded already; one without does not pay for it.
-  const { createRegistration } = await import('@shop/redis-kit/discovery')
   const registration = createRegistration(registry, instance, {
     healthy: isHealthy,
     pulse: watch?.({ name: 'heartbeat' }),

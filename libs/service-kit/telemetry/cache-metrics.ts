@@ -8,7 +8,7 @@
  * A hit in memory takes less time than prom-client's `inc`: events are counted in plain numbers, and prom-client is told when it asks.
  */
 import type { Cache, CacheEvent, CacheSource, CacheStats, OnEvent } from '@shop/redis-kit/cache'
-import type { Histogram, Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { Probe } from '../process/health.ts'
 import type { Metrics, PromClient } from './metrics.ts'
 
@@ -52,13 +52,13 @@ type Declaring = [prom: PromClient, registers: [Registry]]
 export function createCacheMetrics(metrics: Metrics): CacheMetrics {
   const counts = new Map<string, Counts>()
   const watched = new Map<string, Pick<Cache<unknown>, 'stats'>>()
-  const histograms: { load?: Histogram; wait?: Histogram } = {}
-
-  metrics.extend((...to) => {
+  const histograms = metrics.extend((...to) => {
     declareCounters(to, counts)
     declareGauges(to, watched)
-    histograms.load = histogram(to, 'cache_load_duration_seconds', 'Duration of loads from the source', ['outcome'])
-    histograms.wait = histogram(to, 'cache_lease_wait_duration_seconds', "Time that reads waited for another's load")
+    return {
+      load: histogram(to, 'cache_load_duration_seconds', 'Duration of loads from the source', ['outcome']),
+      wait: histogram(to, 'cache_lease_wait_duration_seconds', "Time that reads waited for another's load"),
+    }
   })
 
   return {
@@ -69,8 +69,8 @@ export function createCacheMetrics(metrics: Metrics): CacheMetrics {
         own[event] = (own[event] ?? 0) + 1
         if (detail?.durationMs === undefined) return
         const seconds = detail.durationMs / 1_000
-        if (event === 'wait') histograms.wait?.observe({ cache }, seconds)
-        else histograms.load?.observe({ cache, outcome: event === 'load' ? 'loaded' : 'failed' }, seconds)
+        if (event === 'wait') histograms.wait.observe({ cache }, seconds)
+        else histograms.load.observe({ cache, outcome: event === 'load' ? 'loaded' : 'failed' }, seconds)
       }
     },
     watch: (cache, one) => void watched.set(cache, one),
