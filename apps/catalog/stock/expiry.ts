@@ -1,5 +1,5 @@
 /** Gives back what was reserved for orders that nobody paid. */
-import { setTimeout as elapse } from 'node:timers/promises'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { isDependencyOutage } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
@@ -30,7 +30,7 @@ export function expireReservations({ stock, forget, sweepMs, log }: Dependencies
       const expiredCount = await sweep({ stock, forget, onFailed }, signal)
       pulse?.ok(failedCount === 0 ? 'orders' : undefined)
       if (expiredCount > 0) log.info({ expiredCount }, 'reservations expired')
-      if (expiredCount < batchSize) await elapse(sweepMs, undefined, { signal }).catch(() => {})
+      if (expiredCount < batchSize) await pause(sweepMs, signal)
     }
   }
 }

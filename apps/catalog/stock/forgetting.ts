@@ -1,5 +1,5 @@
 /** Deletes what is kept only because an event might still come: for a week, longer than the outboxes keep their rows for a replay. */
-import { setTimeout as elapse } from 'node:timers/promises'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { forgetSeen } from '@shop/service-kit/inbox'
 import type { createPool } from '@shop/service-kit/storage/database'
@@ -12,7 +12,7 @@ export function forgetOldEvents({ stock, pool }: { stock: StockStore; pool: Retu
   return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
       // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
-      await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
+      await pause(everyMs * (0.5 + Math.random()), signal)
       if (signal.aborted) return
       await forgetSeen(pool, { retainMs })
       await stock.forgetCancellations(retainMs)

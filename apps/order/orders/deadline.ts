@@ -5,7 +5,7 @@
  * Pending, because `order.placed` or its answer was given up: then there may be no reservation that could expire. Reserved, because the
  * word that the reservation has expired was: the catalog speaks long before this does, so this is heard only when that was not.
  */
-import { setTimeout as elapse } from 'node:timers/promises'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { isDependencyOutage } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
@@ -37,8 +37,7 @@ export function endOverdueOrders({ sweepMs, ...dependencies }: Dependencies & { 
       }
       const endedCount = await sweep({ ...dependencies, onFailed }, signal)
       pulse?.ok(failedCount === 0 ? 'orders' : undefined)
-      if (endedCount < batchCount)
-        await elapse(sweepMs * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {})
+      if (endedCount < batchCount) await pause(sweepMs * (0.75 + Math.random() / 2), signal)
     }
   }
 }

@@ -2,7 +2,7 @@
  * Deletes what is kept only because a request or a callback might come again: for a week. One instance at a time, by a lock: two
  * would only wait for each other's rows. Deleting twice does no harm, so the lock needs no fence here.
  */
-import { setTimeout as elapse } from 'node:timers/promises'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Lock } from '@shop/redis-kit/lock'
 import { forgetSeen } from '@shop/service-kit/inbox'
@@ -23,7 +23,7 @@ export function forgetOldRecords({ prisma, pool, lock }: Dependencies) {
   return async (signal: AbortSignal, pulse?: Pulse) => {
     while (!signal.aborted) {
       // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
-      await elapse(everyMs * (0.5 + Math.random()), undefined, { signal }).catch(() => {})
+      await pause(everyMs * (0.5 + Math.random()), signal)
       if (signal.aborted) return
       await lock.using('old-records', async ({ assertValid }) => {
         await forgetSeen(pool, { retainMs })

@@ -4,7 +4,7 @@
  * asks again hears that it was approved; `callback`, whose outcome it tells a moment later, and twice.
  */
 import { once } from 'node:events'
-import { setTimeout as elapse } from 'node:timers/promises'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { PrismaClient } from '../prisma/client/client.ts'
 import {
   type Answer,
@@ -71,7 +71,7 @@ export function createSimulatedProvider(
       }
       if (due.length > 0) continue
       onNone?.()
-      await elapse(pollMs, undefined, { signal }).catch(() => {})
+      await pause(pollMs, signal)
     }
   }
 

@@ -1,5 +1,5 @@
 /** Loading under a lease: for a caller who waits, or behind an answer that was stale. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pause } from '../flow/pause.ts'
 import { keepCopy } from './copies.ts'
 import type { Stamp } from './envelope.ts'
 import type { CacheResult } from './events.ts'
@@ -81,7 +81,7 @@ export async function refresh<Value>(reader: Reader<Value>, request: ReadRequest
       await loadUnder(reader, request, { lease: answer.lease, flight: { asOf: 0 }, captured, pauseMs })
     } else {
       request.onWait?.()
-      if (answer.status === 'held') await sleep(Math.min(answer.leftMs, MAX_REFRESH_WAIT_MS), undefined, { ref: false })
+      if (answer.status === 'held') await pause(Math.min(answer.leftMs, MAX_REFRESH_WAIT_MS))
     }
   } catch (error) {
     onEvent?.('refresh-failed', { error })

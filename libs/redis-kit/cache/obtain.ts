@@ -1,6 +1,6 @@
 /** Asking for the lease, and waiting while another has it. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import { OutcomeUnknown } from '../errors.ts'
+import { pause } from '../flow/pause.ts'
 import { newToken, tokenOf } from './envelope.ts'
 import type { Answer } from './lease.ts'
 import type { Question } from './lookup.ts'
@@ -35,7 +35,7 @@ export async function untilFilled(core: Core, id: string, { seen, leftMs, untilM
   const startedAtMs = performance.now()
   try {
     for (let nowMs = startedAtMs; nowMs < untilMs; nowMs = performance.now()) {
-      await sleep(pollDelayMs(nowMs - startedAtMs, startedAtMs + leftMs - nowMs))
+      await pause(pollDelayMs(nowMs - startedAtMs, startedAtMs + leftMs - nowMs))
       question.asOf = ++core.order.count
       const { bytes, isHeld } = await core.guard(() => core.leases.peek(id))
       if (bytes && !(seen && tokenOf(bytes).equals(seen))) return bytes

@@ -4,8 +4,8 @@
  * is what makes it safe, for no lock with a time limit can stop a process that was asleep when its time ran out.
  */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from '../connection/connection.ts'
+import { pause } from '../flow/pause.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { script } from '../script.ts'
@@ -133,7 +133,7 @@ export function createLock(redis: Redis, options: LockOptions): Lock {
       if (leftMs <= 0) return answer
       // Not later than the end of a holder that has died, and in no step with the others who wait.
       const backoffMs = FIRST_BACKOFF_MS + Math.random() * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** attempt)
-      await sleep(Math.min(backoffMs, answer.retryAfterMs, leftMs), undefined, { signal }).catch(() => {}) // seen at the top
+      await pause(Math.min(backoffMs, answer.retryAfterMs, leftMs), signal) // an abort is seen at the top
     }
   }
   async function tryOnce(resource: string): Promise<Held | Taken> {

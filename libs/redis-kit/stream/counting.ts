@@ -6,11 +6,11 @@
  * The first hand-out of a message waits until the kernel has the count, each later one until Redis has answered it.
  */
 import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
+import { pause } from '../flow/pause.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import type { Arrival, Message } from './message.ts'
 import type { Held, Partition } from './partition.ts'
-import { pause } from './pause.ts'
 
 const count = script<string[]>(new URL('./count.lua', import.meta.url), { effect: 'idempotent' })
 

@@ -6,11 +6,11 @@
  */
 import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
+import { pause } from '../flow/pause.ts'
 import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { script } from '../script.ts'
 import { NOTE_MS } from './limits.ts'
-import { pause } from './pause.ts'
 import type { TopicKeys } from './stream.ts'
 
 export interface JanitorOptions {

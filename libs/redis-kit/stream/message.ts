@@ -1,10 +1,10 @@
 /** What a reader gets: an event, and the ways to be done with it. */
 import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
+import { pause } from '../flow/pause.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import { RETRY_SET_MS } from './limits.ts'
 import { type Held, hold, type Partition, settle } from './partition.ts'
-import { pause } from './pause.ts'
 import { millisecondsOf } from './stream-id.ts'
 
 export interface Message {

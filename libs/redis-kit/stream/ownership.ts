@@ -7,10 +7,10 @@
  * with an expiry that the fetching script checks, is what makes it true.
  */
 import type { Redis } from '../connection/connection.ts'
+import { pause } from '../flow/pause.ts'
 import { script } from '../script.ts'
 import { failHeld } from './message.ts'
 import { isGroupGone, isPassing, type Partition } from './partition.ts'
-import { pause } from './pause.ts'
 import type { Settings } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
 

@@ -1,5 +1,6 @@
 /** The loop over one partition: wait until there is a hand free, fetch, hand out, and listen when there is nothing. */
 import { closeRedis, type Redis } from '../connection/connection.ts'
+import { pause } from '../flow/pause.ts'
 import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import { countFirstHandOuts, countHandOuts } from './counting.ts'
@@ -15,7 +16,6 @@ import {
   toArrivals,
 } from './message.ts'
 import { isGroupGone, isPassing, type Partition } from './partition.ts'
-import { pause } from './pause.ts'
 
 /** Where somebody asks for messages, and how they are handed over. */
 type Room = Pick<HandOut<unknown>, 'reserve' | 'release'>

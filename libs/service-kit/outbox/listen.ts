@@ -1,9 +1,9 @@
 /** LISTEN, as a hint and no more: whatever it misses is found by the next look. */
 
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { fullJitterMs } from '@shop/redis-kit/retry'
 import type pg from 'pg'
-import { pause } from './pause.ts'
 
 export interface Alarm {
   ring(): void

@@ -13,6 +13,7 @@
  * (the relay died between publishing and marking): they carry an id for that.
  */
 
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
 import type pg from 'pg'
@@ -20,7 +21,6 @@ import { type BatchOptions, createBatch, UNSENT } from './batch.ts'
 import { clean } from './clean.ts'
 import { createHolds } from './holds.ts'
 import { type Alarm, createAlarm, listen } from './listen.ts'
-import { pause } from './pause.ts'
 
 export type { OutboxRow, Place } from './batch.ts'
 

@@ -2,7 +2,7 @@
  * Background work that must go on: each loop runs until it is told to stop, and is started again, with growing random pauses, when it
  * fails. What fails is seen in /health/ready and in a metric (loop-health.ts), until a round works again.
  */
-import { setTimeout as elapse } from 'node:timers/promises'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { isDependencyOutage } from '../storage/outage.ts'
 import type { Log } from '../telemetry/log.ts'
@@ -71,7 +71,7 @@ async function keepRunning(
     // An outage ends by itself; anything else is for a person to look at.
     if (isDependencyOutage(error)) log.warn(fields, 'loop paused: a dependency is not available')
     else log.error(fields, error === undefined ? 'loop ended without a stop' : 'loop failed')
-    await elapse(pauseMs, undefined, { signal }).catch(() => {})
+    await pause(pauseMs, signal)
   }
 }
 

@@ -8,8 +8,8 @@
 import './compile-cache.ts' // first: the cache works for what Node compiles after it
 import type { AddressInfo } from 'node:net'
 import { hostname } from 'node:os'
-import { setTimeout as elapse } from 'node:timers/promises'
 import type { Registry } from '@shop/redis-kit/discovery'
+import { pause } from '@shop/redis-kit/flow/pause'
 import type { Static, TObject } from 'typebox'
 import type { Server } from '../http/server.ts'
 import { createLog, flushLog, type Log, maskUrls } from '../telemetry/log.ts'
@@ -138,7 +138,7 @@ async function start<Schema extends TObject>(
     leaving = true
     health.stop()
     await registration.leave()
-    if (app.registry !== undefined) await elapse(DRAIN_MS)
+    if (app.registry !== undefined) await pause(DRAIN_MS)
     stopping.abort()
     // A request that takes most of the time there is, is cut off, so that the rest can still be done in order.
     const cutOff = setTimeout(() => server.server.closeAllConnections(), SHUTDOWN_TIMEOUT_MS * 0.6)
