@@ -5,7 +5,7 @@
  */
 import type { CartLine } from '@shop/contracts/cart'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { Alarm } from '@shop/service-kit/outbox/listen'
+import type { Alarm } from '@shop/redis-kit/flow/alarm'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Carts } from '../cart/cart.ts'
 import { ownerOfUser } from '../cart/owner.ts'

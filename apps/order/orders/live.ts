@@ -5,7 +5,7 @@
 import type { OrderStatus } from '@shop/contracts/order'
 import type { Channel } from '@shop/redis-kit/pubsub'
 import type { EventStreams } from '@shop/service-kit/http/event-stream'
-import { createAlarm } from '@shop/service-kit/outbox/listen'
+import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { isDependencyOutage } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Metrics } from '@shop/service-kit/telemetry/metrics'

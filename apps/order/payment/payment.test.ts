@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { createAlarm } from '@shop/service-kit/outbox/listen'
+import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { createPrismaAdapter } from '@shop/service-kit/storage/database'
 import { createLog } from '@shop/service-kit/telemetry/log'
 import { testDatabase } from '@shop/test-kit/postgres'

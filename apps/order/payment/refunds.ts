@@ -4,7 +4,7 @@
  */
 
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import type { Alarm } from '@shop/service-kit/outbox/listen'
+import type { Alarm } from '@shop/redis-kit/flow/alarm'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import { refunded } from '../orders/order.ts'
 import { centsOf } from '../orders/row.ts'

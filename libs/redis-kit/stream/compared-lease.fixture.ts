@@ -1,9 +1,9 @@
 /** The negative control of the lease: it wakes the reader only when the answer differs from what was known before it was asked. */
 import { createLease, type Lease, type LeaseOptions } from './lease.ts'
 
-export function createComparedLease({ take, ttlMs, bell }: LeaseOptions): Lease {
+export function createComparedLease({ take, ttlMs, alarm }: LeaseOptions): Lease {
   const lease: Lease & { isHeld: boolean } = {
-    ...createLease({ take, ttlMs, bell }),
+    ...createLease({ take, ttlMs, alarm }),
     renew,
     giveBack,
     refused,
@@ -14,7 +14,7 @@ export function createComparedLease({ take, ttlMs, bell }: LeaseOptions): Lease 
   async function renew(): Promise<void> {
     const wasHeld = lease.isHeld
     lease.isHeld = (await take(ttlMs)) === 1
-    if (lease.isHeld !== wasHeld || !lease.isWanted) bell.ring()
+    if (lease.isHeld !== wasHeld || !lease.isWanted) alarm.ring()
   }
 
   async function giveBack(): Promise<void> {
@@ -30,7 +30,7 @@ export function createComparedLease({ take, ttlMs, bell }: LeaseOptions): Lease 
     while (!signal.aborted) {
       if (lease.isHeld && lease.isWanted) return true
       if (lease.isHeld) await giveBack()
-      else await bell.next()
+      else await alarm.next()
     }
     return false
   }

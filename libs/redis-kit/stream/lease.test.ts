@@ -4,7 +4,7 @@
  */
 import { createRandom, oneOf } from '@shop/test-kit/random'
 import { describe, expect, test } from 'vitest'
-import { createBell } from './bell.ts'
+import { createAlarm } from '../flow/alarm.ts'
 import { createComparedLease } from './compared-lease.fixture.ts'
 import { createLease, type LeaseOptions } from './lease.ts'
 
@@ -16,6 +16,8 @@ type Make = (options: LeaseOptions) => ReturnType<typeof createLease>
 /** One round. Resolves with whether the reader fetches again within three beats after the last loss. */
 async function goesOn(make: Make, random: () => number): Promise<boolean> {
   const stopping = new AbortController()
+  const alarm = createAlarm()
+  stopping.signal.addEventListener('abort', alarm.ring, { once: true })
   const server = { isHeld: false }
   const requests: (() => void)[] = []
   const answers: (() => void)[] = []
@@ -28,7 +30,7 @@ async function goesOn(make: Make, random: () => number): Promise<boolean> {
     })
   const lease = make({
     ttlMs: 1,
-    bell: createBell(stopping.signal),
+    alarm,
     take: (ttlMs) =>
       ask(() => {
         server.isHeld = ttlMs > 0

@@ -6,7 +6,7 @@
  * So each answer counts when it comes, and each beat wakes the reader, changed or not. To compare with a value read before the
  * await would miss a loss that came and went in between, and the reader would sleep for ever on a lease that it holds.
  */
-import type { Bell } from './bell.ts'
+import type { Alarm } from '../flow/alarm.ts'
 
 export interface Lease {
   readonly isHeld: boolean
@@ -25,11 +25,11 @@ export interface LeaseOptions {
   /** Asks Redis for the lease for so long, or gives it back (0). 1: it is ours now. */
   take: (ttlMs: number) => Promise<1 | 0>
   ttlMs: number
-  /** Rung by whatever the reader waits for. */
-  bell: Bell
+  /** Rung by everything that the reader waits for, and by the abort of its signal. */
+  alarm: Alarm
 }
 
-export function createLease({ take, ttlMs, bell }: LeaseOptions): Lease {
+export function createLease({ take, ttlMs, alarm }: LeaseOptions): Lease {
   const lease = { isHeld: false, isWanted: false, renew, giveBack, refused, untilOurs }
   return lease
 
@@ -37,7 +37,7 @@ export function createLease({ take, ttlMs, bell }: LeaseOptions): Lease {
     try {
       lease.isHeld = (await take(ttlMs)) === 1
     } finally {
-      bell.ring()
+      alarm.ring()
     }
   }
 
@@ -55,7 +55,7 @@ export function createLease({ take, ttlMs, bell }: LeaseOptions): Lease {
     while (!signal.aborted) {
       if (lease.isHeld && lease.isWanted) return true
       if (lease.isHeld) await giveBack()
-      else await bell.next()
+      else await alarm.next()
     }
     return false
   }

@@ -73,7 +73,7 @@ export async function runPartition(partition: Partition, room: Room, give: Give)
 async function turn(partition: Partition, room: Room, give: Give, doorbell: Redis): Promise<Next[0] | undefined> {
   const { settings, inFlight, signal, lease } = partition
   if (!partition.isGroupKnown) await ensureGroup(partition)
-  while (inFlight.size >= settings.concurrency && !signal.aborted) await partition.bell.next()
+  while (inFlight.size >= settings.concurrency && !signal.aborted) await partition.alarm.next()
   if (settings.isOrdered && !(await lease.untilOurs(signal))) return undefined
   throwCountFailure(partition)
 

@@ -1,8 +1,8 @@
 /** One partition as one reader sees it: its keys, what is being worked on, and how the loop over it is woken. */
 import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
+import { type Alarm, createAlarm } from '../flow/alarm.ts'
 import { script } from '../script.ts'
-import { type Bell, createBell } from './bell.ts'
 import { coalesce } from './coalesce.ts'
 import { createLease, type Lease } from './lease.ts'
 import type { Settings, StreamFact } from './reader.ts'
@@ -20,7 +20,7 @@ export interface Partition {
   /** Ordered mode only. */
   readonly lease: Lease
   /** Rung when a delivery is settled, at each beat, and when the reader stops. */
-  readonly bell: Bell
+  readonly alarm: Alarm
   readonly sweep: Sweep
   isGroupKnown: boolean
   /** The last hand-out that was counted got its answer: the connection and the script work. */
@@ -65,7 +65,8 @@ export function createPartition(
 ): Partition {
   const { group, consumer, minIdleMs, observe } = settings
   const [stream, leaseKey] = [keys.stream.key(index), keys.lease.key(index, group)]
-  const bell = createBell(signal)
+  const alarm = createAlarm()
+  signal.addEventListener('abort', alarm.ring, { once: true }) // once, and not with each wait: there is one per message
   return {
     index,
     redis,
@@ -78,8 +79,8 @@ export function createPartition(
     settings,
     signal,
     inFlight: new Set(),
-    lease: createLease({ take: (ttlMs) => takeLease(redis, [leaseKey], [consumer, ttlMs]), ttlMs: minIdleMs, bell }),
-    bell,
+    lease: createLease({ take: (ttlMs) => takeLease(redis, [leaseKey], [consumer, ttlMs]), ttlMs: minIdleMs, alarm }),
+    alarm,
     sweep: { scope: 'own', cursor: '0-0', dueMs: 0 },
     isGroupKnown: false,
     isCountAnswered: false,
@@ -117,7 +118,7 @@ export async function settle<Result>(
     throw error
   } finally {
     partition.inFlight.delete(held)
-    partition.bell.ring()
+    partition.alarm.ring()
     partition.settings.onSettled(partition)
   }
 }

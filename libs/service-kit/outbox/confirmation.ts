@@ -4,6 +4,7 @@
  * synced (WAITAOF). What cannot say so is taken at its word, and the audit sees whether it kept it.
  */
 import { closeRedis, type Redis } from '@shop/redis-kit/connection'
+import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { TopicKeys } from '@shop/redis-kit/stream'
@@ -11,7 +12,6 @@ import { createDisk, type Disk, type Flushed } from '@shop/redis-kit/stream/dura
 import { isOlder } from '@shop/redis-kit/stream/stream-id'
 import type pg from 'pg'
 import type { Confirmation, SentRow } from './batch.ts'
-import { createAlarm } from './listen.ts'
 
 export interface ConfirmationOptions {
   pool: pg.Pool

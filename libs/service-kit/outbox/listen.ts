@@ -1,45 +1,10 @@
 /** LISTEN, as a hint and no more: whatever it misses is found by the next look. */
 
+import type { Alarm } from '@shop/redis-kit/flow/alarm'
 import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { fullJitterMs } from '@shop/redis-kit/retry'
 import type pg from 'pg'
-
-export interface Alarm {
-  ring(): void
-  /** Resolves at the next ring, or at one since the last call; or after so long, or when the signal aborts. */
-  next(ms: number, signal: AbortSignal): Promise<void>
-}
-
-export function createAlarm(): Alarm {
-  let hasRung = false
-  let wake: (() => void) | undefined
-
-  return {
-    ring() {
-      hasRung = true
-      wake?.()
-    },
-    async next(ms, signal) {
-      if (!hasRung && !signal.aborted) await waitFor(ms, signal)
-      hasRung = false
-    },
-  }
-
-  function waitFor(ms: number, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(done, ms)
-      signal.addEventListener('abort', done, { once: true })
-      wake = done
-      function done() {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', done)
-        wake = undefined
-        resolve()
-      }
-    })
-  }
-}
 
 export interface ListenOptions {
   pool: pg.Pool

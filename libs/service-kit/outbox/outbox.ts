@@ -13,6 +13,7 @@
  * (the relay died between publishing and marking): they carry an id for that.
  */
 
+import { type Alarm, createAlarm } from '@shop/redis-kit/flow/alarm'
 import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
@@ -20,7 +21,7 @@ import type pg from 'pg'
 import { type BatchOptions, createBatch, UNSENT } from './batch.ts'
 import { clean } from './clean.ts'
 import { createHolds } from './holds.ts'
-import { type Alarm, createAlarm, listen } from './listen.ts'
+import { listen } from './listen.ts'
 
 export type { OutboxRow, Place } from './batch.ts'
 

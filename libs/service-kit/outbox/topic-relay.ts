@@ -3,12 +3,12 @@
  * outbox with the streams, so that what Redis loses nevertheless is published again, in its order, before anything that comes later.
  */
 import type { Redis } from '@shop/redis-kit/connection'
+import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
 import { createOutboxAudit, type Loss, type OutboxAudit } from './audit.ts'
 import { createConfirmation } from './confirmation.ts'
-import { createAlarm } from './listen.ts'
 import { createRelay, type OutboxRow, type Place, type Relay, type RelayOptions } from './outbox.ts'
 import { newestPlaces } from './places.ts'
 
