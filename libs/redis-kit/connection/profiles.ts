@@ -4,6 +4,7 @@
  */
 import type { ClusterOptions, NatMap, RedisOptions, SentinelAddress } from 'ioredis'
 import { replyWord } from '../errors.ts'
+import { fullJitterMs } from '../flow/backoff.ts'
 import type { Target } from './target.ts'
 
 export interface Tls {
@@ -22,17 +23,12 @@ export interface Profile {
 }
 
 const CONNECT_TIMEOUT_MS = 2000
-const MAX_RECONNECT_DELAY_MS = 2000
+const RECONNECTION = { baseMs: 50, capMs: 2000 }
 /** A Cluster node that refuses so often in a row is given up, until the slots say that it is back. */
 const MAX_NODE_ATTEMPTS = 8
 
-/**
- * Capped exponential backoff with full jitter: when a server comes back, its thousand clients should not come back in step.
- * https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
- */
-export function reconnectDelayMs(attempt: number): number {
-  return Math.random() * Math.min(MAX_RECONNECT_DELAY_MS, 50 * 2 ** Math.min(attempt - 1, 10))
-}
+/** When a server comes back, its thousand clients must not come back in step. */
+export const reconnectDelayMs = (attempt: number): number => fullJitterMs(attempt, RECONNECTION)
 
 /** In a script's error too. */
 export const isDemotion = ({ message }: Error): boolean => replyWord(message) === 'READONLY'

@@ -5,6 +5,7 @@
  */
 import type { Subscriber } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
+import { fullJitterMs } from '../flow/backoff.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { parseHint } from './hint.ts'
 import { createInquiry, type InquiryOptions } from './inquiry.ts'
@@ -54,7 +55,8 @@ type ChangeListener = (service: string, instances: readonly Instance[]) => void
 
 type Settings = Required<Omit<DirectoryOptions, 'services'>>
 
-const FIRST_RETRY_MS = 200
+/** No cap of its own: the regular look is never later. */
+const RETRY = { baseMs: 400, capMs: Number.POSITIVE_INFINITY }
 const MAX_ASK_EVERY_MS = 1_000
 
 export function createDirectory(
@@ -215,7 +217,7 @@ function watch(registry: Registry, service: string, settings: Settings & { onCha
 
   function nextLookMs() {
     const regularMs = resyncMs * (0.5 + 0.5 * random())
-    return failureCount === 0 ? regularMs : Math.min(regularMs, random() * FIRST_RETRY_MS * 2 ** failureCount)
+    return failureCount === 0 ? regularMs : Math.min(regularMs, fullJitterMs(failureCount, { ...RETRY, random }))
   }
 
   function schedule(inMs: number) {

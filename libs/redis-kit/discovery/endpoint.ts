@@ -4,6 +4,7 @@
  * Peak EWMA (Finagle): a slow answer counts at once and in full, fast answers only win back trust over `decayMs`. What is not
  * heard of fades, so that an instance which was slow once is asked again some time.
  */
+import { doubledMs } from '../flow/backoff.ts'
 import type { Instance } from './instance.ts'
 
 /** How a call ended, as far as the instance is to blame. */
@@ -112,8 +113,8 @@ export function settle(
 }
 
 export function eject(endpoint: Endpoint, nowMs: number, { ejectionMs, maxEjectionMs }: EndpointOptions) {
-  endpoint.ejectedUntilMs = nowMs + Math.min(maxEjectionMs, ejectionMs * 2 ** endpoint.ejectionCount)
   endpoint.ejectionCount++
+  endpoint.ejectedUntilMs = nowMs + doubledMs(endpoint.ejectionCount, { baseMs: ejectionMs, capMs: maxEjectionMs })
   endpoint.failureCount = 0
 }
 

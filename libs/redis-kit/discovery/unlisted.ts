@@ -1,4 +1,5 @@
 /** Instances that are known and not listed by the registry: when to ask each, and what follows from its answers. */
+import { doubledMs } from '../flow/backoff.ts'
 import type { Instance } from './instance.ts'
 
 export interface UnlistedOptions {
@@ -54,7 +55,7 @@ export function createUnlisted({ askEveryMs, forgetAfterMs, now }: UnlistedOptio
   }
 
   function pauseMs({ missCount }: Entry) {
-    const growingMs = Math.min(MAX_ASK_PAUSE_MS, askEveryMs * 2 ** Math.max(0, missCount - 2))
+    const growingMs = doubledMs(Math.max(1, missCount - 1), { baseMs: askEveryMs, capMs: MAX_ASK_PAUSE_MS })
     return Math.max(growingMs, (entries.size / MAX_QUESTIONS_PER_SECOND) * 1_000)
   }
 

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Redis } from '../connection/connection.ts'
+import { fullJitterMs } from '../flow/backoff.ts'
 import { pause } from '../flow/pause.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
@@ -102,8 +103,8 @@ export interface Lock {
   ): Promise<Used<Value>>
 }
 
-const MAX_BACKOFF_MS = 1_000
 const FIRST_BACKOFF_MS = 50
+const BACKOFF = { baseMs: FIRST_BACKOFF_MS, capMs: 1_000 }
 
 // Each knows its holder, so that each may be sent again when its answer is lost.
 const effect = { effect: 'idempotent' } as const
@@ -125,14 +126,14 @@ export function createLock(redis: Redis, options: LockOptions): Lock {
   async function acquire(resource: string, { waitMs = 0, signal }: AcquireOptions = {}): Promise<Held | Taken> {
     checkNumbers(`lock ${keys.lock.pattern}`, { waitMs }, { waitMs: { min: 0 } })
     const deadlineMs = performance.now() + waitMs
-    for (let attempt = 0; ; attempt++) {
+    for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted()
       const answer = await tryOnce(resource)
       if (answer.status === 'acquired') return answer
       const leftMs = deadlineMs - performance.now()
       if (leftMs <= 0) return answer
       // Not later than the end of a holder that has died, and in no step with the others who wait.
-      const backoffMs = FIRST_BACKOFF_MS + Math.random() * Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** attempt)
+      const backoffMs = FIRST_BACKOFF_MS + fullJitterMs(attempt, BACKOFF)
       await pause(Math.min(backoffMs, answer.retryAfterMs, leftMs), signal) // an abort is seen at the top
     }
   }

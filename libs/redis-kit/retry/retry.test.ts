@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { createRetryBudget, DeadlineExceeded, fullJitterMs, type RetryOptions, retry } from './retry.ts'
+import { createRetryBudget, DeadlineExceeded, type RetryOptions, retry } from './retry.ts'
 
 class Flaky extends Error {}
 
@@ -55,31 +55,6 @@ describe('attempts', () => {
     const { error, tookMs } = await timed(retry(work, options))
     expect(error).toBeInstanceOf(TypeError)
     expect([work.mock.calls.length, tookMs]).toEqual([1, 0])
-  })
-})
-
-describe('full jitter', () => {
-  test('every pause is uniform between zero and the capped exponential bound', () => {
-    for (const [attempt, boundMs] of [
-      [1, 25],
-      [2, 50],
-      [5, 400],
-      [7, 1_000],
-      [40, 1_000],
-    ] as const) {
-      expect(fullJitterMs(attempt, { random: () => 0 })).toBe(0)
-      expect(fullJitterMs(attempt, { random: () => 0.999_999 })).toBeCloseTo(boundMs, 2)
-    }
-  })
-
-  test('a thousand callers that fail together do not come back together', () => {
-    const pausesMs = Array.from({ length: 1_000 }, () => fullJitterMs(4, { baseMs: 125 }))
-    const perTenth = Array.from(
-      { length: 10 },
-      (_, tenth) => pausesMs.filter((pauseMs) => Math.floor(pauseMs / 100) === tenth).length,
-    )
-    expect(Math.max(...perTenth)).toBeLessThan(160)
-    expect(Math.min(...perTenth)).toBeGreaterThan(50)
   })
 })
 

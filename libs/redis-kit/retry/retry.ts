@@ -1,9 +1,7 @@
 /**
  * Try again, without making things worse: full jitter, inside a deadline, under a budget, for errors that allow it.
- *
- * Source of the algorithm: "Exponential Backoff And Jitter" (AWS Architecture Blog), full jitter:
- * the n-th pause is random between 0 and min(cap, base * 2^n).
  */
+import { fullJitterMs } from '../flow/backoff.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { RetryBudget } from './budget.ts'
 
@@ -78,14 +76,6 @@ export async function retry<T>(
   } finally {
     limit.end()
   }
-}
-
-/** The pause after attempt n (from 1): uniform in [0, min(cap, base * 2^(n-1))). */
-export function fullJitterMs(
-  attempt: number,
-  { baseMs = 25, capMs = 1_000, random = Math.random }: Pick<RetryOptions, 'baseMs' | 'capMs' | 'random'>,
-): number {
-  return random() * Math.min(capMs, baseMs * 2 ** (attempt - 1))
 }
 
 /** One timer and one signal for all attempts; `race` rejects as soon as either ends them. */

@@ -6,8 +6,8 @@
  * The first hand-out of a message waits until the kernel has the count, each later one until Redis has answered it.
  */
 import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
+import { fullJitterMs } from '../flow/backoff.ts'
 import { pause } from '../flow/pause.ts'
-import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import type { Arrival, Message } from './message.ts'
 import type { Held, Partition } from './partition.ts'

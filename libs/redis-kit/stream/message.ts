@@ -1,7 +1,7 @@
 /** What a reader gets: an event, and the ways to be done with it. */
 import { isRedisOutage, OutcomeUnknown } from '../errors.ts'
+import { fullJitterMs } from '../flow/backoff.ts'
 import { pause } from '../flow/pause.ts'
-import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import { RETRY_SET_MS } from './limits.ts'
 import { type Held, hold, type Partition, settle } from './partition.ts'

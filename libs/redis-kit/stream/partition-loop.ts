@@ -1,7 +1,7 @@
 /** The loop over one partition: wait until there is a hand free, fetch, hand out, and listen when there is nothing. */
 import { closeRedis, type Redis } from '../connection/connection.ts'
+import { fullJitterMs } from '../flow/backoff.ts'
 import { pause } from '../flow/pause.ts'
-import { fullJitterMs } from '../retry/retry.ts'
 import { script } from '../script.ts'
 import { countFirstHandOuts, countHandOuts } from './counting.ts'
 import type { HandOut } from './hand-out.ts'

@@ -1,5 +1,5 @@
 /** Keys whose event could not be published: left alone for a while, so that one bad event does not hold up the others. */
-import { fullJitterMs } from '@shop/redis-kit/retry'
+import { fullJitterMs } from '@shop/redis-kit/flow/backoff'
 
 export interface Holds {
   /** The keys to leave alone now. */
@@ -15,7 +15,7 @@ const MAX_HOLDS = 1000
 
 export function createHolds(backoff: { baseMs: number; capMs: number }): Holds {
   const holds = new Map<string, { failureCount: number; untilMs: number }>()
-  const delayMs = (failureCount: number) => fullJitterMs(Math.min(failureCount, 20), backoff)
+  const delayMs = (failureCount: number) => fullJitterMs(failureCount, backoff)
 
   return {
     delayMs,

@@ -1,9 +1,9 @@
 /** LISTEN, as a hint and no more: whatever it misses is found by the next look. */
 
 import type { Alarm } from '@shop/redis-kit/flow/alarm'
+import { fullJitterMs } from '@shop/redis-kit/flow/backoff'
 import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
-import { fullJitterMs } from '@shop/redis-kit/retry'
 import type pg from 'pg'
 
 export interface ListenOptions {
@@ -39,7 +39,7 @@ export async function listen({ pool, channel, alarm, signal, backoff, pulse, log
       failureCount += 1
       pulse?.failed(error, 'listen')
       log?.warn({ err: error, failureCount }, 'outbox notifications lost; polling until they return')
-      await pause(fullJitterMs(Math.min(failureCount, 20), backoff), signal)
+      await pause(fullJitterMs(failureCount, backoff), signal)
     }
   }
 }

@@ -2,6 +2,7 @@
  * Background work that must go on: each loop runs until it is told to stop, and is started again, with growing random pauses, when it
  * fails. What fails is seen in /health/ready and in a metric (loop-health.ts), until a round works again.
  */
+import { fullJitterMs } from '@shop/redis-kit/flow/backoff'
 import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { isDependencyOutage } from '../storage/outage.ts'
@@ -63,9 +64,9 @@ async function keepRunning(
       return
     }
     if (performance.now() - startedAtMs >= healthyAfterMs) failures = 0
-    // Full jitter, with a floor so that a loop which fails at once does not spin.
-    const pauseMs = Math.round(Math.max(20, Math.random() * Math.min(capMs, baseMs * 2 ** failures)))
     failures += 1
+    // With a floor, so that a loop which fails at once does not spin.
+    const pauseMs = Math.round(Math.max(20, fullJitterMs(failures, { baseMs, capMs })))
     pulse.failed(error ?? endedByItself)
     const fields = { err: error, failures, pauseMs }
     // An outage ends by itself; anything else is for a person to look at.
