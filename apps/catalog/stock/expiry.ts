@@ -1,5 +1,5 @@
 /** Gives back what was reserved for orders that nobody paid. */
-import { pause } from '@shop/redis-kit/flow/pause'
+import { every } from '@shop/redis-kit/flow/every'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { isDependencyOutage } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
@@ -19,8 +19,8 @@ const batchSize = 100
 
 /** Every instance may run it: an order that another one works on is passed over, and one that is done is found done. */
 export function expireReservations({ stock, forget, sweepMs, log }: Dependencies) {
-  return async (signal: AbortSignal, pulse?: Pulse) => {
-    while (!signal.aborted) {
+  return (signal: AbortSignal, pulse?: Pulse) => {
+    return every(sweepMs, { signal }, async () => {
       let failedCount = 0
       const onFailed = (error: unknown, orderId: string) => {
         failedCount += 1
@@ -30,8 +30,8 @@ export function expireReservations({ stock, forget, sweepMs, log }: Dependencies
       const expiredCount = await sweep({ stock, forget, onFailed }, signal)
       pulse?.ok(failedCount === 0 ? 'orders' : undefined)
       if (expiredCount > 0) log.info({ expiredCount }, 'reservations expired')
-      if (expiredCount < batchSize) await pause(sweepMs, signal)
-    }
+      return expiredCount < batchSize ? 'done' : 'more'
+    })
   }
 }
 

@@ -4,8 +4,9 @@
  * order go back. The loop may try either several times; the cart changes once.
  */
 import type { CartLine } from '@shop/contracts/cart'
-import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Alarm } from '@shop/redis-kit/flow/alarm'
+import { every } from '@shop/redis-kit/flow/every'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Carts } from '../cart/cart.ts'
 import { ownerOfUser } from '../cart/owner.ts'
@@ -36,9 +37,9 @@ const retryMs = 10_000
 
 /** Any number of instances may run it. */
 export function settleCarts(dependencies: Dependencies) {
-  return async (signal: AbortSignal, pulse?: Pulse) => {
+  return (signal: AbortSignal, pulse?: Pulse) => {
     let mayBeFailing = true // an earlier run of this loop may have failed
-    while (!signal.aborted) {
+    return every(lookEveryMs, { signal, alarm: dependencies.alarm }, async () => {
       const { dueCount, failures } = await settleDue(dependencies)
       for (const error of failures) pulse?.failed(error, 'carts')
       if (failures.length > 0) mayBeFailing = true
@@ -47,8 +48,8 @@ export function settleCarts(dependencies: Dependencies) {
         mayBeFailing = false
       }
       pulse?.ok()
-      if (dueCount < batchCount) await dependencies.alarm.next(lookEveryMs, signal)
-    }
+      return dueCount < batchCount ? 'done' : 'more'
+    })
   }
 }
 

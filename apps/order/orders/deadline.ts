@@ -5,7 +5,7 @@
  * Pending, because `order.placed` or its answer was given up: then there may be no reservation that could expire. Reserved, because the
  * word that the reservation has expired was: the catalog speaks long before this does, so this is heard only when that was not.
  */
-import { pause } from '@shop/redis-kit/flow/pause'
+import { every } from '@shop/redis-kit/flow/every'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { isDependencyOutage } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
@@ -28,8 +28,8 @@ const batchCount = 100
 
 /** Every instance may run it. `sweepMs`: the pause between two looks, a quarter more or less. */
 export function endOverdueOrders({ sweepMs, ...dependencies }: Dependencies & { sweepMs: number }) {
-  return async (signal: AbortSignal, pulse?: Pulse) => {
-    while (!signal.aborted) {
+  return (signal: AbortSignal, pulse?: Pulse) => {
+    return every(sweepMs, { signal, jitter: 0.25 }, async () => {
       let failedCount = 0
       const onFailed = (error: unknown) => {
         failedCount += 1
@@ -37,8 +37,8 @@ export function endOverdueOrders({ sweepMs, ...dependencies }: Dependencies & { 
       }
       const endedCount = await sweep({ ...dependencies, onFailed }, signal)
       pulse?.ok(failedCount === 0 ? 'orders' : undefined)
-      if (endedCount < batchCount) await pause(sweepMs * (0.75 + Math.random() / 2), signal)
-    }
+      return endedCount < batchCount ? 'done' : 'more'
+    })
   }
 }
 

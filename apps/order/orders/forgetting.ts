@@ -2,7 +2,7 @@
  * Deletes what is kept only because a request or a callback might come again: for a week. One instance at a time, by a lock: two
  * would only wait for each other's rows. Deleting twice does no harm, so the lock needs no fence here.
  */
-import { pause } from '@shop/redis-kit/flow/pause'
+import { every } from '@shop/redis-kit/flow/every'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Lock } from '@shop/redis-kit/lock'
 import { forgetSeen } from '@shop/service-kit/inbox'
@@ -20,18 +20,16 @@ interface Dependencies {
 }
 
 export function forgetOldRecords({ prisma, pool, lock }: Dependencies) {
-  return async (signal: AbortSignal, pulse?: Pulse) => {
-    while (!signal.aborted) {
-      // Waits first, and not as long as the others: there is no hurry, and a start has better things to do.
-      await pause(everyMs * (0.5 + Math.random()), signal)
-      if (signal.aborted) return
+  return (signal: AbortSignal, pulse?: Pulse) => {
+    // The pause comes first: there is no hurry, and a start has better things to do.
+    return every(everyMs, { signal, jitter: 0.5, first: 'pause' }, async () => {
       await lock.using('old-records', async ({ assertValid }) => {
         await forgetSeen(pool, { retainMs })
         assertValid()
         await forgetKeys(prisma, retainMs)
       })
       pulse?.ok()
-    }
+    })
   }
 }
 

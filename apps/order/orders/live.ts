@@ -3,9 +3,10 @@
  * is lost is made up for: after a gap everybody looks again, and whoever hears nothing looks now and then anyway.
  */
 import type { OrderStatus } from '@shop/contracts/order'
+import { createAlarm } from '@shop/redis-kit/flow/alarm'
+import { about } from '@shop/redis-kit/flow/jitter'
 import type { Channel } from '@shop/redis-kit/pubsub'
 import type { EventStreams } from '@shop/service-kit/http/event-stream'
-import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { isDependencyOutage } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Metrics } from '@shop/service-kit/telemetry/metrics'
@@ -63,7 +64,7 @@ export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependenc
           yield entry
         }
         if (isSettled(entries.at(-1)?.status)) return
-        await alarm.next(lookEveryMs * (0.75 + Math.random() / 2), signal)
+        await alarm.next(about(lookEveryMs, 0.25), signal)
       }
     } finally {
       alarms.delete(alarm.ring)

@@ -3,8 +3,9 @@
  * tries each, with growing pauses and for ever, until the provider says that it is done.
  */
 
-import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Alarm } from '@shop/redis-kit/flow/alarm'
+import { every } from '@shop/redis-kit/flow/every'
+import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import { refunded } from '../orders/order.ts'
 import { centsOf } from '../orders/row.ts'
@@ -38,9 +39,9 @@ type DueRow = Omit<DueRefund, 'amountCents'> & { totalCents: bigint }
 export function giveMoneyBack(dependencies: Dependencies) {
   const { prisma, orders, provider, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
   const firstMs = Math.max(retryBaseMs, 2 * paymentTimeoutMs)
-  return async (signal: AbortSignal, pulse?: Pulse) => {
+  return (signal: AbortSignal, pulse?: Pulse) => {
     let mayBeFailing = true // an earlier run of this loop may have failed
-    while (!signal.aborted) {
+    return every(lookEveryMs, { signal, alarm }, async () => {
       const due = await takeDue()
       const failures = (await Promise.all(due.map(giveBack))).filter((error) => error !== undefined)
       if (failures.length > 0) {
@@ -51,8 +52,8 @@ export function giveMoneyBack(dependencies: Dependencies) {
         mayBeFailing = false
       }
       pulse?.ok()
-      if (due.length < batchCount) await alarm.next(lookEveryMs, signal)
-    }
+      return due.length < batchCount ? 'done' : 'more'
+    })
   }
 
   /** The pause before the next attempt is written down before this one: who dies in it has had its turn. */

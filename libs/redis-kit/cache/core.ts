@@ -12,7 +12,7 @@ import { createLeases } from './lease.ts'
 import { createLookup } from './lookup.ts'
 import { type CacheOptions, checkOptions } from './options.ts'
 import type { Core } from './reader.ts'
-import { createRecords, type Lifetimes, MAX_JITTER } from './records.ts'
+import { createRecords, JITTER, type Lifetimes } from './records.ts'
 import { createTags } from './tags.ts'
 
 /** Throws a RangeError for numbers that make no sense and for lifetimes that the declared keys do not allow. */
@@ -71,7 +71,7 @@ function createOwnBreaker(pattern: string) {
 
 function lifetimesOf<Value>(options: CacheOptions<Value>): Lifetimes {
   const { keys, ttlMs, staleMs = ttlMs, negativeTtlMs = Math.min(5_000, ttlMs), schemaVersion = 1 } = options
-  const longestMs = Math.max(ttlMs + staleMs, negativeTtlMs) * MAX_JITTER
+  const longestMs = Math.max(ttlMs + staleMs, negativeTtlMs) * (1 + JITTER)
   const declaredMs = 'ms' in keys.value.ttl ? keys.value.ttl.ms : Number.POSITIVE_INFINITY
   if (longestMs > declaredMs) {
     throw new RangeError(`${keys.value.pattern}: may live for ${declaredMs} ms, not for up to ${longestMs} ms`)

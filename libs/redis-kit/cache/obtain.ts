@@ -1,5 +1,6 @@
 /** Asking for the lease, and waiting while another has it. */
 import { OutcomeUnknown } from '../errors.ts'
+import { atMost } from '../flow/jitter.ts'
 import { pause } from '../flow/pause.ts'
 import { newToken, tokenOf } from './envelope.ts'
 import type { Answer } from './lease.ts'
@@ -52,6 +53,6 @@ export async function untilFilled(core: Core, id: string, { seen, leftMs, untilM
  * jittered, so that waiting processes do not ask in step; and soon after the lease ends, for its holder may be dead.
  */
 function pollDelayMs(waitedMs: number, leftMs: number): number {
-  const delayMs = Math.min(Math.max(waitedMs * 0.2, 4), 100) * (0.8 + Math.random() * 0.2)
+  const delayMs = atMost(Math.min(Math.max(waitedMs * 0.2, 4), 100), 0.2)
   return Math.min(delayMs, Math.max(leftMs, 0) + 1)
 }

@@ -1,10 +1,12 @@
 /** A value with its lifetimes, to and from the bytes that Redis keeps. */
+import { about } from '../flow/jitter.ts'
 import type { ServerClock } from './clock.ts'
 import type { Codec, Packing } from './codec.ts'
 import { codecIdOf, type Envelope, open, type Stamp, seal } from './envelope.ts'
 import type { Lease } from './lease.ts'
 
-export const MAX_JITTER = 1.1
+/** What was filled together does not expire together. */
+export const JITTER = 0.1
 
 export interface Lifetimes {
   ttlMs: number
@@ -54,7 +56,7 @@ export function createRecords<Value>({ codec, packing, clock, lifetimes }: Recor
   function compose({ lease, value, loadCostMs, stamps }: Loaded<Value>): Composed<Value> {
     const encoded = value === undefined ? EMPTY : codec.encode(value)
     const isNegative = value === undefined
-    const softTtlMs = jittered(isNegative ? lifetimes.negativeTtlMs : lifetimes.ttlMs)
+    const softTtlMs = about(isNegative ? lifetimes.negativeTtlMs : lifetimes.ttlMs, JITTER)
     const packed = packing.pack(lease.id, encoded)
     const envelope: Envelope = {
       ...packed,
@@ -69,7 +71,7 @@ export function createRecords<Value>({ codec, packing, clock, lifetimes }: Recor
     return {
       ...record(envelope, encoded),
       bytes: seal(envelope),
-      keepMs: softTtlMs + (isNegative ? 0 : jittered(lifetimes.staleMs)),
+      keepMs: softTtlMs + (isNegative ? 0 : about(lifetimes.staleMs, JITTER)),
     }
   }
 
@@ -98,8 +100,3 @@ export function createRecords<Value>({ codec, packing, clock, lifetimes }: Recor
 }
 
 const EMPTY = Buffer.alloc(0)
-
-/** +-10 %, so that what was filled together does not expire together. */
-function jittered(ms: number): number {
-  return ms * (MAX_JITTER - Math.random() * 0.2)
-}

@@ -11,6 +11,7 @@
  */
 import { type Cluster, type Command, type Redis as Node, ReplyError } from 'ioredis'
 import { isRedisOutage, OutcomeUnknown, RedisOverloaded, RedisUnavailable, replyWord } from '../errors.ts'
+import { about } from '../flow/jitter.ts'
 import { effectOf } from './effect.ts'
 import { guardExit } from './exit.ts'
 import { createLanes, type Lane, type Lanes } from './lanes.ts'
@@ -189,7 +190,7 @@ function askAgain(state: State, record: Pending, error: Error): void {
 function askAgainMs(state: State, record: Pending, word: string): number | undefined {
   const { lanes, options, isShut } = state
   const isRead = effectOf(record.command) === 'read'
-  const pauseMs = ASK_AGAIN_MS * (0.5 + Math.random())
+  const pauseMs = about(ASK_AGAIN_MS, 0.5)
   if (isShut) return undefined
   if (lanes.redirects && (word === 'MOVED' || word === 'ASK')) {
     // Of a pipeline, each on its own, in the order of the replies: later commands for the same key are sent on as well.

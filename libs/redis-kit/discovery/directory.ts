@@ -6,6 +6,7 @@
 import type { Subscriber } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { fullJitterMs } from '../flow/backoff.ts'
+import { atMost } from '../flow/jitter.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { parseHint } from './hint.ts'
 import { createInquiry, type InquiryOptions } from './inquiry.ts'
@@ -216,7 +217,7 @@ function watch(registry: Registry, service: string, settings: Settings & { onCha
   }
 
   function nextLookMs() {
-    const regularMs = resyncMs * (0.5 + 0.5 * random())
+    const regularMs = atMost(resyncMs, 0.5, random)
     return failureCount === 0 ? regularMs : Math.min(regularMs, fullJitterMs(failureCount, { ...RETRY, random }))
   }
 

@@ -1,4 +1,5 @@
 /** Asks the instances that the registry does not list whether they are there, until it lists them again or they are forgotten. */
+import { atMost } from '../flow/jitter.ts'
 import type { Instance } from './instance.ts'
 import type { Snapshot } from './snapshot.ts'
 import type { Finding } from './unlisted.ts'
@@ -24,7 +25,7 @@ export function createInquiry(snapshot: Snapshot, { answers, everyMs, random }: 
     clearTimeout(timer)
     running ??= askAll().finally(() => {
       running = undefined
-      if (!isStopped && snapshot.hasUnlisted()) timer = setTimeout(run, everyMs * (0.5 + 0.5 * random())).unref()
+      if (!isStopped && snapshot.hasUnlisted()) timer = setTimeout(run, atMost(everyMs, 0.5, random)).unref()
     })
     return running
   }

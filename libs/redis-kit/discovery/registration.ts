@@ -5,6 +5,7 @@
  * Callers then ask the instance itself. While `healthy` says no, the instance leaves.
  */
 import { isRedisOutage } from '../errors.ts'
+import { atMost } from '../flow/jitter.ts'
 import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers } from '../number-options.ts'
 import type { Instance } from './instance.ts'
@@ -92,7 +93,7 @@ export function createRegistration(
   }
 
   function schedule() {
-    const nextMs = (ttlMs / 3) * (0.7 + 0.3 * random()) // at most a third of the TTL: two beats may be lost
+    const nextMs = atMost(ttlMs / 3, 0.3, random) // two beats may be lost
     timer = setTimeout(tick, nextMs, now() + nextMs).unref()
   }
 

@@ -6,7 +6,7 @@
  */
 import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
-import { pause } from '../flow/pause.ts'
+import { every } from '../flow/every.ts'
 import type { Pulse } from '../flow/pulse.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { script } from '../script.ts'
@@ -71,8 +71,8 @@ export function createJanitor(redis: Redis, options: JanitorOptions): Janitor {
     }
   }
 
-  async function run(signal: AbortSignal, pulse?: Pulse): Promise<void> {
-    while (!signal.aborted) {
+  function run(signal: AbortSignal, pulse?: Pulse): Promise<void> {
+    return every(everyMs, { signal, jitter: 0.5 }, async () => {
       try {
         await tidy()
         pulse?.ok()
@@ -80,7 +80,6 @@ export function createJanitor(redis: Redis, options: JanitorOptions): Janitor {
         pulse?.failed(error)
         if (!isRedisOutage(error)) throw error
       }
-      await pause(everyMs * (0.5 + Math.random()), signal)
-    }
+    })
   }
 }

@@ -7,7 +7,7 @@
  * with an expiry that the fetching script checks, is what makes it true.
  */
 import type { Redis } from '../connection/connection.ts'
-import { pause } from '../flow/pause.ts'
+import { every } from '../flow/every.ts'
 import { script } from '../script.ts'
 import { failHeld } from './message.ts'
 import { isGroupGone, isPassing, type Partition } from './partition.ts'
@@ -39,13 +39,12 @@ export function createOwnership(
   let hasLeft = false
   return { run, leave, onSettled }
 
-  async function run(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
+  function run(signal: AbortSignal): Promise<void> {
+    return every(Math.min(minIdleMs / 3, MAX_BEAT_MS), { signal }, async () => {
       // A beat that fails is made good by the next; if none succeeds for minIdleMs, others rightly take over.
       const assigned = isOrdered ? await Promise.allSettled([assign()]) : []
       report([...assigned, ...(await Promise.allSettled(partitions.map(beat)))])
-      await pause(Math.min(minIdleMs / 3, MAX_BEAT_MS), signal)
-    }
+    })
   }
 
   function report(beats: readonly PromiseSettledResult<void>[]): void {

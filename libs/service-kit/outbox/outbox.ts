@@ -14,6 +14,7 @@
  */
 
 import { type Alarm, createAlarm } from '@shop/redis-kit/flow/alarm'
+import { every } from '@shop/redis-kit/flow/every'
 import { pause } from '@shop/redis-kit/flow/pause'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
@@ -139,23 +140,22 @@ export function createRelay(options: RelayOptions): Relay {
   }
 
   /** Does the work, then waits for the next time or for the alarm; after failures waits longer and longer. */
-  async function repeat(name: string, everyMs: number, { signal, pulse, work, woken }: Repeated): Promise<void> {
+  function repeat(name: string, everyMs: number, { signal, pulse, work, woken }: Repeated): Promise<void> {
     let failureCount = 0
-    while (!signal.aborted) {
+    return every(everyMs, { signal, alarm: woken }, async () => {
       try {
         await work(signal)
         failureCount = 0
         pulse?.ok(name)
-        if (woken) await woken.next(everyMs, signal)
-        else await pause(everyMs, signal)
       } catch (error) {
         if (signal.aborted) return
         failureCount += 1
         pulse?.failed(error, name)
         log?.warn({ err: error, failureCount }, `outbox ${name} postponed`)
         await pause(holds.delayMs(failureCount), signal)
+        return 'more' // its pause is over
       }
-    }
+    })
   }
 
   async function backlog(): Promise<{ count: number; oldestAgeMs: number }> {

@@ -4,6 +4,7 @@
  */
 import type { Redis } from '@shop/redis-kit/connection'
 import { createAlarm } from '@shop/redis-kit/flow/alarm'
+import { every } from '@shop/redis-kit/flow/every'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
 import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
@@ -89,11 +90,9 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
     }
   }
 
-  async function auditing(signal: AbortSignal, pulse?: Pulse): Promise<void> {
-    while (!signal.aborted) {
-      await auditAlarm.next(auditEveryMs * (0.75 + Math.random() / 2), signal)
-      if (!signal.aborted) await compareAll(pulse)
-    }
+  function auditing(signal: AbortSignal, pulse?: Pulse): Promise<void> {
+    const options = { signal, jitter: 0.25, alarm: auditAlarm, first: 'pause' } as const
+    return every(auditEveryMs, options, () => compareAll(pulse))
   }
 
   async function compareAll(pulse?: Pulse): Promise<void> {
