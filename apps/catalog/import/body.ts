@@ -1,5 +1,6 @@
 /** The body of an import: read piece by piece, no faster than it is worked off, and bounded in size and in silence instead of in time. */
 import type { Readable } from 'node:stream'
+import { within } from '@shop/redis-kit/flow/deadline'
 import { errors } from '../errors.ts'
 
 export interface BodyLimits {
@@ -17,7 +18,9 @@ export async function* readBody(raw: Readable, { maxBytes, idleMs }: BodyLimits)
   let byteCount = 0
   try {
     while (true) {
-      const { value, done } = await within(idleMs, pieces.next())
+      const { value, done } = await within(nextOf(pieces), idleMs, () => {
+        throw errors.importStalled()
+      })
       if (done) return
       byteCount += value.length
       if (byteCount > maxBytes) throw errors.importTooLarge(maxBytes)
@@ -29,9 +32,10 @@ export async function* readBody(raw: Readable, { maxBytes, idleMs }: BodyLimits)
   }
 }
 
-function within<Piece>(idleMs: number, next: Promise<Piece>): Promise<Piece> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(errors.importStalled()), idleMs)
-    next.then(resolve, (cause) => reject(errors.importBrokenOff({ cause }))).finally(() => clearTimeout(timer))
-  })
+async function nextOf(pieces: AsyncIterator<Buffer>): Promise<IteratorResult<Buffer>> {
+  try {
+    return await pieces.next()
+  } catch (cause) {
+    throw errors.importBrokenOff({ cause })
+  }
 }

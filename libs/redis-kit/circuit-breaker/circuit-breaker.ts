@@ -11,6 +11,7 @@
  * hears nothing more, so an answer that arrives late never decides about a later phase.
  */
 import CircuitBreaker from 'opossum'
+import { withDeadline } from '../flow/deadline.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { BreakerOpen, BreakerTimeout } from './errors.ts'
 
@@ -155,6 +156,7 @@ function openPhase({ name, openMs }: Policy, halfOpen?: () => void): Phase {
 /** Lets `probes` calls through. Every one of them ends by its deadline, and its end is a verdict: never stuck. */
 function halfOpenPhase(policy: Policy, next: { reopen: () => void; close: () => void }): Phase {
   const { name, probes, probeTimeoutMs, isFailure } = policy
+  const late = () => new BreakerTimeout(name, probeTimeoutMs)
   let runningCount = 0
   let succeededCount = 0
   let ended = false
@@ -170,7 +172,7 @@ function halfOpenPhase(policy: Policy, next: { reopen: () => void; close: () => 
     if (runningCount + succeededCount >= probes) throw new BreakerOpen(name, probeTimeoutMs)
     runningCount++
     try {
-      const result = await withDeadline(work, policy)
+      const result = await withDeadline(work, { ms: probeTimeoutMs, late })
       settle('succeeded')
       return result
     } catch (error) {
@@ -186,21 +188,6 @@ function halfOpenPhase(policy: Policy, next: { reopen: () => void; close: () => 
     if (ended) return
     if (outcome === 'failed') next.reopen()
     else if (outcome === 'succeeded' && ++succeededCount === probes) next.close()
-  }
-}
-
-async function withDeadline<T>(work: Work<T>, { name, probeTimeoutMs }: Policy): Promise<T> {
-  const controller = new AbortController()
-  const timeout = Promise.withResolvers<never>()
-  const timer = setTimeout(() => {
-    const error = new BreakerTimeout(name, probeTimeoutMs)
-    timeout.reject(error)
-    controller.abort(error)
-  }, probeTimeoutMs)
-  try {
-    return await Promise.race([work(controller.signal), timeout.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

@@ -1,4 +1,5 @@
 /** Asks the instances that the registry does not list whether they are there, until it lists them again or they are forgotten. */
+import { withDeadline } from '../flow/deadline.ts'
 import { atMost } from '../flow/jitter.ts'
 import type { Instance } from './instance.ts'
 import type { Snapshot } from './snapshot.ts'
@@ -39,12 +40,10 @@ export function createInquiry(snapshot: Snapshot, { answers, everyMs, random }: 
   }
 
   async function ask(instance: Instance): Promise<Finding> {
-    const signal = AbortSignal.timeout(ANSWER_TIMEOUT_MS)
-    const tooLate = new Promise<never>((_, reject) => {
-      signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-    })
+    const late = () => new Error(`no answer within ${ANSWER_TIMEOUT_MS} ms`)
     try {
-      return (await Promise.race([answers(instance, signal), tooLate])) ? 'answers' : 'silent'
+      const isThere = await withDeadline((signal) => answers(instance, signal), { ms: ANSWER_TIMEOUT_MS, late })
+      return isThere ? 'answers' : 'silent'
     } catch {
       return 'unclear'
     }

@@ -5,10 +5,10 @@
 import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
 import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
+import { within } from '../flow/deadline.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { script } from '../script.ts'
-import { DecisionLate, within } from './deadline.ts'
 import { createDenials } from './denials.ts'
 import { type Policy, type Rate, type Spacing, spacingOf, type Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
@@ -109,7 +109,10 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     const args = [spacing.intervalUs, spacing.toleranceUs, spacing.intervalUs * cost]
     const askedMs = nowMs()
     try {
-      const reply = await within(deadlineMs, () => breaker.run(() => gcra(redis, [keys.key(id)], args)))
+      const reply = await inTime(
+        breaker.run(() => gcra(redis, [keys.key(id)], args)),
+        deadlineMs,
+      )
       const verdict = verdictOf(reply)
       if (verdict.retryAfterMs > 0) denials.add(id, verdict, askedMs)
       return decisionOf(verdict, limit.count, verdict.allowed ? { cost, tatUs: verdict.tatUs } : undefined)
@@ -127,7 +130,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     const args = [spacing.intervalUs * cost, tatUs]
     try {
       const run = () => refundCharge(redis, [keys.key(id)], args)
-      return (await within(deadlineMs, () => breaker.run(run))) === 1
+      return (await inTime(breaker.run(run), deadlineMs)) === 1
     } catch (error) {
       requireOutage(error)
       onDegraded?.(error)
@@ -161,6 +164,18 @@ function decisionOf({ allowed, remaining, retryAfterMs, resetAfterMs }: Verdict,
 
 function degraded(verdict: Verdict, limitCount: number): Decision {
   return { ...decisionOf(verdict, limitCount), degraded: true }
+}
+
+/** A decision that comes later is of no use to the request that waits for it. */
+class DecisionLate extends Error {
+  override readonly name = 'DecisionLate'
+  readonly code = 'RATE_LIMIT_LATE'
+}
+
+function inTime<Value>(decision: Promise<Value>, deadlineMs: number): Promise<Value> {
+  return within(decision, deadlineMs, () => {
+    throw new DecisionLate(`no decision within ${deadlineMs} ms`)
+  })
 }
 
 /** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not pass for one. */

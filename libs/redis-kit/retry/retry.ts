@@ -2,6 +2,8 @@
  * Try again, without making things worse: full jitter, inside a deadline, under a budget, for errors that allow it.
  */
 import { fullJitterMs } from '../flow/backoff.ts'
+import { withDeadline } from '../flow/deadline.ts'
+import { pause } from '../flow/pause.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { RetryBudget } from './budget.ts'
 
@@ -59,54 +61,23 @@ export async function retry<T>(
   signal?.throwIfAborted()
   budget?.deposit()
   const endsAtMs = now() + options.deadlineMs
-  const limit = limitOf(options.deadlineMs, signal)
-  try {
+  let lastError: unknown
+  const late = () => new DeadlineExceeded(options.deadlineMs, lastError)
+  return withDeadline(attemptAll, { ms: options.deadlineMs, late, signal })
+
+  async function attemptAll(limit: AbortSignal): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await limit.race(work(attempt, limit.signal))
+        return await work(attempt, limit)
       } catch (error) {
-        if (limit.signal.aborted || attempt >= attempts || !isRetryable(error)) throw error
+        if (limit.aborted || attempt >= attempts || !isRetryable(error)) throw error
         const pauseMs = fullJitterMs(attempt, options)
         if (now() + pauseMs >= endsAtMs) throw error
         if (budget && !budget.withdraw()) throw error
-        limit.lastError = error
-        await limit.race(pause(pauseMs, limit.signal))
+        lastError = error
+        await pause(pauseMs, limit)
+        limit.throwIfAborted()
       }
     }
-  } finally {
-    limit.end()
   }
-}
-
-/** One timer and one signal for all attempts; `race` rejects as soon as either ends them. */
-function limitOf(deadlineMs: number, outer?: AbortSignal) {
-  const controller = new AbortController()
-  const ended = Promise.withResolvers<never>()
-  ended.promise.catch(() => {}) // nobody may be racing when it ends
-  const onDeadline = () => abort(new DeadlineExceeded(deadlineMs, limit.lastError))
-  const onAbort = () => abort(outer?.reason)
-  const timer = setTimeout(onDeadline, deadlineMs)
-  outer?.addEventListener('abort', onAbort, { once: true })
-  const limit = {
-    signal: controller.signal,
-    lastError: undefined as unknown,
-    race: <T>(promise: Promise<T>): Promise<T> => Promise.race([promise, ended.promise]),
-    end() {
-      clearTimeout(timer)
-      outer?.removeEventListener('abort', onAbort)
-    },
-  }
-  return limit
-
-  function abort(reason: unknown) {
-    ended.reject(reason)
-    controller.abort(reason)
-  }
-}
-
-function pause(forMs: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, forMs)
-    signal.addEventListener('abort', () => clearTimeout(timer), { once: true })
-  })
 }

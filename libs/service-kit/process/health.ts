@@ -7,6 +7,7 @@
 import type { Redis } from '@shop/redis-kit/connection'
 import { diagnose } from '@shop/redis-kit/connection/server/diagnosis'
 import { reachOf } from '@shop/redis-kit/connection/topology/cluster-reach'
+import { withDeadline } from '@shop/redis-kit/flow/deadline'
 import type { KeyFamily } from '@shop/redis-kit/keys'
 
 export interface Probe {
@@ -100,22 +101,16 @@ const stoppingCheck: Check = { name: 'process', ok: false, required: true, durat
 
 async function run({ name, check, required, timeoutMs = 1_000 }: Probe): Promise<Check> {
   const startedAtMs = performance.now()
-  const deadline = AbortSignal.timeout(timeoutMs)
+  const late = () => Object.assign(new Error(`no answer within ${timeoutMs} ms`), { code: 'TIMEOUT' })
   const elapsedMs = () => Math.round((performance.now() - startedAtMs) * 10) / 10
   try {
-    await Promise.race([check(deadline), rejectOn(deadline)])
+    await withDeadline(check, { ms: timeoutMs, late })
     return { name, ok: true, required, durationMs: elapsedMs() }
   } catch (error) {
     const failed = { name, ok: false, required, durationMs: elapsedMs() }
     if (error instanceof PartlyAway) return { ...failed, error: error.code, share: error.share }
-    return { ...failed, error: deadline.aborted ? 'TIMEOUT' : codeOf(error) }
+    return { ...failed, error: codeOf(error) }
   }
-}
-
-function rejectOn(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }
 
 function codeOf(error: unknown): string {

@@ -5,6 +5,7 @@
  * another process took over stops.
  */
 import { createRegistration, type Instance, type Registry } from '@shop/redis-kit/discovery'
+import { within } from '@shop/redis-kit/flow/deadline'
 import type { Log } from '../telemetry/log.ts'
 import type { Health } from './health.ts'
 import type { Watch } from './loop-health.ts'
@@ -39,12 +40,12 @@ export async function register(options: RegisterOptions): Promise<{ leave(): Pro
     },
   })
   health.add({ name: 'registry', required: false, check: () => notFenced(registration.isFenced()) })
-  const started = await within(patienceMs, registration.start())
+  const started = await inTime(registration.start())
   if (!started) log.warn('registration postponed: the registry does not answer')
   return { leave }
 
   async function leave() {
-    const left = await within(patienceMs, registration.leave())
+    const left = await inTime(registration.leave())
     if (!left) log.warn('deregistration failed: the registry does not answer')
   }
 }
@@ -54,14 +55,10 @@ async function notFenced(fenced: boolean): Promise<void> {
 }
 
 /** Whether the work was done in time. Rejects when it does. */
-async function within(ms: number, work: Promise<void>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const patience = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, ms, false)
-  })
-  try {
-    return await Promise.race([work.then(() => true), patience])
-  } finally {
-    clearTimeout(timer)
-  }
+function inTime(work: Promise<void>): Promise<boolean> {
+  return within(
+    work.then(() => true),
+    patienceMs,
+    () => false,
+  )
 }

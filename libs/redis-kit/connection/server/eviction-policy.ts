@@ -9,6 +9,7 @@
  * It says nothing of `maxmemory` itself: how much is right is the server's business.
  */
 import type { Cluster, Redis as Server } from 'ioredis'
+import { within } from '../../flow/deadline.ts'
 import type { KeyRole } from '../../keys.ts'
 import type { Redis } from '../connection.ts'
 
@@ -38,9 +39,7 @@ export async function checkEvictionPolicy(redis: Redis, role: KeyRole): Promise<
 }
 
 async function policyOf(node: Server): Promise<string | undefined> {
-  const { promise: isLate, resolve } = Promise.withResolvers<undefined>()
-  const timer = setTimeout(resolve, TIMEOUT_MS, undefined)
-  const text = await Promise.race([node.info('memory').catch(() => undefined), isLate])
-  clearTimeout(timer)
+  const asked = node.info('memory').catch(() => undefined)
+  const text = await within(asked, TIMEOUT_MS, () => undefined)
   return /^maxmemory_policy:(\S+)/m.exec(text ?? '')?.[1]
 }

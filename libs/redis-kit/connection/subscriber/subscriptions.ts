@@ -2,6 +2,7 @@
  * The channels of a subscriber, whatever connections carry them: who listens, which the server has confirmed, and when
  * messages may have been missed.
  */
+import { within } from '../../flow/deadline.ts'
 
 export type MessageListener = (message: string, channel: string) => void
 export interface Gap {
@@ -43,7 +44,7 @@ export function createSubscriptions({ commandTimeoutMs, onError }: Subscriptions
     channel.listeners.add(listener)
     const leave = () => unsubscribe(carrier, channel, listener)
     try {
-      const isInTime = channel.isConfirmed || (await settlesWithin(channel.firstAnswer.promise, commandTimeoutMs))
+      const isInTime = channel.isConfirmed || (await isAnswered(channel, commandTimeoutMs))
       // Looked at after the wait: a channel that was confirmed meanwhile is not missing, and nothing would find it.
       if (!isInTime && !channel.isConfirmed && channels.get(name) === channel) missing.add(channel)
     } catch (refusal) {
@@ -151,11 +152,11 @@ function createGaps(guarded: (call: () => void) => void) {
   }
 }
 
-/** False when it takes longer; a rejection in time is passed on. */
-async function settlesWithin(promise: Promise<void>, timeoutMs: number): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(resolve, timeoutMs, false)
-  })
-  return await Promise.race([promise.then(() => true), late]).finally(() => clearTimeout(timer))
+/** False when that takes longer. Rejects when the server refuses the channel in time. */
+function isAnswered({ firstAnswer }: Channel, timeoutMs: number): Promise<boolean> {
+  return within(
+    firstAnswer.promise.then(() => true),
+    timeoutMs,
+    () => false,
+  )
 }

@@ -4,6 +4,7 @@
  */
 import { type Cluster, Command } from 'ioredis'
 import { isRedisOutage } from '../../errors.ts'
+import { within } from '../../flow/deadline.ts'
 import type { KeyFamily } from '../../keys.ts'
 import type { Redis } from '../connection.ts'
 
@@ -46,13 +47,9 @@ function keyPerMaster({ slots }: Cluster, family: KeyFamily): string[] {
 
 /** Undefined when the node answers, with an error too, as long as that does not mean that it cannot serve. */
 async function failureOf(redis: Redis, key: string, withinMs: number): Promise<Error | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<Error>((resolve) => {
-    timer = setTimeout(() => resolve(new Error(`no answer within ${withinMs} ms`)), withinMs)
-  })
   const answered = redis.exists(key).then(
     () => undefined,
     (error: Error) => (isRedisOutage(error) ? error : undefined),
   )
-  return await Promise.race([answered, late]).finally(() => clearTimeout(timer))
+  return within<Error | undefined>(answered, withinMs, () => new Error(`no answer within ${withinMs} ms`))
 }
