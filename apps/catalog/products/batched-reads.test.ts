@@ -46,6 +46,18 @@ describe('reads', () => {
     expect(await Promise.all(answers)).toEqual(['A', 'B', 'C', 'D', 'E', 'F', 'A'])
   })
 
+  it('of an id that filled its batch are asked for anew afterwards', async () => {
+    const { ask, questions, asked } = createSource()
+    const read = createBatchedReads({ ask, batchCount: 2 })
+    const answers = [read('a'), read('b')]
+    await aTick()
+    for (const { answer } of questions) answer()
+    await Promise.all(answers)
+    void read('b')
+    await aTick()
+    expect(asked()).toEqual(['ab', 'b'])
+  })
+
   it('fail together, and the next ones are asked for as ever', async () => {
     const { ask, questions } = createSource()
     const read = createBatchedReads({ ask, questionCount: 1 })

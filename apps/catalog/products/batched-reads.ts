@@ -2,6 +2,8 @@
  * Single reads that go to Postgres together when there are many. In quiet times each is a question of its own; while the cache is away
  * every request is one, and those that come while questions are out wait for the next one, which asks for all of them.
  */
+import { coalesce } from '@shop/redis-kit/flow/coalesce'
+
 interface BatchedReadsOptions<Value> {
   /** Answers with what there is of these ids, at most `batchCount`. */
   ask(ids: readonly string[]): Promise<ReadonlyMap<string, Value>>
@@ -11,42 +13,24 @@ interface BatchedReadsOptions<Value> {
   batchCount?: number
 }
 
-type Waiting<Value> = PromiseWithResolvers<Value | undefined>
-
 /** What is answered was asked for after the call, so it is never older. Rejects with what `ask` rejects with. */
 export function createBatchedReads<Value>({ ask, questionCount = 2, batchCount = 100 }: BatchedReadsOptions<Value>) {
-  const waiting = new Map<string, Waiting<Value>>()
-  let outCount = 0
+  /** Reads that are not asked for yet: those of one id share an answer. */
+  const waiting = new Map<string, Promise<Value | undefined>>()
+  const enqueue = coalesce(question, { maxCount: batchCount, atOnce: questionCount })
 
   return function read(id: string): Promise<Value | undefined> {
     const known = waiting.get(id)
-    if (known) return known.promise
-    const one: Waiting<Value> = Promise.withResolvers()
+    if (known) return known
+    const one = enqueue(id)
     waiting.set(id, one)
-    // All that comes in this tick goes together.
-    if (waiting.size === 1) process.nextTick(send)
-    return one.promise
+    return one
   }
 
-  function send() {
-    while (outCount < questionCount && waiting.size > 0) void question(take())
-  }
-
-  function take(): [id: string, one: Waiting<Value>][] {
-    const batch = [...waiting.entries().take(batchCount)]
-    for (const [id] of batch) waiting.delete(id)
-    return batch
-  }
-
-  async function question(batch: [id: string, one: Waiting<Value>][]) {
-    outCount += 1
-    try {
-      const found = await ask(batch.map(([id]) => id))
-      for (const [id, one] of batch) one.resolve(found.get(id))
-    } catch (error) {
-      for (const [, one] of batch) one.reject(error)
-    }
-    outCount -= 1
-    send()
+  async function question(ids: readonly string[]): Promise<(Value | undefined)[]> {
+    await Promise.resolve() // the read that fills a batch is sent before it is in the map
+    for (const id of ids) waiting.delete(id)
+    const found = await ask(ids)
+    return ids.map((id) => found.get(id))
   }
 }

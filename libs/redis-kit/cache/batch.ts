@@ -1,4 +1,7 @@
-/** Many reads at once: one call of the loader for all that is missing. */
+/**
+ * Many reads at once: one call of the loader for all that is missing. Not by flow/coalesce.ts: what ends a batch is the last decision
+ * about its ids, which may be many turns of the event loop away.
+ */
 
 export interface Batch<Value> {
   /** This id has to be loaded. */

@@ -1,6 +1,6 @@
 /**
  * One deadline for many waits: they end in the order in which they began, so a queue and one timer serve all of them, where a
- * timer for each would cost as much as a tenth of the GET it guards.
+ * timer for each (flow/deadline.ts) would cost as much as a tenth of the GET it guards.
  */
 import { OutcomeUnknown } from '../errors.ts'
 

@@ -2,6 +2,8 @@
  * The plain reads of values: all of one turn of the event loop in one MGET. A busy server receives many requests per turn, each in
  * a tick of its own, and a command for each would be a system call for each, here and in Redis: a third of the cost of such a
  * request. An idle server does not wait, because its turn is over. On a Cluster keys live in different slots, so there each is a GET.
+ *
+ * Not by flow/coalesce.ts: that sends at the end of a tick, gives a batch one outcome, and does not mark questions as they are sent.
  */
 import type { Redis } from '../connection/connection.ts'
 import type { Guard } from './guard.ts'

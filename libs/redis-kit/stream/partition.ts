@@ -2,8 +2,8 @@
 import type { Redis } from '../connection/connection.ts'
 import { isRedisOutage } from '../errors.ts'
 import { type Alarm, createAlarm } from '../flow/alarm.ts'
+import { coalesce } from '../flow/coalesce.ts'
 import { script } from '../script.ts'
-import { coalesce } from './coalesce.ts'
 import { createLease, type Lease } from './lease.ts'
 import type { Settings, StreamFact } from './reader.ts'
 import type { TopicKeys } from './stream.ts'
@@ -85,10 +85,13 @@ export function createPartition(
     isGroupKnown: false,
     isCountAnswered: false,
     outageCount: 0,
-    finish: coalesce(MAX_BATCH_COUNT, (ids) => {
-      const from = Math.min(...ids.map(millisecondsOf))
-      return finishAll(redis, [stream], [group, consumer, from, ...ids])
-    }),
+    finish: coalesce(
+      (ids) => {
+        const from = Math.min(...ids.map(millisecondsOf))
+        return finishAll(redis, [stream], [group, consumer, from, ...ids])
+      },
+      { maxCount: MAX_BATCH_COUNT },
+    ),
     report: (fact) => observe({ ...fact, topic: keys.name, group, partition: index }),
   }
 }

@@ -1,7 +1,7 @@
 /** Appending to one partition. What is published within one tick is one call, which takes each event at most once. */
 import type { Redis } from '../connection/connection.ts'
+import { coalesce } from '../flow/coalesce.ts'
 import { script } from '../script.ts'
-import { coalesce } from './coalesce.ts'
 import { NOTE_MS } from './limits.ts'
 import { markOf } from './marks.ts'
 import type { Topic, TopicEvent, TopicOptions } from './stream.ts'
@@ -29,7 +29,7 @@ const FIRST_NOTE = 3
 export function createPublisher(redis: Redis, partition: number, options: TopicOptions): Topic['publish'] {
   const { keys, maxLengthCount = 1_000_000, onDropped, reachedId = () => '' } = options
   const [stream, oldest] = [keys.stream.key(partition), keys.oldest.key(partition)]
-  return coalesce(MAX_BATCH_COUNT, appendAll)
+  return coalesce(appendAll, { maxCount: MAX_BATCH_COUNT })
 
   /** The script takes an id once: published twice within a tick, it is one event with two who wait for it. */
   async function appendAll(events: readonly TopicEvent[]): Promise<string[]> {
