@@ -9,13 +9,13 @@ import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { responseHeaders, send } from './headers.ts'
 import type { Route } from './routes.ts'
-import { createSlots, type SlotLimits } from './slots.ts'
+import { createStreamSlots, type StreamSlotLimits } from './stream-slots.ts'
 import { receive } from './upload.ts'
 
 /** How long a client has to take what was sent to it before a stream was ended. */
 const lastWordsMs = 2_000
 
-export interface StreamingOptions extends SlotLimits {
+export interface StreamingOptions extends StreamSlotLimits {
   client: ServiceClient
   metrics: Metrics
   /** Until the head of the answer; for an upload from its last piece on. */
@@ -42,7 +42,7 @@ interface Stream {
 
 export function createStreaming(options: StreamingOptions) {
   const { client, metrics, timeoutMs, idleMs, uploadMaxBytes, stopping } = options
-  const slots = createSlots(options)
+  const slots = createStreamSlots(options)
   stopping.addEventListener('abort', slots.close, { once: true })
   metrics.extend((prom, registers) => {
     return new prom.Gauge({

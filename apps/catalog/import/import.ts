@@ -1,5 +1,6 @@
 /** An import from its first line to its report: lines are checked one by one, written in batches, and what is written stays. */
 import { type ImportReport, maxRefusedLines, type ProductInput, type RefusedLine } from '@shop/contracts/product'
+import { createSlots } from '@shop/redis-kit/flow/slots'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Origin } from '@shop/service-kit/telemetry/origin'
 import { errors } from '../errors.ts'
@@ -23,7 +24,7 @@ export function createImports(
   store: ImportStore,
   { forget, log, batchCount = 500, batchLength = 1_048_576, maxRunningCount = 2 }: ImportOptions,
 ) {
-  let runningCount = 0
+  const slots = createSlots(maxRunningCount)
   return { run }
 
   /**
@@ -31,8 +32,8 @@ export function createImports(
    * and the same file can be sent again: what is as it should be is not written a second time.
    */
   async function run(rows: AsyncIterable<ReadRow[]>, origin?: Origin): Promise<ImportReport> {
-    if (runningCount >= maxRunningCount) throw errors.importsBusy()
-    runningCount += 1
+    const leave = slots.take('imports')
+    if (!leave) throw errors.importsBusy()
     const report = createReport()
     try {
       await read(rows, report, origin)
@@ -42,7 +43,7 @@ export function createImports(
       log.warn({ err: error, ...report.counts }, 'import aborted')
       throw error
     } finally {
-      runningCount -= 1
+      leave()
     }
   }
 

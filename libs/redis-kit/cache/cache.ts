@@ -18,10 +18,10 @@ import type { Cache, CacheOptions, CacheStats, Load, LoadMany, TagOptions } from
 import { createReadThrough, type ReadThrough } from './read-through.ts'
 import { invalidateEverywhere, invalidateTagEverywhere, writeThrough } from './write-through.ts'
 
-export { LoaderOverloaded, LoadTimeout } from './bulkhead.ts'
 export { type CacheKeys, cacheKeys } from './cache-keys.ts'
 export { type Codec, jsonCodec, ValueTooLarge } from './codec.ts'
 export type { CacheEvent, CacheEventDetail, CacheResult, CacheSource, OnEvent } from './events.ts'
+export { LoaderOverloaded, LoadTimeout } from './loader.ts'
 export type { Cache, CacheOptions, CacheStats, Load, LoadMany, LocalOptions, TagOptions } from './options.ts'
 export type { PutOutcome, PutResult } from './write-through.ts'
 

@@ -1,17 +1,45 @@
-/** The source behind the cache: asked within the limits of the bulkhead, whoever asks and why, and every question counted. */
-import { type BulkheadOptions, createBulkhead } from './bulkhead.ts'
+/**
+ * The source behind the cache, asked by all within one limit, and every question counted. When the cache is cold or gone, every
+ * request becomes a load: the database keeps its pace because only so many run at once, a bounded number waits, the rest is refused.
+ */
+import { createBulkhead } from '../flow/bulkhead.ts'
+import { withDeadline } from '../flow/deadline.ts'
 import type { OnEvent } from './events.ts'
 
-export interface LoaderOptions extends BulkheadOptions {
+/** Too many loads run and wait already. Nothing was asked of the source. */
+export class LoaderOverloaded extends Error {
+  readonly code = 'CACHE_LOADER_OVERLOADED'
+  override readonly name = 'LoaderOverloaded'
+}
+
+/** The load, with its wait for a place, took longer than it may. Its signal is aborted. */
+export class LoadTimeout extends Error {
+  readonly code = 'CACHE_LOAD_TIMEOUT'
+  override readonly name = 'LoadTimeout'
+}
+
+export interface LoaderOptions {
+  /** Loads that run at once. */
+  concurrencyCount: number
+  /** Loads that may wait for a place. */
+  queueCount: number
   /** The longest a load may take, with its wait for a place. */
   timeoutMs: number
   onEvent: OnEvent
 }
 
-export function createLoader({ timeoutMs, onEvent, ...limits }: LoaderOptions) {
-  const { run, stats } = createBulkhead(limits)
+export function createLoader({ concurrencyCount, queueCount, timeoutMs, onEvent }: LoaderOptions) {
+  const { run, stats } = createBulkhead({
+    maxRunningCount: concurrencyCount,
+    maxQueuedCount: queueCount,
+    refusal: ({ runningCount, queuedCount }) =>
+      new LoaderOverloaded(`${runningCount} loads run and ${queuedCount} wait already`),
+  })
+  const late = () => new LoadTimeout(`not loaded within ${timeoutMs} ms`)
 
-  /** Throws what the load throws, LoaderOverloaded and LoadTimeout. */
+  /**
+   * Throws what the load throws, LoaderOverloaded and LoadTimeout. A load that ignores its signal keeps its place until it has ended.
+   */
   async function ask<T>(load: (signal: AbortSignal) => Promise<T>): Promise<T> {
     let startedAtMs: number | undefined
     const timed = (signal: AbortSignal) => {
@@ -20,7 +48,8 @@ export function createLoader({ timeoutMs, onEvent, ...limits }: LoaderOptions) {
     }
     const durationMs = () => startedAtMs && performance.now() - startedAtMs
     try {
-      const answer = await run(timed, timeoutMs)
+      const inTurn = (signal: AbortSignal) => run(() => timed(signal), signal)
+      const answer = await withDeadline(inTurn, { ms: timeoutMs, late })
       onEvent?.('load', { durationMs: durationMs() })
       return answer
     } catch (error) {

@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
 import { OutcomeUnknown } from '../errors.ts'
 import { createBatch } from './batch.ts'
-import { createBulkhead, LoaderOverloaded, LoadTimeout } from './bulkhead.ts'
 import { createServerClock } from './clock.ts'
 import { createCoarseClock } from './coarse-clock.ts'
 import { createDeadline } from './deadline.ts'
 import { codecIdOf, type Envelope, newToken, open, seal, tokenOf } from './envelope.ts'
+import { createLoader, LoaderOverloaded, LoadTimeout } from './loader.ts'
 
 describe('an envelope', () => {
   const envelope: Envelope = {
@@ -45,9 +45,14 @@ describe('an envelope', () => {
   })
 })
 
-describe('a bulkhead', () => {
+describe('the loader', () => {
+  const createRun = (concurrencyCount: number, queueCount: number, timeoutMs: number) => {
+    const { ask: run, stats } = createLoader({ concurrencyCount, queueCount, timeoutMs, onEvent: undefined })
+    return { run, stats }
+  }
+
   test('runs so many at once, in order, and refuses what does not fit into the queue', async () => {
-    const { run, stats } = createBulkhead({ concurrencyCount: 2, queueCount: 2 })
+    const { run, stats } = createRun(2, 2, 10_000)
     const order: number[] = []
     const gate = Promise.withResolvers<void>()
     const work = (n: number) => async () => {
@@ -55,8 +60,8 @@ describe('a bulkhead', () => {
       await gate.promise
       return n
     }
-    const runs = [1, 2, 3, 4].map((n) => run(work(n), 10_000))
-    await expect(run(work(5), 10_000)).rejects.toBeInstanceOf(LoaderOverloaded)
+    const runs = [1, 2, 3, 4].map((n) => run(work(n)))
+    await expect(run(work(5))).rejects.toBeInstanceOf(LoaderOverloaded)
     expect(stats()).toEqual({ runningCount: 2, queuedCount: 2 })
     gate.resolve()
     expect(await Promise.all(runs)).toEqual([1, 2, 3, 4])
@@ -65,23 +70,23 @@ describe('a bulkhead', () => {
   })
 
   test('keeps the place of work that ignores its deadline, and gives up the place of work that waits', async () => {
-    const { run, stats } = createBulkhead({ concurrencyCount: 1, queueCount: 5 })
+    const { run, stats } = createRun(1, 5, 10)
     const gate = Promise.withResolvers<void>()
-    const deaf = run(() => gate.promise, 10)
-    const waiting = run(async () => 'never begun', 10)
+    const deaf = run(() => gate.promise)
+    const waiting = run(async () => 'never begun')
     await expect(deaf).rejects.toBeInstanceOf(LoadTimeout)
     await expect(waiting).rejects.toBeInstanceOf(LoadTimeout)
     expect(stats()).toEqual({ runningCount: 1, queuedCount: 0 })
     gate.resolve()
-    expect(await run(async () => 'next', 10_000)).toBe('next')
+    expect(await run(async () => 'next')).toBe('next')
   })
 
   test('survives work that throws before it returns a promise', async () => {
-    const { run, stats } = createBulkhead({ concurrencyCount: 1, queueCount: 0 })
+    const { run, stats } = createRun(1, 0, 100)
     const throwing = () => {
       throw new Error('at once')
     }
-    await expect(run(throwing, 100)).rejects.toThrow('at once')
+    await expect(run(throwing)).rejects.toThrow('at once')
     expect(stats().runningCount).toBe(0)
   })
 })

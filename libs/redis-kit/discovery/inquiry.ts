@@ -1,4 +1,5 @@
 /** Asks the instances that the registry does not list whether they are there, until it lists them again or they are forgotten. */
+import { createBulkhead } from '../flow/bulkhead.ts'
 import { withDeadline } from '../flow/deadline.ts'
 import { atMost } from '../flow/jitter.ts'
 import type { Instance } from './instance.ts'
@@ -19,6 +20,11 @@ export function createInquiry(snapshot: Snapshot, { answers, everyMs, random }: 
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
   let isStopped = false
+  const questions = createBulkhead({
+    maxRunningCount: MAX_AT_ONCE,
+    maxQueuedCount: Number.POSITIVE_INFINITY, // one round's, and the directory is bounded
+    refusal: () => new Error('no room for a question'),
+  })
   return { run, stop }
 
   /** Asks all that are due; resolves with the last answer. One round at a time. Never rejects. */
@@ -32,11 +38,10 @@ export function createInquiry(snapshot: Snapshot, { answers, everyMs, random }: 
   }
 
   async function askAll() {
-    const due = snapshot.dueQuestions().values()
-    const worker = async () => {
-      for (const instance of due) if (!isStopped) snapshot.heard(instance, await ask(instance))
+    const askInTurn = async (instance: Instance) => {
+      if (!isStopped) snapshot.heard(instance, await ask(instance))
     }
-    await Promise.all(Array.from({ length: MAX_AT_ONCE }, worker))
+    await Promise.all(snapshot.dueQuestions().map((instance) => questions.run(() => askInTurn(instance))))
   }
 
   async function ask(instance: Instance): Promise<Finding> {

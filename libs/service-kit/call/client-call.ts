@@ -22,7 +22,6 @@ export interface Peer {
   instances: () => readonly Instance[]
   balancer: Balancer
   budget: RetryBudget
-  inFlightCount: number
   /** Instances that have said "later", or nothing, a moment ago: not worth a second attempt until then. */
   hopelessUntilMs: WeakMap<Instance, number>
 }
@@ -34,7 +33,6 @@ export interface CallSettings {
   attempts: number
   attemptRatio: number
   maxBodyBytes: number
-  maxInFlightCount: number
 }
 
 const deliveries = new Map<ServiceRequest['stream'], Delivery>([

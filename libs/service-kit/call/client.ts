@@ -19,6 +19,7 @@
 import { Readable } from 'node:stream'
 import type { Instance } from '@shop/redis-kit/discovery'
 import { type Balancer, type BalancerOptions, createBalancer } from '@shop/redis-kit/discovery/balancer'
+import { createSlots } from '@shop/redis-kit/flow/slots'
 import { checkNumbers } from '@shop/redis-kit/number-options'
 import { createRetryBudget } from '@shop/redis-kit/retry'
 import { type CallSettings, callWithRetries, type Peer } from './client-call.ts'
@@ -102,7 +103,6 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     attempts: 3,
     attemptRatio: 0.5,
     maxBodyBytes: 1_048_576,
-    maxInFlightCount: 1_000,
     ...options,
   }
   const calls = createLine(options)
@@ -115,14 +115,14 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
   return { request: request as ServiceClient['request'], inspect, close }
 
   async function request(given: ServiceRequest): Promise<ServiceResponse<Buffer | Readable>> {
-    const { peerOf, connections } = given.stream || given.body instanceof Readable ? streams : calls
+    const { peerOf, connections, slots } = given.stream || given.body instanceof Readable ? streams : calls
     const peer = peerOf(given.service)
-    if (peer.inFlightCount >= settings.maxInFlightCount) throw new ServiceUnavailable(given.service, 'overloaded')
-    peer.inFlightCount += 1
+    const leave = slots.take(given.service)
+    if (!leave) throw new ServiceUnavailable(given.service, 'overloaded')
     try {
       return await callWithRetries(peer, connections, given, settings)
     } finally {
-      peer.inFlightCount -= 1
+      leave()
     }
   }
 
@@ -140,9 +140,14 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
 
 /** Connections to all instances, and what is remembered of each service. */
 function createLine(options: ServiceClientOptions) {
-  const { directory, retryRatio = 0.2, retryBurstCount = options.connectionCount ?? 64 } = options
+  const {
+    directory,
+    maxInFlightCount = 1_000,
+    retryRatio = 0.2,
+    retryBurstCount = options.connectionCount ?? 64,
+  } = options
   const peers = new Map<string, Peer>()
-  return { connections: createConnections(options), peerOf }
+  return { connections: createConnections(options), slots: createSlots(maxInFlightCount), peerOf }
 
   function peerOf(service: string): Peer {
     let peer = peers.get(service)
@@ -153,7 +158,6 @@ function createLine(options: ServiceClientOptions) {
         instances,
         balancer: createBalancer({ instances }, options.balancer),
         budget: createRetryBudget({ ratio: retryRatio, burstCount: retryBurstCount }),
-        inFlightCount: 0,
         hopelessUntilMs: new WeakMap(),
       }
       peers.set(service, peer)

@@ -11,6 +11,7 @@
  */
 
 import { Readable } from 'node:stream'
+import { createSlots } from '@shop/redis-kit/flow/slots'
 import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { defineErrors } from './errors.ts'
@@ -80,9 +81,9 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
     maxMs: timer,
     maxBufferedBytes: whole,
   })
-  const countOf = new Map<string, number>()
-  let count = 0
-  return { send, count: () => count }
+  const slots = createSlots(maxCount)
+  const slotsOfCallers = createSlots(maxCountPerCaller)
+  return { send, count: slots.count }
 
   function send(reply: FastifyReply, { caller, events }: EventSourceOptions): FastifyReply {
     // HEAD has no body, so a stream would keep its place until maxMs.
@@ -103,16 +104,16 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
   }
 
   function take(caller: string): () => void {
-    if (stopping.aborted || count >= maxCount) throw eventStreamErrors.exhausted()
-    const own = countOf.get(caller) ?? 0
-    if (own >= maxCountPerCaller) throw eventStreamErrors.tooMany()
-    countOf.set(caller, own + 1)
-    count += 1
+    const leave = stopping.aborted ? undefined : slots.take('all')
+    if (!leave) throw eventStreamErrors.exhausted()
+    const leaveCaller = slotsOfCallers.take(caller)
+    if (!leaveCaller) {
+      leave()
+      throw eventStreamErrors.tooMany()
+    }
     return () => {
-      count -= 1
-      const left = (countOf.get(caller) ?? 1) - 1
-      if (left > 0) countOf.set(caller, left)
-      else countOf.delete(caller)
+      leave()
+      leaveCaller()
     }
   }
 }

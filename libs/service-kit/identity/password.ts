@@ -5,6 +5,7 @@
 import { type Argon2Parameters, argon2, randomBytes, timingSafeEqual } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { promisify } from 'node:util'
+import { createBulkhead } from '@shop/redis-kit/flow/bulkhead'
 import { defineErrors } from '../http/errors.ts'
 
 const errors = defineErrors({
@@ -14,23 +15,15 @@ const errors = defineErrors({
 const deriveNow = promisify(argon2) as (algorithm: 'argon2id', parameters: Argon2Parameters) => Promise<Buffer>
 
 /** At most one per core and never all of the pool's four threads: sign-ins may queue, everything else goes on. */
-const maxAtOnce = Math.min(availableParallelism(), 3)
-const maxWaitingCount = 200
-let runningCount = 0
-const waiting: (() => void)[] = []
+const derivations = createBulkhead({
+  maxRunningCount: Math.min(availableParallelism(), 3),
+  maxQueuedCount: 200,
+  refusal: () => errors.overloaded({ retryAfterMs: 1_000 }),
+})
 
 /** Throws `sign-in-overloaded` (503) when too many wait already. */
-async function derive(algorithm: 'argon2id', parameters: Argon2Parameters): Promise<Buffer> {
-  if (waiting.length >= maxWaitingCount) throw errors.overloaded({ retryAfterMs: 1_000 })
-  if (runningCount >= maxAtOnce) await new Promise<void>((resolve) => waiting.push(resolve))
-  else runningCount++
-  try {
-    return await deriveNow(algorithm, parameters)
-  } finally {
-    const next = waiting.shift()
-    if (next) next()
-    else runningCount--
-  }
+function derive(algorithm: 'argon2id', parameters: Argon2Parameters): Promise<Buffer> {
+  return derivations.run(() => deriveNow(algorithm, parameters))
 }
 
 const cost = { memory: 19_456, passes: 2, parallelism: 1 }
