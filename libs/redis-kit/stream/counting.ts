@@ -19,7 +19,7 @@ export async function countHandOuts(partition: Partition, arrivals: readonly Arr
   if (arrivals.length === 0) return []
   const all = arrivals.map(({ held }) => held)
   try {
-    const lost = new Set(await insist(partition, all))
+    const lost = new Set(await countThroughOutage(partition, all))
     partition.isCountAnswered = true
     drop(
       partition,
@@ -82,10 +82,10 @@ async function countAgain(partition: Partition, helds: readonly Held[], failure:
 }
 
 /**
- * For as long as Redis is away: the messages are held meanwhile, and others take them over if this consumer falls silent. A reader
- * that stops before the answer takes the count back, for nobody gets these messages from it.
+ * Counts again for as long as Redis is away: the messages are held meanwhile, and others take them over if this consumer falls
+ * silent. A reader that stops before the answer takes the count back, because no handler gets these messages from it.
  */
-async function insist(partition: Partition, helds: readonly Held[]): Promise<string[]> {
+async function countThroughOutage(partition: Partition, helds: readonly Held[]): Promise<string[]> {
   const { signal, settings } = partition
   let isUnknown = false
   for (let attempt = 1; ; attempt++) {

@@ -21,7 +21,7 @@ export interface Message {
   readonly publishedAtMs: number
   /**
    * It is done. False if it was no longer ours: held too long, taken over, or finished before; then somebody else does it
-   * or has done it. Insists while Redis is away, and throws in the end; the message will then come again.
+   * or has done it. Repeated while Redis is away until the message may be taken over; then it throws, and the message comes again.
    */
   ack(): Promise<boolean>
   /**
@@ -107,7 +107,7 @@ export function failHeld(partition: Partition, held: Held, error: unknown): Prom
 /** Owner-checked ack. */
 export async function finishEntry(partition: Partition, id: string): Promise<boolean> {
   let wasSent = false
-  const reply = await insist(partition, async () => {
+  const reply = await retryWhileOurs(partition, async () => {
     try {
       return await partition.finish(id)
     } catch (error) {
@@ -120,7 +120,7 @@ export async function finishEntry(partition: Partition, id: string): Promise<boo
 }
 
 /** Tries again while Redis is away, until the message is about to be taken over anyway. */
-async function insist<Reply>({ settings }: Partition, ask: () => Promise<Reply>): Promise<Reply> {
+async function retryWhileOurs<Reply>({ settings }: Partition, ask: () => Promise<Reply>): Promise<Reply> {
   const deadlineMs = performance.now() + settings.minIdleMs
   for (let attempt = 1; ; attempt++) {
     try {
@@ -148,7 +148,7 @@ async function failEntry(partition: Partition, { id, deliveryCount }: Held, erro
     RETRY_SET_MS,
     isOutage ? deliveryCount - 1 : deliveryCount,
   ]
-  const isOurs = await insist(partition, () => putAside(redis, [keys.stream, keys.retry], args))
+  const isOurs = await retryWhileOurs(partition, () => putAside(redis, [keys.stream, keys.retry], args))
   if (isOurs === 0) return 'not-owner'
   partition.report({ fact: 'retry', id, deliveryCount, delayMs, reason: reasonOf(error) })
   return 'retry'
