@@ -22,7 +22,7 @@ export function createInquiry(snapshot: Snapshot, { answers, everyMs, random }: 
   let isStopped = false
   const questions = createBulkhead({
     maxRunningCount: MAX_AT_ONCE,
-    maxQueuedCount: Number.POSITIVE_INFINITY, // one round's, and the directory is bounded
+    maxQueuedCount: Number.POSITIVE_INFINITY, // one round's: a registry lists 5,000 instances at most
     refusal: () => new Error('no room for a question'),
   })
   return { run, stop }

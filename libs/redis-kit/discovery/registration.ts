@@ -93,7 +93,7 @@ export function createRegistration(
   }
 
   function schedule() {
-    const nextMs = atMost(ttlMs / 3, 0.3, random) // two beats may be lost
+    const nextMs = atMost(ttlMs / 3, 0.3, random) // two beats may be lost before the TTL is over
     timer = setTimeout(tick, nextMs, now() + nextMs).unref()
   }
 

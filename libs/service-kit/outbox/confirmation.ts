@@ -67,6 +67,7 @@ export function createConfirmation({ pool, topics, connect, onGone, log }: Confi
     const connection = connect()
     const disk = createDisk(connection)
     try {
+      // Not by flow/every.ts: an abort ends the wait, and what is waiting then is asked about in this round and once more.
       while (!signal.aborted) {
         await alarm.next(60_000, signal)
         if (!(await confirmAll(disk, pulse))) await pause(RETRY_MS, signal)
