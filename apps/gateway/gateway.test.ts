@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers'
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, startGateway } from './gateway.fixture.ts'
-import { routes } from './routes.ts'
+import { routes, services } from './routes.ts'
 
 const gateway = await startGateway()
 afterAll(gateway.stop)
@@ -95,7 +95,7 @@ describe('HEAD', () => {
   }
   let withStored: Awaited<ReturnType<typeof startGateway>>
   beforeAll(async () => {
-    withStored = await startGateway({}, { catalog: answer, user: answer, order: answer })
+    withStored = await startGateway({}, Object.fromEntries(services.map((name) => [name, answer])))
   })
   afterAll(() => withStored.stop())
 

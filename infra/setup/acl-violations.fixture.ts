@@ -9,12 +9,11 @@ import { Redis } from 'ioredis'
 type Command = readonly [name: string, ...args: string[]]
 
 /** One command that reads and one that writes, by type. Of a channel: to listen and to speak. */
-const probes: Record<
-  Exclude<KeyType, 'channel' | 'list' | 'set'>,
-  (key: string) => { read: Command; write: Command }
-> = {
+const probes: Record<Exclude<KeyType, 'channel'>, (key: string) => { read: Command; write: Command }> = {
   string: (key) => ({ read: ['GET', key], write: ['SET', key, '1'] }),
   hash: (key) => ({ read: ['HGETALL', key], write: ['HSET', key, 'field', '1'] }),
+  list: (key) => ({ read: ['LRANGE', key, '0', '-1'], write: ['RPUSH', key, '1'] }),
+  set: (key) => ({ read: ['SMEMBERS', key], write: ['SADD', key, 'member'] }),
   zset: (key) => ({ read: ['ZRANGE', key, '0', '-1'], write: ['ZADD', key, '1', 'member'] }),
   stream: (key) => ({ read: ['XRANGE', key, '-', '+'], write: ['XADD', key, '*', 'field', '1'] }),
 }
@@ -102,7 +101,7 @@ async function familyViolations(redis: Redis, asAdmin: Redis, service: string, f
       expected(answer === 'OK', access === 'write', i === 0 ? 'listen to' : 'speak on'),
     )
   }
-  const { read, write } = probes[family.type as keyof typeof probes](key)
+  const { read, write } = probes[family.type](key)
   const results: [is: boolean, may: boolean, what: string][] = [
     [await works(redis, write), access === 'write', 'write'],
     [await works(redis, read), access !== undefined, 'read'],
