@@ -30,7 +30,7 @@ export const configSchema = Type.Object({
     maximum: 30 * dayMs,
   }),
   ORDER_DEADLINE_MS: Integer({
-    doc: 'An unfinished order is cancelled this long after it was placed; set it longer than RESERVATION_TTL_MS and than outages that orders must survive',
+    doc: 'Age at which an unfinished order is cancelled; longer than RESERVATION_TTL_MS and than outages that orders must survive',
     default: 30 * minuteMs,
     minimum: 1_000,
     maximum: 7 * dayMs,

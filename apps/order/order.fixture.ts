@@ -1,4 +1,4 @@
-/** An order service for tests: a fresh database, a Redis of its own, a catalog that sells at listed prices, and the app as it is in production. */
+/** An order service for tests: a fresh database, a Redis of its own, a catalog that sells at listed prices, and the app of production. */
 import { randomUUID } from 'node:crypto'
 import { createServer as createHttpServer } from 'node:http'
 import type { AddressInfo } from 'node:net'

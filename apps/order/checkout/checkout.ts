@@ -42,7 +42,7 @@ const [method, path] = ['POST', '/api/orders'] as const
 export function createCheckout({ carts, claims, store, onLeft }: Dependencies) {
   return { placeOrder }
 
-  /** Throws `request-in-progress`, `idempotency-key-reused`, and what is wrong with the cart; then nothing is written and the key is free. */
+  /** Throws `request-in-progress`, `idempotency-key-reused` or an error of the cart; then nothing is written and the key is free. */
   async function placeOrder(request: CheckoutRequest): Promise<CheckoutAnswer> {
     const { userId, key, body } = request
     const print = fingerprint(method, path, body)

@@ -46,7 +46,10 @@ export interface RedisOptions {
   onError?: (error: Error) => void
   /** Called when the connection is made, lost and restored, with the reason; on a Cluster for each node too. @default ignored */
   onStateChange?: OnStateChange
-  /** Where the addresses that a Cluster or Sentinel announces are reached from here: port-forwarding, proxies. @default the URL's `nat` (target.ts), else as announced */
+  /**
+   * Maps the addresses that a Cluster or Sentinel announces to addresses that this process reaches: port forwarding, proxies.
+   * @default `nat` of the URL (target.ts), else as announced
+   */
   natMap?: Profile['natMap']
 }
 

@@ -6,16 +6,10 @@ import type { Instance } from '@shop/redis-kit/discovery'
 import type { Balancer, Outcome, Pick } from '@shop/redis-kit/discovery/balancer'
 import { DeadlineExceeded, type RetryBudget, retry } from '@shop/redis-kit/retry'
 import { retryHeader } from '../http/errors.ts'
-import type { ServiceRequest, ServiceResponse } from './client.ts'
 import { isGatewayFailure, ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
-import {
-  type Connections,
-  type Delivery,
-  ExchangeFailed,
-  HeadTimeout,
-  ResponseTooLarge,
-  type SendOptions,
-} from './dispatch.ts'
+import { type Delivery, ResponseTooLarge } from './delivery.ts'
+import { type Connections, ExchangeFailed, HeadTimeout, type SendOptions } from './dispatch.ts'
+import type { ServiceRequest, ServiceResponse } from './request.ts'
 
 /** What is remembered of a service between calls. */
 export interface Peer {
@@ -97,7 +91,7 @@ function callUntilAnswered(journey: Journey) {
   })
 }
 
-/** Nobody knows how long a body is that streams: its deadline starts anew with every piece that leaves. One attempt, for it is read once. */
+/** A streamed body has no known length: its deadline starts anew with every piece sent. One attempt, because it can be read once. */
 async function callWithStream(journey: Journey) {
   const { request } = journey
   const silence = new AbortController()

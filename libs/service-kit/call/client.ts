@@ -15,7 +15,6 @@
  * What is kept for one service (calls under way, connections, retries) is kept apart from the others: a service that hangs takes
  * nothing from the rest.
  */
-
 import { Readable } from 'node:stream'
 import type { Instance } from '@shop/redis-kit/discovery'
 import { type Balancer, type BalancerOptions, createBalancer } from '@shop/redis-kit/discovery/balancer'
@@ -24,35 +23,11 @@ import { checkNumbers } from '@shop/redis-kit/number-options'
 import { createRetryBudget } from '@shop/redis-kit/retry'
 import { type CallSettings, callWithRetries, type Peer } from './client-call.ts'
 import { ServiceUnavailable } from './client-errors.ts'
-import { type ConnectionOptions, createConnections, type HttpRequest, type HttpResponse } from './dispatch.ts'
+import { type ConnectionOptions, createConnections } from './dispatch.ts'
+import type { ServiceRequest, ServiceResponse } from './request.ts'
 
 export { isGatewayFailure, ServiceUnavailable, type UnavailableReason } from './client-errors.ts'
-
-export interface ServiceRequest extends Partial<HttpRequest> {
-  service: string
-  path: string
-  /** @default 'GET' */
-  method?: string
-  /** May it be executed twice? @default true for GET, HEAD and OPTIONS; say so of a request that carries an idempotency key */
-  idempotent?: boolean
-  /**
-   * For everything together, up to the end of a buffered answer or the head of a streamed one. While the request's own body
-   * streams, it starts anew with every piece that leaves. @default 2000
-   */
-  deadlineMs?: number
-  /** true: `body` is a Readable at the first byte. 'large': a Readable unless it is small. @default false: a Buffer */
-  stream?: boolean | 'large'
-  /** Longest silence of a streamed answer. @default 60_000 */
-  idleTimeoutMs?: number
-  /** Ends it, a streamed body too. */
-  signal?: AbortSignal
-}
-
-export interface ServiceResponse<Body extends Buffer | Readable = Buffer> extends HttpResponse<Body> {
-  /** The instance that answered. */
-  instanceId: string
-  attemptCount: number
-}
+export type { ServiceRequest, ServiceResponse } from './request.ts'
 
 export interface ServiceClientOptions extends ConnectionOptions {
   /** Who is there; a directory of redis-kit. */

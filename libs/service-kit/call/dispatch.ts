@@ -2,42 +2,12 @@
  * One HTTP exchange with one instance, close to undici: no retry, no choice of instance, nothing parsed. What it adds is to say of
  * every failure whether the request had left, how the answer is delivered (whole, or as a stream) and a limit on everything.
  */
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import { Agent, type Dispatcher } from 'undici'
+import { buffer, type DeliveryOptions, isStreamed, type Receiver, stream } from './delivery.ts'
+import type { HttpRequest, HttpResponse } from './request.ts'
 
-export type ResponseHeaders = Record<string, string | string[] | undefined>
-
-export interface HttpRequest {
-  method: string
-  /** With its query. */
-  path: string
-  /** As they go out: hop-by-hop headers are the caller's to leave out. */
-  headers?: ResponseHeaders
-  /** A stream can be sent once only. */
-  body?: string | Buffer | Readable
-}
-
-export interface HttpResponse<Body extends Buffer | Readable = Buffer> {
-  status: number
-  /** Names in lower case. */
-  headers: ResponseHeaders
-  /** A Readable must be read to its end or destroyed; until then it holds a connection. */
-  body: Body
-}
-
-/**
- * buffered: the whole body; larger than maxBodyBytes is a failure.
- * streamed: at the first byte.
- * by-size: buffered if it says that it is small, else streamed. For passing on what one does not know.
- */
-export type Delivery = 'buffered' | 'streamed' | 'by-size'
-
-export interface SendOptions {
-  delivery?: Delivery
-  /** Of a buffered body. */
-  maxBodyBytes: number
-  /** Deliver these whole even if streamed, for a caller who may want to try another instance. */
-  isAlwaysBuffered?: (status: number) => boolean
+export interface SendOptions extends DeliveryOptions {
   /** Limit until the head of the answer, waiting for a connection included. @default none */
   headTimeoutMs?: number
   /** Longest silence within a body. 0: none. */
@@ -68,11 +38,6 @@ export class ExchangeFailed extends Error {
 export class HeadTimeout extends Error {
   override name = 'HeadTimeout'
   code = 'HEAD_TIMEOUT'
-}
-
-export class ResponseTooLarge extends Error {
-  override name = 'ResponseTooLarge'
-  code = 'RESPONSE_TOO_LARGE'
 }
 
 export interface ConnectionOptions {
@@ -190,79 +155,6 @@ function exchange(
     clearTimeout(timer)
     signal?.removeEventListener('abort', onAbort)
   }
-}
-
-/** Where the body goes. */
-interface Receiver {
-  data(chunk: Buffer): void
-  end(): void
-  failed(error: Error): void
-}
-
-function buffer(
-  controller: Dispatcher.DispatchController,
-  headers: ResponseHeaders,
-  maxBodyBytes: number,
-  deliver: (body: Buffer) => void,
-): Receiver {
-  const chunks: Buffer[] = []
-  let byteCount = 0
-  if (contentLength(headers) > maxBodyBytes) refuse()
-  return { data, end, failed() {} }
-
-  function data(chunk: Buffer) {
-    byteCount += chunk.length
-    if (byteCount > maxBodyBytes) refuse()
-    else chunks.push(chunk)
-  }
-
-  function end() {
-    const [first] = chunks
-    deliver(chunks.length === 1 && first ? first : Buffer.concat(chunks))
-  }
-
-  function refuse() {
-    controller.abort(new ResponseTooLarge(`the answer is larger than ${maxBodyBytes} bytes`))
-  }
-}
-
-/** Holds the sender back when the reader is slow; ends the exchange when the reader goes away. */
-function stream(controller: Dispatcher.DispatchController, deliver: (body: Readable) => void): Receiver {
-  let ended = false
-  const body = new Readable({
-    read: () => controller.resume(),
-    destroy(error, done) {
-      if (!ended) controller.abort(error ?? new Error('the reader disconnected'))
-      done(error)
-    },
-  })
-  deliver(body)
-  return { data, end, failed }
-
-  function data(chunk: Buffer) {
-    if (!body.push(chunk)) controller.pause()
-  }
-
-  function end() {
-    ended = true
-    body.push(null)
-  }
-
-  function failed(error: Error) {
-    ended = true
-    body.destroy(error)
-  }
-}
-
-function isStreamed(status: number, headers: ResponseHeaders, options: SendOptions): boolean {
-  const { delivery = 'buffered', maxBodyBytes, isAlwaysBuffered } = options
-  if (delivery === 'buffered' || isAlwaysBuffered?.(status)) return false
-  return delivery === 'streamed' || !(contentLength(headers) <= maxBodyBytes)
-}
-
-/** NaN when it does not say. */
-function contentLength(headers: ResponseHeaders): number {
-  return Number(headers['content-length'] ?? Number.NaN)
 }
 
 /** A request that undici refuses to make would fail with every instance. */

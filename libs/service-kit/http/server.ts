@@ -3,7 +3,8 @@
  * line and one metric per request. A service adds its routes and nothing of the above.
  *
  *     const server = createServer({ log, name, identityPublicKey: config.IDENTITY_PUBLIC_KEY, probes: [redisProbe(…)] })
- *     server.get('/api/things/:id', { schema: { params: ThingParams, response: { 200: Thing } } }, (request) => things.get(request.params.id))
+ *     const schema = { params: ThingParams, response: { 200: Thing } }
+ *     server.get('/api/things/:id', { schema }, ({ params }) => things.get(params.id))
  */
 import { randomUUID } from 'node:crypto'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -32,7 +33,10 @@ export interface ServerOptions {
   log: Log
   /** Name of the service: title of its API description. @default 'service' */
   name?: string
-  /** `required`: every route that is not `config.public` needs a token that the gateway signed. `none`: the gateway itself. @default 'required' */
+  /**
+   * `required`: every route that is not `config.public` needs a token that the gateway signed. `none`: the gateway itself.
+   * @default 'required'
+   */
   identity?: 'required' | 'none'
   /** IDENTITY_PUBLIC_KEY; needed when identity is required. */
   identityPublicKey?: string
@@ -155,7 +159,10 @@ function refuseUnrouted(error: unknown, request: FastifyRequest, reply: FastifyR
   request.log.info({ method: request.method, route: 'none', status: reply.statusCode }, 'request completed')
 }
 
-/** Node's own limit (requestTimeout) is one for all requests, and so too short for a body that streams. Read or not, a body has to come in time. */
+/**
+ * Closes the connection of a body that takes too long, whether it is read or not. Node's own limit (requestTimeout) is the same for
+ * every request and so too short for a body that streams.
+ */
 function limitBodyTime(server: FastifyInstance, timeoutMs: number, lingerMs: number) {
   server.addHook('onRequest', ({ raw, routeOptions }, _reply, done) => {
     if (hasBody(raw) && !routeOptions.config.streamsBody) {

@@ -5,7 +5,8 @@
  * 1. GET, HEAD and OPTIONS change nothing and pass.
  * 2. A trusted origin passes.
  * 3. `Sec-Fetch-Site` decides where it is sent (all browsers since 2023): `same-origin` and `none` (typed by a person) pass.
- * 4. Else `Origin` must name the host that the request was sent to: that of its target, if it names one, else `Host`. Without `Origin` there is no browser to protect.
+ * 4. Else `Origin` must name the host that the request was sent to: the host of its target, if it names one, else `Host`. A request
+ *    without `Origin` comes from no browser and passes.
  *
  * https://pkg.go.dev/net/http#CrossOriginProtection
  */

@@ -36,7 +36,7 @@ export function expected(variable: Variable): string {
   return variable.expects ?? `a valid ${variable.type ?? 'value'}`
 }
 
-/** The keywords that the builders of config.ts use. A validator of all of JSON Schema would take longer to load than the rest of the start. */
+/** Checks the keywords that the builders of config.ts use. */
 function fits(variable: Variable, value: unknown): boolean {
   if (variable.enum !== undefined) return variable.enum.includes(value)
   if (variable.type === 'boolean') return typeof value === 'boolean'

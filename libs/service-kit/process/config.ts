@@ -2,7 +2,8 @@
  * A service's configuration is its environment, checked once before anything starts. All problems are reported together:
  * the variable, what was found, what it must be (config-problem.ts). A secret has no default.
  *
- *     export const configSchema = Type.Object({ ...commonConfig, ...stateConfig, SESSION_IDLE_MS: Integer({ default: 1_800_000, doc: '…' }) })
+ *     const sessionConfig = { SESSION_IDLE_MS: Integer({ default: 1_800_000, doc: '…' }) }
+ *     export const configSchema = Type.Object({ ...commonConfig, ...stateConfig, ...sessionConfig })
  *     const config = loadConfig(configSchema, process.env)   // typed; throws ConfigError
  */
 import { randomBytes } from 'node:crypto'

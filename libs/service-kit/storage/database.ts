@@ -57,7 +57,7 @@ class ListeningClient extends pg.Client {
   }
 }
 
-/** A connection of a pool: a failure to connect says so, whatever Postgres' code for it. The pool calls back; it never takes the promise. */
+/** A connection of a pool. A failure to connect says so, whatever its Postgres code. The pool uses the callback, never the promise. */
 class PooledClient extends ListeningClient {
   override connect(): Promise<this>
   override connect(callback: (error: Error | null) => void): void

@@ -1,4 +1,4 @@
-/** The key families of all services, read from the `keys.ts` of each, and those that all services share: the Redis users are made of them. */
+/** The key families of all services, read from the `keys.ts` of each, and the shared ones. The Redis users are generated from them. */
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyFamily } from '@shop/redis-kit/keys'

@@ -71,8 +71,14 @@ const outageKinds = new Set([
 ])
 
 /** Failures that pg and its pool report without a code. The last two: a statement on a connection that broke before it. */
-const outageReplies =
-  /^timeout exceeded when trying to connect$|^timeout expired$|^Connection terminated|^Client (has encountered a connection error|was closed) and is not queryable$/
+const outageReplies = new RegExp(
+  [
+    '^timeout exceeded when trying to connect$',
+    '^timeout expired$',
+    '^Connection terminated',
+    '^Client (has encountered a connection error|was closed) and is not queryable$',
+  ].join('|'),
+)
 
 const maxCauses = 5
 

@@ -8,7 +8,7 @@ import { createDurations } from './durations.ts'
 export type PromClient = typeof prom
 
 export interface Metrics {
-  /** Declares further metrics: `metrics.extend((prom, registers) => new prom.Gauge({ …, registers }))`. Returns what `declare` returns. */
+  /** Declares further metrics, and returns the result: `metrics.extend((prom, registers) => new prom.Gauge({ …, registers }))`. */
   extend<T>(declare: (prom: PromClient, registers: [prom.Registry]) => T): T
   observeRequest(method: string, route: string, status: number, durationMs: number): void
   /** The page that Prometheus reads. */
