@@ -1,8 +1,8 @@
 import type { Cluster, Redis as Server } from 'ioredis'
 
 /**
- * Did it happen in time? Unlike `once` of node:events this does not end at the first 'error': while a server is away,
- * errors are what we wait out.
+ * Resolves with true when the event comes, with false after `timeoutMs`. Never rejects. Unlike `once` of node:events it does not end
+ * at the first 'error': while a server is away, errors are waited out.
  */
 export function untilEvent(redis: Server | Cluster, event: 'ready' | 'end', timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
