@@ -47,6 +47,16 @@ test('a function that its file does not declare, and a row without a function or
   ])
 })
 
+test('every example of a test run names a project and finds a file of it', () => {
+  expect(pages.flatMap((path) => emptyTestRuns(readPage(path)))).toEqual([])
+})
+
+test('an example that finds no project, or no file of it, is reported', () => {
+  const text =
+    '`npx vitest run --project gone cart`, `npx vitest run --project order gone`, `npx vitest run --project order cart`'
+  expect(emptyTestRuns(text)).toEqual(['gone cart', 'order gone'])
+})
+
 const git = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
 
 test.skipIf(git.status !== 0)(`the root has ${maxRootEntryCount} entries at most`, () => {
@@ -80,6 +90,18 @@ function isReached(path: string, text: string, target: string): boolean {
   const found = file === '' ? path : join(dirname(path), file)
   if (file !== '' && !existsSync(join(root, found))) return false
   return heading === undefined || headingsOf(file === '' ? text : readPage(found)).includes(heading)
+}
+
+/** `npx vitest run --project PROJECT [PART OF A PATH]` without a file. The service that docs/add-a-service.md adds does not exist. */
+function emptyTestRuns(text: string): string[] {
+  return [...text.matchAll(/npx vitest run --project (?!rating\b)([\w-]+)(?: ([\w./]+))?/g)]
+    .filter(([, project = '', part = '']) => !testFilesOf(project).some((path) => path.includes(part)))
+    .map(([, project = '', part = '']) => `${project} ${part}`)
+}
+
+function testFilesOf(project: string): string[] {
+  const exclude = (path: string) => path.includes('node_modules')
+  return globSync(`{apps/,libs/,tools/,}${project}/**/*.test.ts`, { cwd: root, exclude })
 }
 
 /** As GitHub names them. */
