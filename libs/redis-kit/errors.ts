@@ -50,7 +50,7 @@ export class RedisNotPermitted extends Error {
   constructor({ user, missing, command, script, keys }: NotPermitted) {
     const what = missing === 'command' ? 'key' : missing
     const named = keys.length > 1 ? `one of the ${what}s ${keys.join(', ')}` : `the ${what} ${keys[0]}`
-    const used = keys.length > 0 ? named : `a ${what} that it was not given`
+    const used = keys.length > 0 ? named : `a ${what} outside its ACL`
     const where = script === undefined ? '' : ` in ${script}`
     const ran = `${command?.toUpperCase() ?? 'a command'}${where}`
     const refused = missing === 'command' ? `run ${ran}` : `use ${used}${where || ` with ${ran}`}`

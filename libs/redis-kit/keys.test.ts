@@ -37,10 +37,10 @@ describe('a key', () => {
   })
   test('needs every id, none of them empty or broken', () => {
     const value = family('a:<x>:<y>')
-    expect(() => value.key('1')).toThrow('takes 2 ids and got 1')
+    expect(() => value.key('1')).toThrow('must get 2 ids, not 1')
     expect(() => value.key('1', '2', '3')).toThrow(TypeError)
-    expect(() => value.key('1', '')).toThrow('empty')
-    expect(() => value.key('1', '\ud800')).toThrow('not Unicode')
+    expect(() => value.key('1', '')).toThrow('not be empty')
+    expect(() => value.key('1', '\ud800')).toThrow('well-formed Unicode')
   })
 })
 

@@ -59,7 +59,7 @@ export function keyFamily(options: KeyFamilyOptions): KeyFamily {
 
   function key(...ids: (string | number)[]): string {
     if (ids.length !== texts.length - 1) {
-      throw new TypeError(`${pattern} takes ${texts.length - 1} ids and got ${ids.length}`)
+      throw new TypeError(`${pattern} must get ${texts.length - 1} ids, not ${ids.length}`)
     }
     let result = texts[0] as string
     for (let i = 0; i < ids.length; i++) result += escapeId(String(ids[i]), pattern) + texts[i + 1]
@@ -93,7 +93,7 @@ function overlaps(a: KeyFamily, b: KeyFamily): boolean {
 function escapeId(id: string, pattern: string): string {
   // A lone surrogate becomes U+FFFD on its way to UTF-8: two different ids would be one key.
   if (id === '' || !id.isWellFormed())
-    throw new TypeError(`${pattern} got an id that is ${id ? 'not Unicode' : 'empty'}`)
+    throw new TypeError(`an id of ${pattern} must ${id ? 'be well-formed Unicode' : 'not be empty'}`)
   return SPECIAL.test(id) ? id.replace(EVERY_SPECIAL, escapeCharacter) : id
 }
 

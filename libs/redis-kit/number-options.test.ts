@@ -14,13 +14,13 @@ test.each([{}, { ttlMs: 1 }, { ttlMs: 1_000 }, { ttlMs: 0.5 + 1 }, { maxCount: 0
 )
 
 test.each([
-  [{ ttlMs: Number.NaN }, 'thing: ttlMs is from 1 to 1000, not NaN'],
+  [{ ttlMs: Number.NaN }, 'thing: ttlMs must be from 1 to 1000, not NaN'],
   [{ ttlMs: Number.POSITIVE_INFINITY }, 'not Infinity'],
   [{ ttlMs: -1 }, 'not -1'],
   [{ ttlMs: 1_001 }, 'not 1001'],
   [{ ttlMs: '60' }, 'not "60"'],
   [{ ttlMs: null }, 'not null'],
-  [{ maxCount: 1.5 }, 'maxCount is a whole number from 0 to 9007199254740991, not 1.5'],
+  [{ maxCount: 1.5 }, 'maxCount must be a whole number from 0 to 9007199254740991, not 1.5'],
 ])('%o does not, and the error says why', (options, text) => {
   expect(() => check(options)).toThrow(RangeError)
   expect(() => check(options)).toThrow(text)

@@ -32,7 +32,7 @@ export function checkNumbers<Options extends object>(
     const shown = typeof value === 'string' ? JSON.stringify(value) : String(value)
     if (!isFit)
       throw new RangeError(
-        `${owner}: ${name} is ${isWhole ? 'a whole number ' : ''}from ${min} to ${max}, not ${shown}`,
+        `${owner}: ${name} must be ${isWhole ? 'a whole number ' : ''}from ${min} to ${max}, not ${shown}`,
       )
   }
 }

@@ -38,7 +38,7 @@ export class ValueTooLarge extends Error {
   readonly limitBytes: number
 
   constructor(id: string, sizeBytes: number, limitBytes: number) {
-    super(`the value of ${id} has ${sizeBytes} bytes, the cache takes up to ${limitBytes}`)
+    super(`the value of ${id} has ${sizeBytes} bytes, but the limit is ${limitBytes}`)
     this.sizeBytes = sizeBytes
     this.limitBytes = limitBytes
   }

@@ -74,7 +74,9 @@ function lifetimesOf<Value>(options: CacheOptions<Value>): Lifetimes {
   const longestMs = Math.max(ttlMs + staleMs, negativeTtlMs) * (1 + JITTER)
   const declaredMs = 'ms' in keys.value.ttl ? keys.value.ttl.ms : Number.POSITIVE_INFINITY
   if (longestMs > declaredMs) {
-    throw new RangeError(`${keys.value.pattern}: may live for ${declaredMs} ms, not for up to ${longestMs} ms`)
+    throw new RangeError(
+      `${keys.value.pattern} may live for ${declaredMs} ms, but its values need up to ${longestMs} ms`,
+    )
   }
   return { ttlMs, staleMs, negativeTtlMs, schemaVersion }
 }

@@ -115,11 +115,11 @@ export function newToken(): Buffer {
 function sealStamps(stamps: readonly Stamp[]): Buffer {
   const parts = stamps.flatMap(([tag, stamp]) => {
     const name = Buffer.from(tag)
-    if (name.length > MAX_TAG_BYTES) throw new RangeError(`a tag is longer than ${MAX_TAG_BYTES} bytes: ${tag}`)
+    if (name.length > MAX_TAG_BYTES) throw new RangeError(`a tag must have at most ${MAX_TAG_BYTES} bytes: ${tag}`)
     return [Buffer.of(name.length), name, stamp]
   })
   const body = Buffer.concat(parts)
-  if (body.length > 0xffff) throw new RangeError(`${stamps.length} tags on one value are too many`)
+  if (body.length > 0xffff) throw new RangeError(`the value has too many tags: ${stamps.length}`)
   const length = Buffer.allocUnsafe(2)
   length.writeUInt16BE(body.length)
   return Buffer.concat([length, body])

@@ -33,7 +33,7 @@ export function createLoader({ concurrencyCount, queueCount, timeoutMs, onEvent 
     maxRunningCount: concurrencyCount,
     maxQueuedCount: queueCount,
     refusal: ({ runningCount, queuedCount }) =>
-      new LoaderOverloaded(`${runningCount} loads run and ${queuedCount} wait already`),
+      new LoaderOverloaded(`${runningCount} loads are running and ${queuedCount} are queued`),
   })
   const late = () => new LoadTimeout(`not loaded within ${timeoutMs} ms`)
 

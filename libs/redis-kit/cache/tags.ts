@@ -53,10 +53,10 @@ export function createTags(redis: Redis, keys: CacheKeys, { scriptChannel, annou
   /** Throws for what cannot be a tag. */
   function check(tags: readonly string[]): void {
     if (tags.length > MAX_TAG_COUNT)
-      throw new RangeError(`a value has at most ${MAX_TAG_COUNT} tags, not ${tags.length}`)
+      throw new RangeError(`a value must have at most ${MAX_TAG_COUNT} tags, not ${tags.length}`)
     for (const tag of tags) {
       if (keys.tag.key(tag) && Buffer.byteLength(tag) > MAX_TAG_BYTES)
-        throw new RangeError(`too long for a tag: ${tag}`)
+        throw new RangeError(`the tag is too long: ${tag}`)
     }
   }
 

@@ -6,7 +6,7 @@ export class BreakerOpen extends Error {
   readonly retryAfterMs: number
 
   constructor(breaker: string, retryAfterMs: number) {
-    super(`${breaker} has been failing and is left alone for now`)
+    super(`${breaker} is not called now: its recent calls failed`)
     this.retryAfterMs = Math.ceil(retryAfterMs)
   }
 }

@@ -240,7 +240,7 @@ function explain(state: State, record: Pending, reason: string, cause: Error | u
 
 function overloaded({ options, pending }: State): RedisOverloaded {
   const { count, bytes } = pending.sizes()
-  return new RedisOverloaded(`${options.name}: ${count} commands (${bytes} bytes) are in flight already`)
+  return new RedisOverloaded(`${options.name}: ${count} commands (${bytes} bytes) are already in flight`)
 }
 
 /** What would harm the other users of the connection fails in any environment, at the first call. */

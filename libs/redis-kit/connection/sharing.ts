@@ -47,9 +47,9 @@ export function refusalOf(command: Command, harm: Harm): TypeError {
   const [name, subcommand] = [command.name.toUpperCase(), word(command.args[0]).toUpperCase()]
   const text = name === 'CLIENT' || name === 'SCRIPT' || name === 'FUNCTION' ? `${name} ${subcommand}` : name
   const reasons: Record<Harm, string> = {
-    changes: 'changes the connection, which others share',
-    blocks: "would hold up the others on the connection: use one of role 'blocking'",
-    stops: 'stops the server for every client: that is for operators, on a connection of their own',
+    changes: 'changes a shared connection: use a separate one',
+    blocks: "blocks a shared connection: use one of role 'blocking'",
+    stops: 'stops the server for every client: only operators may run it, on a separate connection',
   }
   return new TypeError(`${text} ${reasons[harm]}`)
 }

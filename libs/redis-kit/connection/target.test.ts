@@ -35,17 +35,17 @@ test('a URL names one server, Sentinels or the nodes of a Cluster', () => {
 })
 
 test.each([
-  ['', 'looks like'],
-  ['http://host', 'looks like'],
-  ['redis://', 'looks like'],
+  ['', 'must look like'],
+  ['http://host', 'must look like'],
+  ['redis://', 'must look like'],
   ['redis://host:port', 'host:port'],
   ['redis://a:1,b:2', 'several hosts'],
-  ['redis://host/3', 'only database 0'],
+  ['redis://host/3', 'database must be 0'],
   ['redis+sentinel://host', 'name of the master'],
   ['redis+cluster://host?nat=10.0.0.5:6379', 'announced:port=reached:port'],
-  ['redis+cluster://host?nat=10.0.0.5=localhost:1', 'a port is a number'],
+  ['redis+cluster://host?nat=10.0.0.5=localhost:1', 'a port must be a number'],
   ['redis+cluster://host?nat=a:1=b:2=c:3', 'announced:port=reached:port'],
-  ['redis://host?nat=a:1=b:2', 'announces nothing'],
+  ['redis://host?nat=a:1=b:2', 'announces no addresses'],
 ])('%j is refused', (url, reason) => {
   expect(() => parseTarget(url)).toThrow(reason)
 })

@@ -38,7 +38,7 @@ const DEFAULT_PORT = { standalone: 6379, sentinel: 26_379, cluster: 6379 }
 /** Throws a TypeError that never quotes the URL: it holds the password. */
 export function parseTarget(url: string): Target {
   const parts = SHAPE.exec(url)?.groups
-  if (!parts) throw new TypeError('a Redis URL looks like redis://user:password@host:6379 (see target.ts)')
+  if (!parts) throw new TypeError('a Redis URL must look like redis://user:password@host:6379 (see target.ts)')
   const kind = (parts.kind?.toLowerCase() ?? 'standalone') as Target['kind']
   const query = new URLSearchParams(parts.query)
   const target: Target = {
@@ -52,27 +52,27 @@ export function parseTarget(url: string): Target {
     natMap: parseNatMap(query.getAll('nat'), kind),
   }
   if (kind === 'sentinel') {
-    if (!parts.path) throw new TypeError('a redis+sentinel:// URL ends in /<name of the master>')
+    if (!parts.path) throw new TypeError('a redis+sentinel:// URL must end in /<name of the master>')
     return { ...target, masterName: decode(parts.path) }
   }
   if (kind === 'standalone' && target.nodes.length > 1) {
-    throw new TypeError('several hosts need redis+cluster:// or redis+sentinel://')
+    throw new TypeError('a URL with several hosts must begin with redis+cluster:// or redis+sentinel://')
   }
   // A Cluster has only database 0, and so have several managed services.
-  if (parts.path && parts.path !== '0') throw new TypeError('only database 0 is used: databases are not isolation')
+  if (parts.path && parts.path !== '0') throw new TypeError('the database must be 0: databases do not isolate')
   return target
 }
 
 function parseNatMap(texts: string[], kind: Target['kind']): Target['natMap'] {
   if (texts.length === 0) return undefined
   if (kind === 'standalone')
-    throw new TypeError('nat is for redis+cluster:// and redis+sentinel://: one server announces nothing')
+    throw new TypeError('nat needs redis+cluster:// or redis+sentinel://: a single server announces no addresses')
   const pairs = texts
     .flatMap((text) => text.split(','))
     .map((pair) => {
       const [announced, reached, ...rest] = pair.split('=').map((address) => parseNode(address, 0))
       if (!announced?.port || !reached?.port || rest.length > 0) {
-        throw new TypeError('nat in a Redis URL is announced:port=reached:port, several of them with commas')
+        throw new TypeError('nat in a Redis URL must be announced:port=reached:port, separated by commas')
       }
       return [`${announced.host}:${announced.port}`, reached] as const
     })
@@ -82,9 +82,9 @@ function parseNatMap(texts: string[], kind: Target['kind']): Target['natMap'] {
 function parseNode(text: string, defaultPort: number): Node {
   const parts = HOST_AND_PORT.exec(text)?.groups
   const host = parts?.ipv6 ?? parts?.name
-  if (!host) throw new TypeError('a Redis URL names each node as host:port')
+  if (!host) throw new TypeError('a Redis URL must name each node as host:port')
   const port = Number(parts?.port ?? defaultPort)
-  if (port < 1 || port > 65_535) throw new TypeError('a port is a number from 1 to 65535')
+  if (port < 1 || port > 65_535) throw new TypeError('a port must be a number from 1 to 65535')
   return { host, port }
 }
 
@@ -92,6 +92,6 @@ function decode(text: string | undefined): string | undefined {
   try {
     return text ? decodeURIComponent(text) : undefined
   } catch {
-    throw new TypeError('a % in a user, a password or a name is written %25')
+    throw new TypeError('a % in a user, a password or a name must be written %25')
   }
 }

@@ -97,7 +97,7 @@ export function createDirectory(
 
   function instances(service: string) {
     const view = views.get(service)
-    if (!view) throw new TypeError(`the directory was not told about ${service}`)
+    if (!view) throw new TypeError(`the directory does not watch ${service}: add it to the services`)
     return view.snapshot.instances()
   }
 

@@ -22,10 +22,12 @@ const ID_FORM = /^[\w.-]{1,128}$/
 /** Throws a TypeError for a record that could not be told apart or would not fit: the registering side finds out. */
 export function encodeRecord(instance: Instance): string {
   const { id, host, port } = instance
-  if (!ID_FORM.test(id)) throw new TypeError(`instance id ${JSON.stringify(id)}: at most 128 of A-Z a-z 0-9 _ . -`)
-  if (!host || !isPort(port)) throw new TypeError(`${id}: no address ${host}:${port}`)
+  if (!ID_FORM.test(id))
+    throw new TypeError(`instance id ${JSON.stringify(id)} must be 1 to 128 characters of A-Z a-z 0-9 _ . -`)
+  if (!host || !isPort(port)) throw new TypeError(`${id}: ${host}:${port} is not a valid address`)
   const record = JSON.stringify(instance)
-  if (Buffer.byteLength(record) > MAX_RECORD_BYTES) throw new TypeError(`${id}: record above ${MAX_RECORD_BYTES} bytes`)
+  if (Buffer.byteLength(record) > MAX_RECORD_BYTES)
+    throw new TypeError(`${id}: the record must have at most ${MAX_RECORD_BYTES} bytes`)
   return record
 }
 

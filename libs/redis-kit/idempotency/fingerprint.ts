@@ -24,7 +24,7 @@ export function fingerprint(method: string, url: string, body: unknown): string 
 /** RFC 8785: fields sorted by UTF-16 code units, no white space, numbers as JavaScript writes them. Throws BodyTooDeep. */
 export function canonicalJson(value: unknown, depth = 0): string {
   if (typeof value !== 'object' || value === null) return JSON.stringify(value) ?? 'null'
-  if (depth === MAX_DEPTH) throw new BodyTooDeep(`a body is nested more than ${MAX_DEPTH} deep`)
+  if (depth === MAX_DEPTH) throw new BodyTooDeep(`a body must be nested at most ${MAX_DEPTH} deep`)
   if (Array.isArray(value)) return `[${value.map((inner) => canonicalJson(inner, depth + 1)).join(',')}]`
   const fields = Object.entries(value).filter(([, inner]) => inner !== undefined)
   fields.sort(([a], [b]) => (a < b ? -1 : 1))

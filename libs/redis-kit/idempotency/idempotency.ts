@@ -179,7 +179,7 @@ export function createIdempotency(redis: Redis, config: IdempotencyOptions): Ide
     const bytes = typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.length)
     const sizeBytes = bytes.length + Buffer.byteLength(text)
     if (sizeBytes <= maxResponseBytes) return [status, text, bytes]
-    throw new ResponseTooLarge(`an answer has ${sizeBytes} bytes, ${keys.pattern} keeps up to ${maxResponseBytes}`)
+    throw new ResponseTooLarge(`the answer has ${sizeBytes} bytes, but ${keys.pattern} keeps up to ${maxResponseBytes}`)
   }
 
   return { leaseMs, begin }
@@ -196,7 +196,7 @@ function keyOf(keys: KeyFamily, { tenant, route, key }: RequestName): string {
 function allowList(listed: readonly string[]): (name: string) => boolean {
   const names = new Set(listed.map((name) => name.toLowerCase()))
   const forbidden = NEVER_STORED.find((name) => names.has(name))
-  if (forbidden) throw new TypeError(`${forbidden} belongs to one response and must not be repeated with another`)
+  if (forbidden) throw new TypeError(`${forbidden} must not be replayed: it belongs to one response`)
   return (name) => names.has(name.toLowerCase())
 }
 
@@ -206,5 +206,7 @@ const textOf = (value: string | number | readonly string[] | undefined) =>
 function requireTimes(keys: KeyFamily, ttlMs: number, leaseMs: number): void {
   const longestMs = 'ms' in keys.ttl ? keys.ttl.ms : Number.NaN
   if (leaseMs > 0 && leaseMs <= ttlMs && ttlMs <= longestMs) return
-  throw new RangeError(`0 < leaseMs <= ttlMs <= ${longestMs} does not hold for ${leaseMs} and ${ttlMs}`)
+  throw new RangeError(
+    `0 < leaseMs <= ttlMs <= ${longestMs} must hold, but leaseMs is ${leaseMs} and ttlMs is ${ttlMs}`,
+  )
 }

@@ -73,7 +73,7 @@ describe('a hold', () => {
     await pass(3_400)
     expect(hold.signal.reason).toMatchObject({
       code: 'LOCK_LOST',
-      message: expect.stringContaining('another may have it'),
+      message: expect.stringContaining('another holder may have it'),
     })
   })
 

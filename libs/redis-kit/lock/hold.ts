@@ -50,17 +50,17 @@ export function createHold({ resource, ttlMs, maxHoldMs, sentMs, extend, onError
 
   function arm(): void {
     clearTimeout(deadline)
-    deadline = setTimeout(lose, remainingMs(), 'its time is over').unref()
+    deadline = setTimeout(lose, remainingMs(), 'its time has expired').unref()
   }
   function renewIn(ms: number): void {
     renewal = setTimeout(renew, ms).unref()
   }
   async function renew(): Promise<void> {
     const requestMs = performance.now()
-    if (requestMs >= validUntilMs) return lose('its time is over') // asleep for so long: the deadline is due as well
+    if (requestMs >= validUntilMs) return lose('its time has expired') // asleep for so long: the deadline is due as well
     if (validFrom(requestMs) <= validUntilMs) return // at the end of maxHoldMs: it runs out
     try {
-      if (!(await extend())) return lose('another may have it')
+      if (!(await extend())) return lose('another holder may have it')
       if (isOver) return // the confirmation came too late
       validUntilMs = validFrom(requestMs)
       arm()
@@ -86,7 +86,7 @@ export function createHold({ resource, ttlMs, maxHoldMs, sentMs, extend, onError
     /** Throws LockLost. Looks at the clock: after a pause, timers are later than the truth. */
     assertValid(): void {
       if (remainingMs() > 0) return
-      lose('its time is over')
+      lose('its time has expired')
       throw lost.signal.aborted ? lost.signal.reason : new LockLost(`the lock on ${resource} was released`)
     },
     /** No more renewals; nothing is lost by that. */

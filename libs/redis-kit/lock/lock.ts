@@ -196,5 +196,5 @@ function requireTimes({ lock, fence }: LockKeys, ttlMs: number) {
   const longestMs = 'ms' in lock.ttl ? lock.ttl.ms : Number.NaN
   const fenceTtlMs = 'ms' in fence.ttl ? fence.ttl.ms : Number.NaN
   if (ttlMs > 0 && ttlMs <= longestMs && longestMs <= fenceTtlMs) return { longestMs, fenceTtlMs }
-  throw new RangeError(`0 < ttlMs <= ${longestMs} <= ${fenceTtlMs} does not hold for ${ttlMs}`)
+  throw new RangeError(`0 < ttlMs <= ${longestMs} <= ${fenceTtlMs} must hold, but ttlMs is ${ttlMs}`)
 }

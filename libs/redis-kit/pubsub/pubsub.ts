@@ -107,10 +107,10 @@ export function createChannel<Message>(
   const whole = { min: 1, isWhole: true }
   const numbers = { maxMessageBytes, maxListenerCount }
   checkNumbers(`channel ${keys.pattern}`, numbers, { maxMessageBytes: whole, maxListenerCount: whole })
-  if (keys.type !== 'channel') throw new TypeError(`${keys.pattern} is a ${keys.type} and no channel`)
+  if (keys.type !== 'channel') throw new TypeError(`${keys.pattern} must be a channel, not a ${keys.type}`)
   const channels = isSharded ? subscriber.sharded : subscriber
   // Found out here and not by silence: what is published in one way is never heard by those who subscribed in the other.
-  if (!channels) throw new TypeError(`${keys.pattern} is sharded, and the subscriber is not connected to a Cluster`)
+  if (!channels) throw new TypeError(`${keys.pattern} is sharded, but the subscriber is not connected to a Cluster`)
   const listeners = createListeners<Message>({ subscribe: channels.subscribe, decode, onError })
   let undecodableCount = 0
 
@@ -119,9 +119,7 @@ export function createChannel<Message>(
     if (typeof text !== 'string') throw new TypeError(`a message for ${name} cannot be encoded`)
     const sizeBytes = Buffer.byteLength(text)
     if (sizeBytes <= maxMessageBytes) return text
-    throw new MessageTooLarge(
-      `a message for ${name} has ${sizeBytes} bytes, the channel takes up to ${maxMessageBytes}`,
-    )
+    throw new MessageTooLarge(`a message for ${name} has ${sizeBytes} bytes, but the limit is ${maxMessageBytes}`)
   }
   /** Undefined for what is no message: it ends here, and neither the listeners nor the connection hear of it. */
   function decode(text: string, name: string): { message: Message } | undefined {
@@ -129,7 +127,7 @@ export function createChannel<Message>(
       return { message: codec.decode(text) }
     } catch (cause) {
       undecodableCount++
-      onError(new UndecodableMessage(`${text.length} characters on ${name} are no message`, { cause }))
+      onError(new UndecodableMessage(`${text.length} characters on ${name} are not a message`, { cause }))
       return undefined
     }
   }
@@ -140,7 +138,7 @@ export function createChannel<Message>(
   }
   async function subscribe(id: string, listener: Listener<Message>): Promise<() => Promise<void>> {
     if (listeners.counts().listenerCount >= maxListenerCount) {
-      throw new RedisOverloaded(`${maxListenerCount} listen to ${keys.pattern} in this process already`)
+      throw new RedisOverloaded(`${keys.pattern} already has ${maxListenerCount} listeners in this process`)
     }
     return listeners.add(keys.key(id), id, listener)
   }

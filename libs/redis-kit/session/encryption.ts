@@ -21,12 +21,12 @@ export interface KeyRing {
 /** Throws RangeError, naming the key, when the ring cannot work. A stored value is `v1.keyId.base64url(nonce | text | tag)`. */
 export function createFieldCipher({ keys, writeKeyId }: KeyRing): FieldCipher {
   for (const [id, key] of Object.entries(keys)) {
-    if (!/^[\w-]{1,32}$/.test(id)) throw new RangeError(`not an id for a key: ${JSON.stringify(id)}`)
+    if (!/^[\w-]{1,32}$/.test(id)) throw new RangeError(`not a valid key id: ${JSON.stringify(id)}`)
     if (key.length !== KEY_BYTES) throw new RangeError(`key ${id} has ${key.length} bytes instead of ${KEY_BYTES}`)
   }
   const ring = new Map(Object.entries(keys))
   const writeKey = ring.get(writeKeyId)
-  if (!writeKey) throw new RangeError(`the key to write with, ${writeKeyId}, is not in the ring`)
+  if (!writeKey) throw new RangeError(`the write key ${writeKeyId} is not in the ring`)
 
   return {
     seal: (handle, field, value) => `${VERSION}.${writeKeyId}.${encrypt(writeKey, aadOf(handle, field), value)}`,

@@ -71,7 +71,7 @@ export function hashChanges(handle: string, changes: FieldChanges, cipher?: Fiel
   const set: string[] = []
   const remove: string[] = []
   for (const [field, value] of entries) {
-    if (!FIELD_NAME.test(field)) throw new RangeError(`not a name for a session field: ${JSON.stringify(field)}`)
+    if (!FIELD_NAME.test(field)) throw new RangeError(`not a valid name of a session field: ${JSON.stringify(field)}`)
     if (value === undefined) remove.push(`d:${field}`)
     else set.push(`d:${field}`, sealed(handle, `d:${field}`, value, cipher))
   }

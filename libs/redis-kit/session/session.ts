@@ -119,7 +119,9 @@ function longestOf(options: SessionOptions): number {
   checkNumbers(`sessions ${keys.session.pattern}`, options, { idleMs: whole, absoluteMs: whole, maxPerUser: whole })
   const longestMs = 'ms' in keys.session.ttl ? keys.session.ttl.ms : Number.NaN
   if (!(idleMs > 0 && idleMs <= absoluteMs && absoluteMs <= longestMs)) {
-    throw new RangeError(`0 < idleMs <= absoluteMs <= ${longestMs} does not hold for ${idleMs} and ${absoluteMs}`)
+    throw new RangeError(
+      `0 < idleMs <= absoluteMs <= ${longestMs} must hold, but idleMs is ${idleMs} and absoluteMs is ${absoluteMs}`,
+    )
   }
   return longestMs
 }

@@ -122,7 +122,7 @@ export async function rotate(store: Store, id: string, changes: FieldChanges): P
     if (outcome === 1) return names
     if (outcome === 0) return undefined
   }
-  throw new Error(`a session was written to during each of ${MAX_ROTATE_TRIES} tries to rotate it`)
+  throw new Error(`session not rotated: it was written during each of ${MAX_ROTATE_TRIES} tries`)
 }
 
 function rename(store: Store, { session, gen }: StoredSession, newHandle: string, changes: FieldChanges) {

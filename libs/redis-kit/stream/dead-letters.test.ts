@@ -71,7 +71,7 @@ describe.each(topologies)('dead letters, %s', async (topology) => {
     expect((await letters.list()).letters).toMatchObject([
       {
         originId,
-        reason: 'not an event: it has surprise, id',
+        reason: 'not an event: its fields are surprise, id',
         attemptCount: 1,
         eventId: 'half',
         otherFields: { surprise: '1' },

@@ -92,7 +92,7 @@ async function holdMessages(partition: Partition): Promise<void> {
   const overdueMs = performance.now() - settings.maxHoldMs
   for (const held of inFlight) {
     if (held.sinceMs > overdueMs || held.isSettling) continue
-    const error = new Error(`its handler took longer than ${settings.maxHoldMs} ms`)
+    const error = new Error(`the handler took longer than ${settings.maxHoldMs} ms`)
     failHeld(partition, held, error).catch(() => undefined)
   }
   if (inFlight.size === 0) return

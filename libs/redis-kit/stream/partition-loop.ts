@@ -187,11 +187,12 @@ async function acceptable(partition: Partition, entry: Entry): Promise<Arrival |
     return undefined
   }
   if (handOutCount >= maxDeliveries) {
-    await bury(partition, id, handOutCount, `delivered ${handOutCount} times and never answered for`)
+    await bury(partition, id, handOutCount, `delivered ${handOutCount} times without ack or failure`)
     return undefined
   }
   const arrival = toArrival(partition, entry)
-  if (!arrival) await bury(partition, id, handOutCount + 1, `not an event: it has ${Object.keys(fields).join(', ')}`)
+  if (!arrival)
+    await bury(partition, id, handOutCount + 1, `not an event: its fields are ${Object.keys(fields).join(', ')}`)
   return arrival
 }
 

@@ -75,6 +75,17 @@ export type StreamFact =
   | { fact: 'group-lost' }
   | { fact: 'interrupted'; reason: string }
 
+const logLines: Record<StreamFact['fact'], string> = {
+  retry: 'message retry scheduled',
+  'dead-letter': 'message dead-lettered',
+  'dead-letters-dropped': 'dead letters dropped',
+  'taken-over': 'messages taken over',
+  lost: 'messages lost',
+  'ownership-lost': 'message ownership lost',
+  'group-lost': 'consumer group lost',
+  interrupted: 'partition read interrupted',
+}
+
 export type ObservedFact = StreamFact & { topic: string; group: string; partition: number }
 
 export interface Settings extends Required<Omit<ReadOptions, 'signal' | 'observe' | 'log'>> {
@@ -185,7 +196,7 @@ function settingsOf(options: ReadOptions, isBatched: boolean): Settings {
     onSettled: () => undefined,
     observe(fact) {
       observe?.(fact)
-      log?.warn(fact, `stream: ${fact.fact}`)
+      log?.warn(fact, logLines[fact.fact])
     },
   }
 }

@@ -11,7 +11,7 @@ const vetted = new WeakSet<Command>()
 /** All of a batch or nothing: whatever was not added by `redis.pipeline()` or `redis.multi()` has not been looked at. */
 export function mistakeInBatch(command: Command): TypeError | undefined {
   if (vetted.has(command)) return undefined
-  return new TypeError(`${command.name.toUpperCase()} came in a batch that redis.pipeline() did not make`)
+  return new TypeError(`${command.name.toUpperCase()} belongs to a batch that redis.pipeline() did not create`)
 }
 
 type MistakeIn = (command: Command) => Error | undefined
