@@ -25,7 +25,7 @@ function talkTo(port: number): Server {
   return direct
 }
 
-test('a failover is followed, by commands and by subscribers', { timeout: 40_000 }, async () => {
+test('a failover is followed, by commands and by subscribers', { timeout: 200_000 }, async () => {
   const [master, replica] = await Promise.all([start(), start()])
   const follower = talkTo(replica.port)
   await follower.replicaof('127.0.0.1', master.port)
@@ -84,9 +84,10 @@ test('without any Sentinel, commands fail in time', async () => {
 })
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = performance.now() + 15_000
+  // Sentinel does nothing for 30 s (TILT) after a pause of its own, which a busy machine may cause.
+  const deadlineMs = performance.now() + 60_000
   while (!(await condition())) {
-    if (performance.now() > deadlineMs) throw new Error(`not within 15 s: ${condition}`)
+    if (performance.now() > deadlineMs) throw new Error(`not within 60 s: ${condition}`)
     await sleep(20)
   }
 }
