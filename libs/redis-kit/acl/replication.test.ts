@@ -70,7 +70,9 @@ describe('with the users replica and sentinel', () => {
     expect(await onMaster.acl('LOG')).toEqual([])
   })
 
-  test('Sentinel fails over, and the service goes on with its own user at the new master', { timeout: 200_000 }, async () => {
+  test('Sentinel fails over, and the service goes on with its own user at the new master', {
+    timeout: 200_000,
+  }, async () => {
     const { master, replica } = await startPair(passwords)
     const lines = ['sentinel auth-user main sentinel', `sentinel auth-pass main ${passwords.sentinel}`]
     const sentinel = await startSentinel({ masterPort: master.port, lines })
