@@ -2,8 +2,8 @@ import { once } from 'node:events'
 import { createConnection, type Socket } from 'node:net'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts'
-import { type RedisServer, startRedis } from './redis-server.ts'
-import { ask, command } from './redis-wire.ts'
+import { type RedisServer, startRedis } from './redis/redis-server.ts'
+import { ask, command } from './redis/redis-wire.ts'
 
 let redis: RedisServer
 let proxy: FaultProxy

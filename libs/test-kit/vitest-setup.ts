@@ -8,9 +8,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { TestProject } from 'vitest/node'
-import { startPostgres } from './postgres-server.ts'
-import { createTemplate } from './postgres-template.ts'
-import { startCluster, startRedis } from './redis-server.ts'
+import { startPostgres } from './postgres/postgres-server.ts'
+import { createTemplate } from './postgres/postgres-template.ts'
+import { startCluster, startRedis } from './redis/redis-server.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { afterAll, describe, expect, it } from 'vitest'
-import { readResult } from './harness/result.ts'
+import { readResult } from './harness/report/result.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'redis-shop-bench-'))
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { draw } from './harness/chart.ts'
-import { compare } from './harness/compare.ts'
-import { type Result, readResult } from './harness/result.ts'
+import { draw } from './harness/report/chart.ts'
+import { compare } from './harness/report/compare.ts'
+import { type Result, readResult } from './harness/report/result.ts'
+import { toMarkdown, toTerminal } from './harness/report/text.ts'
 import { runSuite } from './harness/run.ts'
 import { findSuite, suiteNames } from './harness/suites.ts'
-import { toMarkdown, toTerminal } from './harness/text.ts'
 
 const docs = join(import.meta.dirname, '../../docs/bench')
 

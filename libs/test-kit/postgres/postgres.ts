@@ -7,8 +7,8 @@
  *     })
  */
 import { randomBytes } from 'node:crypto'
+import { afterwards, serverUrl, templateName } from '../test-servers.ts'
 import { databaseUrl, run } from './postgres-template.ts'
-import { afterwards, serverUrl, templateName } from './test-servers.ts'
 
 export interface TestDatabase {
   /** Of a superuser, who owns everything in it. */

@@ -50,12 +50,17 @@ export function toMarkdown(result: Result): string {
     })
     const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
     const rule = head.map((_, column) => (column === 0 ? '---' : '---:'))
-    const lines = [`## ${table.title}`, '', table.note, '', line(head), line(rule), ...body.map(line)]
+    const lines = [`## ${table.title}`, '', folded(table.note), '', line(head), line(rule), ...body.map(line)]
     return [...lines, ...(goals.length > 0 ? ['', ...goals] : [])].join('\n')
   })
   const picture = `![The same figures as bars](${result.suite}.svg)`
-  const intro = header(result).split('\n').slice(1).join('\n\n')
+  const intro = header(result).split('\n').slice(1).map(folded).join('\n\n')
   return [`# ${result.title}`, intro, picture, ...tables].join('\n\n').concat('\n')
+}
+
+/** Lines of at most 130 characters, broken between words. */
+function folded(text: string): string {
+  return text.replace(/(.{1,130})(?: |$)/g, '$1\n').trimEnd()
 }
 
 function header({ title, runId, machine, load, versions, roundCount, durationMs, isQuick, startedAt }: Result): string {

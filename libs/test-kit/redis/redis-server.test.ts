@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Cluster, Redis } from 'ioredis'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { isAlive } from './fixtures/alive.ts'
+import { isAlive } from '../fixtures/alive.ts'
 import { type RedisOptions, startCluster, startRedis } from './redis-server.ts'
 import { ask } from './redis-wire.ts'
 
@@ -32,7 +32,7 @@ test('a stopped server leaves neither process nor folder behind', async () => {
 })
 
 test('a server whose parent is killed goes with it, its folder too', async () => {
-  const parent = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/orphan.ts'), 'redis'])
+  const parent = spawn(process.execPath, [join(import.meta.dirname, '../fixtures/orphan.ts'), 'redis'])
   const [output] = await once(parent.stdout, 'data')
   const [pid, folder] = String(output).trim().split(' ')
   const isThere = () => [isAlive(Number(pid)), existsSync(folder ?? '')]

@@ -1,6 +1,7 @@
 /** Goals, held against what was measured. */
+
+import type { Goal, Sample } from '../suite.ts'
 import { median, type Ratio, ratio } from './statistics.ts'
-import type { Goal, Sample } from './suite.ts'
 
 export interface Judgement {
   text: string

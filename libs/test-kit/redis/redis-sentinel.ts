@@ -2,10 +2,10 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { pickPort } from './port.ts'
+import { pickPort } from '../port.ts'
+import { spawnServer, untilReady } from '../server-process.ts'
 import { findRedisServer } from './redis-server.ts'
 import { ask } from './redis-wire.ts'
-import { spawnServer, untilReady } from './server-process.ts'
 
 export interface SentinelOptions {
   masterPort: number

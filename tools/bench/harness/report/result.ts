@@ -1,9 +1,9 @@
 /** What is kept of a run, as JSON: every round of everybody, so that it can be looked at and drawn again. */
 import { readFileSync } from 'node:fs'
+import type { Machine } from '../machine.ts'
+import type { Column, RatioColumn, Role, Sample, Table } from '../suite.ts'
 import { type Judgement, judge, type Samples, valuesOf } from './judge.ts'
-import type { Machine } from './machine.ts'
 import { median, type Ratio, ratio } from './statistics.ts'
-import type { Column, RatioColumn, Role, Sample, Table } from './suite.ts'
 
 export const FORMAT = 1
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
+import type { Goal } from '../suite.ts'
 import { judge } from './judge.ts'
-import type { Goal } from './suite.ts'
 
 const samples = {
   ours: [{ perSecond: 200 }, { perSecond: 100 }, { perSecond: 220 }],

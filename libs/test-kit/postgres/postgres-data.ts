@@ -7,10 +7,10 @@ import { randomBytes } from 'node:crypto'
 import { chown, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
-import { makeFolder } from './folder.ts'
+import { makeFolder } from '../folder.ts'
+import { identify } from '../process-identity.ts'
 import { CACHE_FOLDER, exists, type PostgresBinaries } from './postgres-binaries.ts'
 import { giveTo, makeTemporaryFolder, placeLastingData } from './postgres-folders.ts'
-import { identify } from './process-identity.ts'
 
 const run = promisify(execFile)
 

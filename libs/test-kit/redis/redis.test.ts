@@ -4,9 +4,9 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { serverUrl } from '../test-servers.ts'
 import { testRedis } from './redis.ts'
 import { sweepNamespace } from './redis-namespace.ts'
-import { serverUrl } from './test-servers.ts'
 
 /** A test runner within the test runner, on a machine that may be busy. */
 vi.setConfig({ testTimeout: 120_000 })
@@ -47,7 +47,7 @@ test('all files of a run share one server', async () => {
 /** Each test's name with 'passed' or its message. The fixture uses this run's servers, and leaves no key on them. */
 async function runFixture(topology: string): Promise<Record<string, string>> {
   const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs')
-  const config = join(import.meta.dirname, 'fixtures/vitest.config.ts')
+  const config = join(import.meta.dirname, '../fixtures/vitest.config.ts')
   const env = {
     ...process.env,
     FIXTURE_TOPOLOGY: topology,

@@ -13,9 +13,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { afterAll, onTestFinished } from 'vitest'
+import { isInTest, serverUrl } from '../test-servers.ts'
 import { openRedis } from './redis-connection.ts'
 import { sweepNamespace } from './redis-namespace.ts'
-import { isInTest, serverUrl } from './test-servers.ts'
 
 export type Topology = 'standalone' | 'cluster'
 type Connection<T extends Topology> = T extends 'cluster' ? Cluster : Redis

@@ -1,6 +1,7 @@
 /** A result as a run would have given it. */
+
+import { type Contender, closedLoopColumns, type Table } from '../suite.ts'
 import { FORMAT, type Result, summarise } from './result.ts'
-import { type Contender, closedLoopColumns, type Table } from './suite.ts'
 
 const contender = (id: string, role: Contender<never>['role']): Contender<never> => ({
   id,

@@ -12,7 +12,7 @@ import { createRequire } from 'node:module'
 import { homedir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { makeFolder } from './folder.ts'
+import { makeFolder } from '../folder.ts'
 
 const run = promisify(execFile)
 

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { isAlive } from './fixtures/alive.ts'
+import { isAlive } from '../fixtures/alive.ts'
 import { type PostgresOptions, startPostgres } from './postgres-server.ts'
 
 vi.setConfig({ testTimeout: 60_000 }) // several starts of a server in a row, perhaps on a busy machine
@@ -52,7 +52,7 @@ test('a stopped server leaves neither process nor folder behind', async () => {
 })
 
 test('a server whose parent is killed goes with it, its folder too', async () => {
-  const parent = spawn(process.execPath, [join(import.meta.dirname, 'fixtures/orphan.ts'), 'postgres'])
+  const parent = spawn(process.execPath, [join(import.meta.dirname, '../fixtures/orphan.ts'), 'postgres'])
   const [output] = await once(parent.stdout, 'data')
   const [pid, folder] = String(output).trim().split(' ')
   const isThere = () => [isAlive(Number(pid)), existsSync(folder ?? '')]
