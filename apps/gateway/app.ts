@@ -18,9 +18,9 @@ import { docsRoutes } from './docs/routes.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
 import { limitRequests } from './limits.ts'
-import { createForwarding, forwardRoutes } from './proxy.ts'
+import { createForwarding, forwardRoutes } from './proxy/proxy.ts'
+import { createStreaming } from './proxy/streaming.ts'
 import { services } from './routes.ts'
-import { createStreaming } from './streaming.ts'
 
 export async function buildApp(
   config: Config,

@@ -8,8 +8,8 @@ import { type ServiceClient, type ServiceResponse, ServiceUnavailable } from '@s
 import type { Server } from '@shop/service-kit/http/server'
 import type { FastifyRequest } from 'fastify'
 import { errors } from './errors.ts'
-import { send } from './headers.ts'
-import { type Forwarding, withHead } from './proxy.ts'
+import { send } from './proxy/headers.ts'
+import { type Forwarding, withHead } from './proxy/proxy.ts'
 import { type Route, topicListPath, topicRoutes } from './routes.ts'
 
 type Owner = Route['service']

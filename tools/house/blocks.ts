@@ -20,7 +20,8 @@ export async function typeFaults(root: string, all: readonly Block[]): Promise<T
   // Checked apart: one syntax error would keep tsc from checking types anywhere.
   const syntaxFaults = all.flatMap(syntaxFault)
   const blocks = all.filter((block) => syntaxFault(block).length === 0)
-  return [...syntaxFaults, ...(await compileBlocks(root, blocks))]
+  const faults = [...syntaxFaults, ...(await compileBlocks(root, blocks))]
+  return faults.toSorted((a, b) => a.page.localeCompare(b.page) || a.line - b.line)
 }
 
 function syntaxFault(block: Block): TypeFault[] {
@@ -35,7 +36,7 @@ async function compileBlocks(root: string, blocks: readonly Block[]): Promise<Ty
   const folder = mkdtempSync(join(tmpdir(), 'redis-shop-blocks-'))
   try {
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-    const files = new Map(blocks.map((block) => [pathOf(block), block]))
+    const files = new Map(blocks.map((block) => [`${block.page}.${block.line}.ts`, block]))
     for (const [path, block] of files) {
       mkdirSync(join(folder, dirname(path)), { recursive: true })
       writeFileSync(join(folder, path), fileOf(block))
@@ -45,10 +46,6 @@ async function compileBlocks(root: string, blocks: readonly Block[]): Promise<Ty
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
-}
-
-function pathOf({ page, line, file }: Block): string {
-  return file === undefined ? `${page}.${line}.ts` : join(dirname(page), file)
 }
 
 function fileOf({ line, code, given }: Block): string {

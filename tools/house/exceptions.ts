@@ -5,14 +5,11 @@ export const exceptions: Exceptions = {
   rings: {
     'libs/redis-kit/cache/reader.ts': 'The cache is to become one read in stages, without the ring.',
     'libs/redis-kit/stream/stream.ts': 'The stream is to become two folders and a file of types, without the ring.',
-    'libs/service-kit/call/client.ts':
-      'A call takes the types of its request and response from the client that makes it.',
   },
   folders: {
     tools: 'One file per npm command: a script of package.json names it, and bootstrap.mjs starts it.',
     'libs/redis-kit/cache': 'The cache is to become one read in stages, in about 15 files.',
     'libs/redis-kit/stream': 'The stream is to become two folders: publishing and reading, and what an operator needs.',
-    'apps/gateway': 'The slices of the gateway are single files; the proxy is to become a folder of its own.',
   },
   unreached: {
     'libs/test-kit/': 'The test kit: tests are its users.',

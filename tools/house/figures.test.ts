@@ -78,11 +78,11 @@ test('folders are counted without tests, fixtures and the files of inner folders
   ])
 })
 
-test('a block has its line, its file and what it takes as given; other languages are no blocks', () => {
+test('a block has its line and what it takes as given; other languages are no blocks', () => {
   const text = `<!-- given:
 declare const redis: string
 -->
-\`\`\`ts app.ts
+\`\`\`ts
 redis
 \`\`\`
 
@@ -95,7 +95,6 @@ ls
       page: 'page.md',
       line: 4,
       code: 'redis',
-      file: 'app.ts',
       given: { line: 1, code: 'declare const redis: string' },
     },
   ])

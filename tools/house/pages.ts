@@ -13,8 +13,6 @@ export interface Block {
   /** Of the opening fence, from 1. */
   line: number
   code: string
-  /** From "```ts app.ts": blocks of the page import it by that name. */
-  file: string | undefined
   /** What the block takes as given, from an HTML comment `<!-- given: … -->` that ends in the line above the fence. */
   given: { line: number; code: string } | undefined
 }
@@ -24,12 +22,12 @@ export function blocksOf(page: string, text: string): Block[] {
   const lines = text.split('\n')
   const blocks: Block[] = []
   for (let index = 0; index < lines.length; index += 1) {
-    const [, indent = '', fence, language, file] = /^(\s*)(`{3,})(\w*) ?([\w./-]+\.ts)?/.exec(lines[index] ?? '') ?? []
+    const [, indent = '', fence, language] = /^(\s*)(`{3,})(\w*)/.exec(lines[index] ?? '') ?? []
     if (fence === undefined) continue
     const length = lines.slice(index + 1).findIndex((line) => line.trim() === fence)
     const code = lines.slice(index + 1, index + 1 + length).map((line) => line.slice(indent.length))
     if (language === 'ts' || language === 'typescript') {
-      blocks.push({ page, line: index + 1, code: code.join('\n'), file, given: givenAbove(lines, index) })
+      blocks.push({ page, line: index + 1, code: code.join('\n'), given: givenAbove(lines, index) })
     }
     index += 1 + length
   }

@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { type Readable, Transform } from 'node:stream'
 import type { ShopError } from '@shop/service-kit/http/errors'
-import { errors } from './errors.ts'
+import { errors } from '../errors.ts'
 
 export interface UploadLimits {
   maxBytes: number

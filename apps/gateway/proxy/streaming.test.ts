@@ -7,7 +7,7 @@ import { Readable } from 'node:stream'
 import { buffer, json, text } from 'node:stream/consumers'
 import { setTimeout as elapse } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
-import { type Answer, startGatewayProcess } from './gateway.fixture.ts'
+import { type Answer, startGatewayProcess } from '../gateway.fixture.ts'
 
 const MiB = 1_048_576
 

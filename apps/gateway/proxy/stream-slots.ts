@@ -1,6 +1,6 @@
 /** How many streams may be open: each holds a connection here and one behind, for as long as a shopper keeps a page open. */
 import { createSlots } from '@shop/redis-kit/flow/slots'
-import { errors } from './errors.ts'
+import { errors } from '../errors.ts'
 
 export interface StreamSlotLimits {
   /** Of one service: streams of one that hangs leave the places of the others alone. */
