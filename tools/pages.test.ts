@@ -18,11 +18,12 @@ test('every link of a page leads to a file, and to a heading of it', () => {
 })
 
 test('a link to a missing file, to a missing heading or to a missing definition is reported', () => {
-  const text = 'See [one](gone.md), [two](README.md#gone), [three](#here), [four][missing].\n\n# Here\n'
+  const text = 'See [one](gone.md), [two](README.md#gone), [three](#here), [four][missing], [five].\n\n# Here\n'
   expect(deadLinks('page.md', text)).toEqual([
     'page.md: gone.md',
     'page.md: README.md#gone',
     'page.md: [four][missing]',
+    'page.md: [five]',
   ])
 })
 
@@ -77,9 +78,9 @@ function deadLinks(path: string, text: string): string[] {
   // Code may look like a link.
   const plain = withoutBlocks(text).replace(/`[^`\n]*`/g, '')
   const definitions = definitionsIn(plain)
-  const undefinedNames = [...plain.matchAll(/\[[^\]]+\]\[([^\]]+)\]/g)].filter(
-    ([, name = '']) => !definitions.has(name),
-  )
+  // `[text][name]`, or `[name]` alone.
+  const references = plain.matchAll(/(?<![\w\]!])\[([A-Za-z][^\]\n]*)\](?:\[([^\]\n]+)\]|(?![([:]))/g)
+  const undefinedNames = [...references].filter(([, text = '', name = text]) => !definitions.has(name))
   const targets = [...[...plain.matchAll(/\]\(([^)\s]+)\)/g)].map(([, target = '']) => target), ...definitions.values()]
   const dead = targets.filter((target) => !/^[a-z]+:/.test(target) && !isReached(path, text, target))
   return [...dead, ...undefinedNames.map(([link]) => link)].map((target) => `${path}: ${target}`)
