@@ -2,15 +2,11 @@
  * `npm run e2e`: the shopper's journey, against the shop at BASE_URL, or against one that is started for it and stopped again.
  * With a shop of its own the tests also kill parts of it.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { globSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { root, runTool } from './command-line/run.ts'
+import { runTool } from './command-line/run.ts'
 import { walkServer } from './keyspace/walk-server.ts'
-import type { LookUrls } from './stack/look.ts'
+import { type OpenShop, startDemo } from './stack/child.ts'
 
 const help = `Run the end-to-end tests.
 
@@ -25,7 +21,6 @@ Arguments after \`--\` are passed to vitest:
 
   npm run e2e -- -t 'cannot buy more'
 `
-const productCount = 400
 const reporters = ['--reporter=default', '--reporter=json', '--outputFile.json=reports/@shop/e2e.json']
 
 if (process.argv.includes('--help')) process.stdout.write(help)
@@ -34,21 +29,20 @@ else process.exitCode = await runE2e(process.argv.slice(2))
 /** Resolves to the exit code of vitest. */
 export async function runE2e(args: readonly string[]): Promise<number> {
   if (process.env.BASE_URL) return runTests(args, { url: process.env.BASE_URL })
-  const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-e2e-'))
-  const stack = startStack(dataDir)
-  const interrupt = () => stack.kill('SIGTERM')
+  const demo = startDemo('e2e')
+  const interrupt = () => void demo.stop()
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt)
   try {
-    const shop = await opened(stack)
+    const shop = await demo.opened
     const testsExitCode = await runTests(args, shop)
     const walkExitCode = await walkKeys(shop)
-    await stopped(stack)
-    const exitCode = testsExitCode || walkExitCode || reportRefusals(join(dataDir, 'logs'))
-    if (exitCode === 0) rmSync(dataDir, { recursive: true, force: true })
-    else process.stderr.write(`Logs of the services: ${join(dataDir, 'logs')}\n`)
+    await demo.stop()
+    const exitCode = testsExitCode || walkExitCode || reportRefusals(demo.logsFolder)
+    if (exitCode === 0) demo.removeData()
+    else process.stderr.write(`Logs of the services: ${demo.logsFolder}\n`)
     return exitCode
   } finally {
-    await stopped(stack)
+    await demo.stop()
   }
 }
 
@@ -73,15 +67,6 @@ function reportRefusals(logsFolder: string): number {
   return refusals.length === 0 ? 0 : 1
 }
 
-/** As `npm run demo -- --json` says it. Of a shop that runs elsewhere only the URL is known. */
-interface OpenShop {
-  url: string
-  parts?: unknown[]
-  /** The seeded accounts, an administrator among them. */
-  accounts?: unknown[]
-  look?: LookUrls
-}
-
 function runTests(args: readonly string[], shop: OpenShop): Promise<number> {
   const { url, parts = [], accounts = [], look = {} } = shop
   const vitestArgs = ['run', '--project', 'e2e', '--no-file-parallelism', ...reporters, ...args]
@@ -91,30 +76,4 @@ function runTests(args: readonly string[], shop: OpenShop): Promise<number> {
     SHOP_ACCOUNTS: JSON.stringify(accounts),
     SHOP_LOOK: JSON.stringify(look),
   })
-}
-
-function startStack(dataDir: string): ChildProcess {
-  const options = ['--json', '--port', '0', '--data', dataDir, '--products', String(productCount)]
-  return spawn(process.execPath, [join(root, 'tools/stack.ts'), ...options], {
-    cwd: root,
-    // The channel ties the shop to us: it stops itself when we are killed.
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
-}
-
-async function opened(stack: ChildProcess): Promise<OpenShop> {
-  const lines = createInterface({ input: stack.stdout as NodeJS.ReadableStream })
-  const died = once(stack, 'exit').then(() =>
-    Promise.reject(new Error('the shop did not start; the lines above say why')),
-  )
-  const [line] = await Promise.race([once(lines, 'line'), died])
-  died.catch(() => {})
-  return JSON.parse(line)
-}
-
-async function stopped(stack: ChildProcess): Promise<void> {
-  if (stack.exitCode !== null || stack.signalCode !== null) return
-  const gone = once(stack, 'exit')
-  stack.kill('SIGTERM')
-  await gone
 }

@@ -5,7 +5,7 @@ import { begin } from './incident.ts'
 import { type Entry, type RouteFigures, routeFigures } from './ledger.ts'
 import { type Incident, planIncidents } from './plan.ts'
 import { settle } from './settling.ts'
-import { type ShopUnderTest, startShop } from './shop.ts'
+import { type ShopUnderTest, startShopUnderTest } from './shop.ts'
 import { goShopping, type Journal } from './shopper.ts'
 import { readTables, stockOf } from './tables.ts'
 
@@ -40,7 +40,7 @@ const plentyCount = 50
 const settleTimeoutMs = 120_000
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosFigures> {
-  const shop = await startShop(options.report)
+  const shop = await startShopUnderTest(options.report)
   let isWell = false
   try {
     const figures = await shopUnderFire(shop, options)

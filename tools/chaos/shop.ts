@@ -36,7 +36,7 @@ const productCount = 200
 /** Kills at will are no reason to give a part up. */
 const restartLimit = 1_000
 
-export async function startShop(report: (line: string) => void): Promise<ShopUnderTest> {
+export async function startShopUnderTest(report: (line: string) => void): Promise<ShopUnderTest> {
   const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-chaos-'))
   const proxies = new Map<ServerTarget, FaultProxy>()
   const operatorPassword = randomBytes(15).toString('base64url')

@@ -1,14 +1,8 @@
 /** The shop that is fuzzed: one that is started for it, or one that runs. */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { topics } from '@shop/contracts/topics'
 import { createBrowser } from '@shop/test-kit/browser'
-import { root } from '../command-line/run.ts'
+import { startDemo } from '../stack/child.ts'
 import type { Known, Role } from './requests.ts'
 
 interface Account {
@@ -28,41 +22,18 @@ export interface Shop {
 const limits = ['gateway:RATE_LIMIT_COUNT=100000', 'gateway:RATE_LIMIT_BURST=1000000', 'user:SIGN_IN_LIMIT_COUNT=10000']
 
 export async function startShop(): Promise<Shop> {
-  const dataDir = mkdtempSync(join(tmpdir(), 'redis-shop-fuzz-'))
-  const args = [
-    '--json',
-    '--port',
-    '0',
-    '--data',
-    dataDir,
-    '--products',
-    '400',
-    ...limits.flatMap((limit) => ['--env', limit]),
-  ]
-  const stack = spawn(process.execPath, [join(root, 'tools/stack.ts'), ...args], {
-    cwd: root,
-    // The channel ties the shop to us: it stops itself when we are killed.
-    stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
-  })
-  const lines = createInterface({ input: stack.stdout as NodeJS.ReadableStream })
-  const died = once(stack, 'exit').then(() => Promise.reject(new Error('the shop did not start')))
-  const [line] = await Promise.race([once(lines, 'line'), died])
-  died.catch(() => {})
-  const { url, accounts } = JSON.parse(line)
+  const demo = startDemo(
+    'fuzz',
+    limits.flatMap((limit) => ['--env', limit]),
+  )
+  const { url, accounts } = await demo.opened
   return { url, accounts, stop }
 
   async function stop(keepsLogs = false) {
-    await stopped(stack)
-    if (keepsLogs) process.stderr.write(`Logs of the services: ${join(dataDir, 'logs')}\n`)
-    else rmSync(dataDir, { recursive: true, force: true })
+    await demo.stop()
+    if (keepsLogs) process.stderr.write(`Logs of the services: ${demo.logsFolder}\n`)
+    else demo.removeData()
   }
-}
-
-async function stopped(stack: ChildProcess): Promise<void> {
-  if (stack.exitCode !== null || stack.signalCode !== null) return
-  const gone = once(stack, 'exit')
-  stack.kill('SIGTERM')
-  await gone
 }
 
 /** Signed in as each role, and again when a request has ended the sessions. */

@@ -2,16 +2,16 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as elapse } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Answer, startShop } from './whole-shop.fixture.ts'
+import { type Answer, startWholeShop } from './whole-shop.fixture.ts'
 
 const outageSeconds = Number(process.env.OUTAGE_SECONDS ?? 8)
 /** Per second and kind of request. */
 const ratePerSecond = 10
 
-type Shop = Awaited<ReturnType<typeof startShop>>
+type Shop = Awaited<ReturnType<typeof startWholeShop>>
 let shop: Shop
 beforeAll(async () => {
-  shop = await startShop()
+  shop = await startWholeShop()
 }, 120_000)
 afterAll(() => shop.stop(), 60_000)
 

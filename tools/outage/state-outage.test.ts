@@ -7,18 +7,18 @@ import { setTimeout as elapse } from 'node:timers/promises'
 import type { Order, OrderPage } from '@shop/contracts/order'
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Answer, type Customer, startShop } from './whole-shop.fixture.ts'
+import { type Answer, type Customer, startWholeShop } from './whole-shop.fixture.ts'
 
 /** Longer than a heartbeat lives: 6 s. */
 const outageSeconds = Number(process.env.OUTAGE_SECONDS ?? 8)
 const recoverySeconds = 6
 
-type Shop = Awaited<ReturnType<typeof startShop>>
+type Shop = Awaited<ReturnType<typeof startWholeShop>>
 let shop: Shop
 let admin: Redis
 
 beforeAll(async () => {
-  shop = await startShop()
+  shop = await startWholeShop()
   admin = connectRedis(shop.state.url, { name: 'admin' })
   await whenReady(admin, 10_000)
 }, 120_000)

@@ -23,7 +23,7 @@ export interface Answer {
   body: unknown
 }
 
-export async function startShop({ productCount = 50 } = {}) {
+export async function startWholeShop({ productCount = 50 } = {}) {
   const undo: (() => Promise<unknown>)[] = []
   const stop = async () => {
     for (const step of undo.reverse()) await step()
