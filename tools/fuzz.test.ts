@@ -59,7 +59,7 @@ describe('the judge', () => {
   const { problemsOf } = createJudge()
   const request: FuzzRequest = {
     operation,
-    role: 'nobody',
+    role: 'guest',
     method: 'POST',
     target: '/api/things/A-1',
     headers: [],

@@ -2,8 +2,9 @@
 import * as fc from 'fast-check'
 import type { Operation, Parameter } from './operations.ts'
 import { bodyText, fitting, nastyText } from './values.ts'
+import { headerNames, nonsense, plausibleValues } from './vocabulary.ts'
 
-export type Role = 'nobody' | 'customer' | 'admin'
+export type Role = 'guest' | 'customer' | 'admin'
 
 export interface FuzzRequest {
   /** Undefined for what is sent as it is. */
@@ -30,7 +31,7 @@ export function requestsOf(operations: readonly Operation[], known: Known): fc.A
 
 function requestOf(operation: Operation, known: Known): fc.Arbitrary<FuzzRequest> {
   const parts = {
-    role: fc.constantFrom<Role>('nobody', 'customer', 'admin'),
+    role: fc.constantFrom<Role>('guest', 'customer', 'admin'),
     method: mostly(
       operation.method,
       fc.constantFrom('HEAD', 'OPTIONS', 'POST', 'PUT', 'DELETE', 'PATCH', 'TRACE', 'PROPFIND', 'QUERY'),
@@ -95,74 +96,6 @@ function queryOf({ parameters }: Operation, known: Known): fc.Arbitrary<string> 
   )
 }
 
-const names = [
-  ...[
-    'cookie',
-    'cookie',
-    'if-none-match',
-    'if-modified-since',
-    'if-match',
-    'range',
-    'accept',
-    'accept-encoding',
-    'accept-language',
-  ],
-  ...[
-    'traceparent',
-    'tracestate',
-    'user-agent',
-    'last-event-id',
-    'idempotency-key',
-    'origin',
-    'sec-fetch-site',
-    'referer',
-    'host',
-  ],
-  ...[
-    'x-forwarded-for',
-    'x-forwarded-proto',
-    'x-forwarded-host',
-    'forwarded',
-    'x-request-id',
-    'x-shop-identity',
-    'authorization',
-  ],
-  ...[
-    'x-http-method-override',
-    'content-encoding',
-    'content-length',
-    'transfer-encoding',
-    'expect',
-    'te',
-    'upgrade',
-    'connection',
-  ],
-]
-const plausible: Record<string, readonly string[]> = {
-  cookie: [
-    'shop_cart=%00',
-    'shop_cart=',
-    'shop_session=%41',
-    '__Host-shop_cart=a',
-    `shop_cart=${'A'.repeat(43)}`,
-    'a=b; shop_cart="',
-    '=',
-  ],
-  'if-none-match': ['*', 'W/"x"', '"x", "y"', '"'],
-  range: ['bytes=0-1', 'bytes=-1', 'bytes=9-1', 'lines=1'],
-  host: ['localhost', 'evil.example', '[::1]:1', ':', 'a b'],
-  connection: ['close', 'keep-alive', 'upgrade', 'content-type'],
-  upgrade: ['websocket', 'h2c'],
-  expect: ['100-continue', '200-ok'],
-  'transfer-encoding': ['chunked', 'gzip, chunked', 'identity'],
-  'content-length': ['0', '1', '-1', '99999999', '1e3', 'x'],
-  'content-encoding': ['gzip', 'br'],
-  origin: ['null', 'https://evil.example', 'http://localhost'],
-  'sec-fetch-site': ['same-origin', 'cross-site'],
-  traceparent: ['00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01', '00-0-0-00'],
-  'x-forwarded-for': ['1.2.3.4', 'unknown', '::1, [::1]:4'],
-}
-
 function headersOf({ parameters }: Operation, known: Known): fc.Arbitrary<[string, string][]> {
   const declared = parameters.filter((parameter) => parameter.in === 'header')
   const own = fc.tuple(
@@ -176,10 +109,10 @@ function headersOf({ parameters }: Operation, known: Known): fc.Arbitrary<[strin
     ),
   )
   const stray = fc
-    .constantFrom(...names)
+    .constantFrom(...headerNames)
     .chain((name) =>
       fc
-        .oneof(fc.constantFrom(...(plausible[name] ?? ['x'])), nastyText)
+        .oneof(fc.constantFrom(...(plausibleValues[name] ?? ['x'])), nastyText)
         .map((value) => [name, value] as [string, string]),
     )
   const strays = fc.oneof(
@@ -226,32 +159,9 @@ function isMalformed(target: string, headers: readonly [string, string][]): bool
   )
 }
 
-const nonsense = [
-  'hello\r\n\r\n',
-  '\r\n\r\n',
-  'GET / HTTP/9.9\r\nhost: x\r\n\r\n',
-  'GET /api/products HTTP/1.1\r\n\r\n',
-  'GET /api/products HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n',
-  'GET /api/products HTTP/1.0\r\n\r\n',
-  'GET http://elsewhere.example/api/products?limit=1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
-  'GET ftp://elsewhere.example/api/products HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
-  'OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
-  'CONNECT example.com:443 HTTP/1.1\r\nhost: x\r\n\r\n',
-  'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
-  'POST /api/users HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n',
-  'POST /api/users HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n',
-  'POST /api/users HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n',
-  'POST /api/users HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab',
-  `GET / HTTP/1.1\r\nhost: x\r\n${'a: b\r\n'.repeat(3_000)}\r\n`,
-  `GET /${'a'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n`,
-  'GET / HTTP/1.1\r\nhost: x\r\n folded: y\r\n\r\n',
-  'GET / HTTP/1.1\r\nhost: x\r\nna me: y\r\n\r\n',
-  'GET /api/products HTTP/1.1\nhost: x\n\n',
-]
-
 const noRequest: fc.Arbitrary<FuzzRequest> = fc
   .oneof(
     fc.constantFrom(...nonsense).map((text) => Buffer.from(text)),
     fc.uint8Array({ minLength: 1, maxLength: 200 }).map(Buffer.from),
   )
-  .map((raw) => ({ role: 'nobody', method: 'RAW', target: '', headers: [], raw, isMalformed: true }))
+  .map((raw) => ({ role: 'guest', method: 'RAW', target: '', headers: [], raw, isMalformed: true }))
