@@ -1,5 +1,6 @@
 /** A Redis that exists already, checked before anything is started on it: each finding is one sentence. */
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
+import { diagnose, type ReasonCode } from '@shop/redis-kit/connection/server/diagnosis'
 import { checkEvictionPolicy } from '@shop/redis-kit/connection/server/eviction-policy'
 import { parseTarget, type Target } from '@shop/redis-kit/connection/target'
 import { redisTls } from '@shop/service-kit/storage/redis'
@@ -79,43 +80,31 @@ async function warnOfPolicy(
   supervisor.report(`${option}: maxmemory-policy is ${policy}; the ${role} role needs ${wanted}.`)
 }
 
-function unreachable(target: Target, error: unknown): string {
-  const text = textsOf(error)
-  const scheme = target.isTls ? 'rediss' : 'redis'
-  if (/WRONGPASS|invalid username-password|invalid password/i.test(text)) {
-    return 'refuses the user or the password of the URL (WRONGPASS): correct them; % and other special characters must be percent-encoded.'
-  }
-  if (/NOAUTH/.test(text)) return 'needs a password (NOAUTH): add it to the URL, redis://user:password@host:port.'
-  if (/NOPERM/.test(text)) return 'does not allow this user a command that the shop needs (NOPERM): widen its ACL.'
-  if (/unknown command/i.test(text)) {
-    return `does not support HELLO: the shop needs Redis ${oldestMajor} or newer, or Valkey.`
-  }
-  if (/cluster support disabled/i.test(text)) return 'is not a Cluster: write redis:// instead of redis+cluster://.'
-  if (/ENOTFOUND|EAI_AGAIN/.test(text)) return 'has a host name that cannot be resolved: correct the host in the URL.'
-  if (/ECONNREFUSED/.test(text)) return 'refuses the connection: start the server there, or correct host and port.'
-  if (/certificate|CERT_|SELF_SIGNED|UNABLE_TO_VERIFY/i.test(text)) {
-    return 'has a certificate that is not trusted: name its authority with --env REDIS_TLS_CA_FILE=/path/ca.pem.'
-  }
-  if (/SSL|TLS|wrong version number|EPROTO/i.test(text))
-    return `does not use TLS there: write redis:// instead of ${scheme}://.`
-  if (target.kind === 'sentinel')
-    return `has no master "${target.masterName}", or does not answer: correct the name after the slash.`
-  if (/LOADING/.test(text)) return 'is still loading its data: try again in a moment.'
-  return target.isTls
-    ? `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write redis:// if the server has no TLS.`
-    : `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write rediss:// if the server needs TLS.`
+/** What to do about each reason. The others depend on the URL. */
+const adviceOf: Partial<Record<ReasonCode, string>> = {
+  WRONGPASS:
+    'refuses the user or the password of the URL (WRONGPASS): correct them; % and other special characters must be percent-encoded.',
+  NOAUTH: 'needs a password (NOAUTH): add it to the URL, redis://user:password@host:port.',
+  NOPERM: 'does not allow this user a command that the shop needs (NOPERM): widen its ACL.',
+  NO_CLUSTER: 'is not a Cluster: write redis:// instead of redis+cluster://.',
+  UNKNOWN_HOST: 'has a host name that cannot be resolved: correct the host in the URL.',
+  CERTIFICATE: 'has a certificate that is not trusted: name its authority with --env REDIS_TLS_CA_FILE=/path/ca.pem.',
 }
 
-/** All messages and codes of an error and its causes. */
-function textsOf(error: unknown): string {
-  const texts: string[] = []
-  for (let current = error; current instanceof Error && texts.length < 5; current = current.cause) {
-    const { lastNodeError, errors } = current as Error & { lastNodeError?: Error; errors?: Error[] }
-    texts.push(`${(current as NodeJS.ErrnoException).code ?? ''} ${current.message} ${lastNodeError?.message ?? ''}`)
-    for (const one of errors?.slice(0, 5) ?? [])
-      texts.push(`${(one as NodeJS.ErrnoException).code ?? ''} ${one.message}`)
+function unreachable({ isTls, ...target }: Target, error: unknown): string {
+  const { code, reason } = diagnose(error)
+  const advice = adviceOf[code]
+  if (advice !== undefined) return advice
+  if (/unknown command/i.test(reason)) {
+    return `does not support HELLO: the shop needs Redis ${oldestMajor} or newer, or Valkey.`
   }
-  return texts.join('\n')
+  if (/ECONNREFUSED/.test(reason)) return 'refuses the connection: start the server there, or correct host and port.'
+  if (code === 'NO_TLS') return `does not use TLS there: write redis:// instead of ${isTls ? 'rediss' : 'redis'}://.`
+  if (target.kind === 'sentinel')
+    return `has no master "${target.masterName}", or does not answer: correct the name after the slash.`
+  if (code === 'LOADING') return 'is still loading its data: try again in a moment.'
+  const [scheme, condition] = isTls ? ['redis', 'has no TLS'] : ['rediss', 'needs TLS']
+  return `does not answer within ${reachTimeoutMs / 1_000} s: correct host and port, or write ${scheme}:// if the server ${condition}.`
 }
 
 function placeOf({ nodes }: Target): string {
