@@ -164,3 +164,81 @@ function undeclared(rows: readonly FunctionRow[]): string[] {
       .map((name) => `${page}: ${file} declares no ${name}`)
   })
 }
+
+const usage = pages.filter((path) => path.startsWith('libs/')).flatMap((path) => usageRows(path, readPage(path)))
+
+test('each capability on the page of a pattern is in the file that its mark names', () => {
+  expect(usage.length).toBeGreaterThan(30)
+  expect(usage.flatMap(wrongMark)).toEqual([])
+})
+
+test('no capability that is marked as planned or kit only is imported by an app or by service-kit', () => {
+  const unused = usage.filter(({ mark }) => mark !== 'shown in').flatMap(({ names }) => names)
+  expect(unused.filter((name) => importedNames.has(name))).toEqual([])
+  expect(['createCache', 'createBalancer'].filter((name) => !importedNames.has(name))).toEqual([])
+})
+
+test('a mark that is not true is reported', () => {
+  const text = `## Where it is used
+
+| capability | state |
+|---|---|
+| \`test\` | shown in [here](tools/pages.test.ts) |
+| \`absent\` | kit only: tested in [there](tools/test.ts) |
+| \`test\` | planned |
+| \`test\` | kit only: tested in [gone](tools/gone.test.ts) |
+| \`test\` | kit only: tested in [here](tools/pages.test.ts) |
+
+| \`never\` | of another table |
+`
+  expect(usageRows('page.md', text).flatMap(wrongMark)).toEqual([
+    'page.md: test: shown in tools/pages.test.ts, which is not of an app or of service-kit',
+    'page.md: absent: not in tools/test.ts',
+    'page.md: test: no mark with a link',
+    'page.md: test: not in tools/gone.test.ts',
+  ])
+})
+
+/** Names that production code of the apps and of service-kit imports from redis-kit. */
+const importedNames = new Set(
+  globSync('{apps,libs/service-kit}/**/*.ts', {
+    cwd: root,
+    exclude: (path) => /node_modules|\.test\.|fixture/.test(path),
+  })
+    .flatMap((path) => [...readPage(path).matchAll(/import \{([^}]+)\} from '@shop\/redis-kit\//g)])
+    .flatMap(([, names = '']) => names.split(',').map((name) => name.replace('type', '').trim())),
+)
+
+interface UsageRow {
+  page: string
+  names: string[]
+  mark: string
+  file: string
+}
+
+/** The table under "Where it is used": names of functions and options, `shown in`, `planned` or `kit only`, and a file. */
+function usageRows(page: string, text: string): UsageRow[] {
+  const [, section = ''] = text.split(/^## Where it is used\n+/m)
+  const [table = ''] = section.split('\n\n')
+  return table
+    .split('\n')
+    .slice(2)
+    .map((row) => {
+      const [, capability = '', state = ''] = row.split('|')
+      const [, mark = '', link = ''] = /^ (shown in|planned|kit only)\b[^[]*\[[^\]]+\]\(([^)]+)\)/.exec(state) ?? []
+      const names = [...capability.matchAll(/`(\w+)`/g)].map(([, name = '']) => name)
+      return { page, names, mark, file: link && join(dirname(page), link) }
+    })
+}
+
+function wrongMark({ page, names, mark, file }: UsageRow): string[] {
+  return names.flatMap((name) => {
+    if (mark === '') return [`${page}: ${name}: no mark with a link`]
+    const isProduction = /^(apps|libs\/service-kit)\/.*(?<!\.test|\.fixture)\.ts$/.test(file)
+    if (mark === 'shown in' && !isProduction)
+      return [`${page}: ${name}: shown in ${file}, which is not of an app or of service-kit`]
+    // A call, or an option by name.
+    const isThere = existsSync(join(root, file)) && new RegExp(`\\b${name}\\b(<[^()]*>)?\\s*[(:,]`).test(readPage(file))
+    return isThere ? [] : [`${page}: ${name}: not in ${file}`]
+  })
+}

@@ -24,5 +24,8 @@ interface Account {
   role: 'customer' | 'admin'
 }
 
+/** The URLs that the lines under "Look at it" use, of a stack of our own: CACHE, STATE, ORDER_DB, SHOP. */
+export const lookUrls: Readonly<Record<string, string>> = JSON.parse(process.env.SHOP_LOOK ?? '{}')
+
 /** Who is seeded in a stack of our own; nobody in a shop that runs elsewhere. */
 export const accounts: readonly Account[] = JSON.parse(process.env.SHOP_ACCOUNTS ?? '[]')

@@ -1,21 +1,22 @@
 /**
  * The variables that the lines under "Look at it" use, on the page of each pattern: CACHE and STATE are the Redis servers of the demo
- * as the read-only user `viewer`, ORDER_DB is the database of the orders in read-only transactions.
+ * as the read-only user `viewer`, ORDER_DB is the database of the orders in read-only transactions, SHOP is the gateway.
  */
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Stack } from './start.ts'
 
-export type LookUrls = Partial<Record<'CACHE' | 'STATE' | 'ORDER_DB', string>>
+export type LookUrls = Partial<Record<'CACHE' | 'STATE' | 'ORDER_DB' | 'SHOP', string>>
 
 export const lookFileName = 'look.env'
 
 /** A Redis that is not of the demo has no such user and is left out. */
-export function lookUrls({ viewerUrls: { cache, state }, databaseUrls }: Stack): LookUrls {
+export function lookUrls({ url, viewerUrls: { cache, state }, databaseUrls }: Stack): LookUrls {
   return {
     ...(cache !== undefined && { CACHE: cache }),
     ...(state !== undefined && { STATE: state }),
     ORDER_DB: readOnly(databaseUrls.order),
+    SHOP: url,
   }
 }
 

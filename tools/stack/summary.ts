@@ -58,7 +58,7 @@ function look(stack: Stack, dataDir: string): string[] {
     'Look at the data, read only: see "Look at it" in libs/redis-kit/*/README.md',
     ...(CACHE === undefined ? [] : [`  CACHE=${CACHE}`]),
     ...(STATE === undefined ? [] : [`  STATE=${STATE}`]),
-    `  . ${file}   sets them, and ORDER_DB for psql`,
+    `  . ${file}   sets them, ORDER_DB and SHOP`,
     '',
   ]
 }

@@ -48,7 +48,7 @@ export const viewerCommands = [
   ...clusterCommands,
   ...keyReadCommands,
   ...sizeCommands,
-  ...words('command scan dbsize'),
+  ...words('command scan dbsize acl|whoami'),
   ...words('pubsub|channels pubsub|numpat pubsub|numsub pubsub|shardchannels pubsub|shardnumsub'),
 ]
 
