@@ -34,7 +34,7 @@ else if (command === 'acl' && (role === 'cache' || role === 'state')) await prin
 else if (command === 'replication') await addReplication()
 else {
   process.stderr.write(
-    `setup: unknown command ${process.argv.slice(2).join(' ')}; there are: rotate, accounts, acl cache, acl state, replication\n`,
+    `setup: unknown command ${process.argv.slice(2).join(' ')}; use one of: rotate, accounts, acl cache, acl state, replication\n`,
   )
   process.exitCode = 2
 }
@@ -99,7 +99,7 @@ sentinel auth-pass main ${secretOf(secrets.redis, 'sentinel')}
 /** Of an earlier start. */
 function kept(): Secrets {
   const secrets = load<Secrets>('secrets.json')
-  if (!secrets) throw new Error('setup has not run yet: there are no secrets in the volume')
+  if (!secrets) throw new Error('setup has not run yet: the volume has no secrets')
   return secrets
 }
 

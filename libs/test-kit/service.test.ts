@@ -65,7 +65,7 @@ test('kill leaves it no time for anything', async () => {
 test('one that does not start is an error with its log', async () => {
   await expect(startService({ app: 'broken', root })).rejects.toThrow('missing: DATABASE_URL')
   await expect(startService({ app: 'silent', root, startTimeoutMs: 500 })).rejects.toThrow('not ready within 500 ms')
-  await expect(startService({ app: 'nobody', root })).rejects.toThrow('there is no service to start')
+  await expect(startService({ app: 'nobody', root })).rejects.toThrow('service not found')
 })
 
 test('a service whose parent is killed goes with it', async () => {

@@ -45,7 +45,7 @@ export interface RunningService extends Omit<Listening, 'type'> {
 export async function startService(options: ServiceOptions): Promise<RunningService> {
   const { app, env, nodeArgs = [], startTimeoutMs = 20_000, stopTimeoutMs = 20_000, root = REPOSITORY } = options
   const file = join(root, 'apps', app, 'main.ts')
-  if (!existsSync(file)) throw new Error(`there is no service to start: ${file}`)
+  if (!existsSync(file)) throw new Error(`service not found: ${file}`)
   const { PATH, HOME, TMPDIR } = process.env
   let listening: Listening | undefined
   const server = spawnServer({

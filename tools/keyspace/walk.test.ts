@@ -68,5 +68,5 @@ test('the walk ends at its limit and says so', async () => {
   for (const id of ['1', '2', '3']) await redis.set(note.key(0, id), '', 'PX', 50)
   const { isComplete, lines } = await walk(2)
   expect(isComplete).toBe(false)
-  expect(lines).toEqual(['redis-state: more than 2 keys; the rest was not looked at'])
+  expect(lines).toEqual(['redis-state: more than 2 keys; the rest was not checked'])
 })

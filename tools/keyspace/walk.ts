@@ -69,7 +69,7 @@ export async function judge(keys: AsyncIterable<SeenKey> | Iterable<SeenKey>, op
 /** One line per finding, for a report. */
 export function describeWalk(server: string, { keyCount, isComplete, findings }: Walk): string[] {
   return [
-    ...(isComplete ? [] : [`${server}: more than ${keyCount} keys; the rest was not looked at`]),
+    ...(isComplete ? [] : [`${server}: more than ${keyCount} keys; the rest was not checked`]),
     ...findings.map(({ problem, pattern, keyCount, detail }) => {
       const keys = `${keyCount} ${keyCount === 1 ? 'key' : 'keys'}`
       return `${server}: ${problem}: ${pattern} (${keys})${detail === undefined ? '' : `: ${detail}`}`

@@ -81,7 +81,7 @@ async function findServerUser(): Promise<ServerUser> {
   if (found) return found
   await run('useradd', ['--system', '--no-create-home', 'postgres'])
   const made = await idsOf('postgres')
-  if (!made) throw new Error('Postgres does not run as root, and there is no user postgres or nobody')
+  if (!made) throw new Error('Postgres does not run as root, and neither user postgres nor user nobody exists')
   return made
 }
 

@@ -218,5 +218,5 @@ async function currentPassword(port: number, passwords: string[]): Promise<strin
       if (!isWrongPassword || index === passwords.length - 1) throw error
     }
   }
-  throw new Error('no password to try')
+  throw new Error('no password was given')
 }

@@ -70,7 +70,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<RedisServe
     const { SHOP_REDIS_SERVER: chosen } = process.env
     throw new Error(
       chosen
-        ? `SHOP_REDIS_SERVER is no program that can be started: ${chosen}`
+        ? `SHOP_REDIS_SERVER must name a program that can be started, not ${chosen}`
         : 'no redis-server or valkey-server on the PATH: install one (apt or brew install redis), or set REDIS_URL',
     )
   }

@@ -39,7 +39,8 @@ export async function reading(
     await Promise.all(some.map(read))
   }
   const sku = skus[7] as string
-  if (!isProduct(await read(sku), makeProduct(sku))) throw new Error(`what is read for ${sku} is not what was stored`)
+  if (!isProduct(await read(sku), makeProduct(sku)))
+    throw new Error(`the value read for ${sku} differs from the stored one`)
 
   const pick = pickerOf(skus)
   return {
@@ -47,7 +48,7 @@ export async function reading(
       loadCount = 0
       const sample = await closedLoop(() => read(pick()), plan, { sampleEvery })
       const share = loadCount / ((sample.perSecond as number) * (plan.durationMs / 1000))
-      if (share > MAX_LOAD_SHARE) throw new Error(`${loadCount} of the reads were no hits`)
+      if (share > MAX_LOAD_SHARE) throw new Error(`${loadCount} of the reads were not hits`)
       return sample
     },
     close: async () => void (await close()),

@@ -70,6 +70,6 @@ async function check(port: number, headers: Record<string, string>): Promise<voi
   const { updatedAt, ...product } = (await response.json()) as Record<string, unknown>
   const { updatedAt: _, ...expected } = makeProduct(sku)
   if (typeof updatedAt !== 'string' || !isDeepStrictEqual(product, { ...expected })) {
-    throw new Error(`what is answered for ${sku} is not the product: ${JSON.stringify(product)}`)
+    throw new Error(`the answer for ${sku} is not the product: ${JSON.stringify(product)}`)
   }
 }
