@@ -5,7 +5,7 @@ export const errors = defineErrors({
   relevanceWithoutText: [
     'invalid',
     'relevance-without-text',
-    'Sorting by relevance needs a search text',
+    'Sorting by relevance needs the parameter q',
     { fields: [{ path: 'sort', message: 'requires q', code: 'relevance' }] },
   ],
   productNotFound: ['not-found', 'product-not-found', (sku: string) => `No product has the SKU ${sku}`],

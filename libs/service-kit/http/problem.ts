@@ -124,7 +124,7 @@ function understand(error: unknown): { status: number; failure: ShopError } {
   if (error instanceof ShopError) return { status: statusOfKind[error.kind], failure: error }
   const { code, validation, validationContext = 'body' } = (error ?? {}) as RefusedByFastify
   if (Array.isArray(validation)) {
-    return fail('invalid', 'validation-failed', `The ${partName(validationContext)} is not valid; see fields`, {
+    return fail('invalid', 'validation-failed', `The ${partName(validationContext)} is not valid; see errors`, {
       fields: fieldProblems(validation, validationContext),
     })
   }
