@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { parseArguments } from './command-line/arguments.ts'
 import { root } from './command-line/run.ts'
 import { readCheckout } from './house/checkout.ts'
+import { exceptions } from './house/exceptions.ts'
 import { countHouse } from './house/figures.ts'
 import { figuresTable } from './house/table.ts'
 
@@ -34,7 +35,11 @@ async function main(args: string[]): Promise<number> {
     if (!existsSync(join(options.path, 'libs/redis-kit')))
       throw new Error(`${options.path} is not a checkout of this shop.`)
     const figures = await countHouse(readCheckout(options.path))
-    process.stdout.write(options.isJson ? `${JSON.stringify(figures, undefined, 2)}\n` : figuresTable(figures))
+    process.stdout.write(
+      options.isJson
+        ? `${JSON.stringify(figures, undefined, 2)}\n`
+        : figuresTable(figures, options.path === root ? exceptions : undefined),
+    )
     return 0
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : error}\nSee npm run house -- --help\n`)

@@ -1,10 +1,12 @@
 /** Each figure counts what its name says, and nothing like it. */
 import { expect, test } from 'vitest'
 import type { Checkout } from './checkout.ts'
+import type { Figures } from './figures.ts'
 import { mechanismPlaces } from './mechanisms.ts'
 import { blocksOf } from './pages.ts'
 import { folderSizes } from './structure.ts'
 import { syntaxOf } from './syntax.ts'
+import { figuresTable } from './table.ts'
 
 function checkoutOf(sources: Record<string, string>): Checkout {
   return { root: '', sources: new Map(Object.entries(sources)), pages: new Map(), manifests: new Map() }
@@ -98,4 +100,26 @@ ls
       given: { line: 1, code: 'declare const redis: string' },
     },
   ])
+})
+
+test('the reason of an exception stands beside the folder, when the exceptions are of this checkout', () => {
+  const figures: Figures = {
+    largestFolder: { folder: 'tools', count: 16 },
+    foldersOverLimit: [{ folder: 'tools', count: 16 }],
+    redisKitEntryCount: 19,
+    rings: [],
+    unreached: [],
+    wideFunctions: { apps: 2, libs: 3 },
+    appCastCount: 1,
+    blockCount: 20,
+    compiledBlockCount: undefined,
+    mechanisms: mechanismPlaces(checkoutOf({})),
+    longLineCount: 0,
+    breakableLineCount: 0,
+  }
+  const exceptions = { rings: {}, folders: { tools: 'One file per command.' }, unreached: {} }
+  expect(figuresTable(figures, exceptions)).toContain('    16  tools  (One file per command.)\n')
+  expect(figuresTable(figures)).toContain('    16  tools\n')
+  expect(figuresTable(figures)).toMatch(/^functions of more than 3 parameters +5$/m)
+  expect(figuresTable(figures)).toMatch(/^README code blocks that compile +not compiled: no node_modules$/m)
 })

@@ -1,14 +1,18 @@
 /** The figures of a checkout, as people read them. */
-import { exceptions } from './exceptions.ts'
 import type { Figures } from './figures.ts'
 import { maxLineLength } from './pages.ts'
-import { maxFolderFiles } from './structure.ts'
+import { type Exceptions, maxFolderFiles } from './structure.ts'
+
+const noExceptions: Exceptions = { rings: {}, folders: {}, unreached: {} }
 
 type Row = [name: string, figure: string | number, details?: string[]]
 
-/** Two columns, what and how many, with the details of a figure in the lines below it. */
-export function figuresTable(figures: Figures): string {
-  const rows = [...structureRows(figures), ...codeRows(figures), ...pageRows(figures)]
+/**
+ * Two columns, what and how many, with the details of a figure in the lines below it.
+ * @param exceptions whose reasons are shown beside what they let pass; those of another checkout are not known
+ */
+export function figuresTable(figures: Figures, exceptions: Exceptions = noExceptions): string {
+  const rows = [...structureRows(figures, exceptions), ...codeRows(figures), ...pageRows(figures)]
   const width = Math.max(...rows.map(([name]) => name.length))
   return rows
     .flatMap(([name, figure, details = []]) => [
@@ -19,7 +23,8 @@ export function figuresTable(figures: Figures): string {
     .join('')
 }
 
-function structureRows({ largestFolder, foldersOverLimit, redisKitEntryCount, rings, unreached }: Figures): Row[] {
+function structureRows(figures: Figures, exceptions: Exceptions): Row[] {
+  const { largestFolder, foldersOverLimit, redisKitEntryCount, rings, unreached } = figures
   return [
     ['largest folder, production files', largestFolder.count, [largestFolder.folder]],
     [
