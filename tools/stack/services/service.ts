@@ -8,8 +8,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { makeFolder } from '@shop/test-kit/folder'
-import { reasonIn } from '../failed-start.ts'
 import { type KeptAlive, keepAlive, type Restarted, type Running, type Supervisor } from '../keep-alive.ts'
+import { reasonIn } from './failed-start.ts'
 
 const root = join(import.meta.dirname, '..', '..', '..')
 /** Also for main.ts itself: a second start compiles nothing. */
