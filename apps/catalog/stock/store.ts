@@ -60,7 +60,7 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
   }
 
   async function apply(tx: Transaction, change: StockUpdate): Promise<StockOutcome> {
-    const { orderId, eventId, origin, skus = [], rule } = change
+    const { orderId, eventId, skus = [], rule } = change
     const isNew = eventId === undefined || (await once(tx, { group, eventId }))
     const reservations = await reservationsOf(tx, orderId)
     const reserved = reservations.map(({ sku }) => sku)
@@ -69,20 +69,20 @@ export function createStockStore(prisma: PrismaClient, { group, topic, reservati
     // Last, because from here on other orders for these products wait for us.
     const stockCounts = await lockProducts(tx, [...new Set([...skus, ...reserved])])
     const decision = rule({ isCancelled: wasCancelled, reservations, stockCounts })
-    await write(tx, orderId, decision, origin)
+    await write(tx, change, decision)
     const changed = [...(decision.take ?? []), ...(decision.giveBack ?? [])]
     return { status: 'done', skus: changed.map(({ sku }) => sku) }
   }
 
-  async function write(tx: Transaction, orderId: string, decision: Decision, origin?: Origin) {
+  async function write(tx: Transaction, { orderId, origin }: StockUpdate, decision: Decision) {
     const { take = [], giveBack = [], reservations = [], isCancelled, announce } = decision
     if (take.length > 0) await takeFromStock(tx, take)
     if (giveBack.length > 0) await returnToStock(tx, giveBack)
-    if (reservations.length > 0) await saveReservations(tx, orderId, reservations, reservationTtlMs)
+    if (reservations.length > 0) await saveReservations(tx, reservations, { orderId, ttlMs: reservationTtlMs })
     if (isCancelled)
       await tx.$executeRaw`
       INSERT INTO cancelled_orders (order_id) VALUES (${orderId}::uuid) ON CONFLICT DO NOTHING`
-    if (announce) await enqueue(tx, outboxEvent(topic, orderId, announce, origin))
+    if (announce) await enqueue(tx, { topic, key: orderId, ...eventOf(orderId, announce, origin) })
     const changed = [...take, ...giveBack].map(({ sku }) => sku)
     // Not by `enqueue`: it needs no order, and others wait for these products until we commit.
     if (changed.length > 0) await tx.outboxEvent.create({ data: changeEvent({ skus: changed }, origin) })
@@ -146,7 +146,11 @@ async function returnToStock(tx: Transaction, lines: readonly Line[]) {
     FROM ${asTable(lines)} AS line(sku, quantity) WHERE products.sku = line.sku`
 }
 
-async function saveReservations(tx: Transaction, orderId: string, rows: readonly Reservation[], ttlMs: number) {
+async function saveReservations(
+  tx: Transaction,
+  rows: readonly Reservation[],
+  { orderId, ttlMs }: { orderId: string; ttlMs: number },
+) {
   const expiresAt = Prisma.sql`now() + ${ttlMs}::int * interval '1 millisecond'`
   await tx.$executeRaw`
     INSERT INTO reservations (order_id, sku, quantity, status, expires_at)
@@ -160,8 +164,8 @@ function asTable(lines: readonly Line[]) {
   return Prisma.sql`unnest(${lines.map(({ sku }) => sku)}::text[], ${lines.map(({ quantity }) => quantity)}::int[])`
 }
 
-function outboxEvent(topic: string, orderId: string, { type, ...details }: Announcement, origin?: Origin) {
+function eventOf(orderId: string, { type, ...details }: Announcement, origin?: Origin) {
   const id = randomUUIDv7()
   const body = encodeEvent({ id, type, data: { orderId, ...details } }, origin)
-  return { eventId: id, topic, key: orderId, type, body }
+  return { eventId: id, type, body }
 }

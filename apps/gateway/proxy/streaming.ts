@@ -71,23 +71,14 @@ export function createStreaming(options: StreamingOptions) {
       idleTimeoutMs: idleMs,
       signal: ending.signal,
     })
-    return answer(route, reply, response, options)
+    const isEndless = route.answer === 'stream' && request.method !== 'HEAD'
+    const { body: answer } = response
+    if (isEndless && !Buffer.isBuffer(answer)) return passOn(reply, { ...response, body: answer }, options)
+    return send(reply, response)
   }
 }
 
 export type ForwardStream = ReturnType<typeof createStreaming>
-
-function answer(
-  route: Route,
-  reply: FastifyReply,
-  response: ServiceResponse<Buffer | Readable>,
-  options: StreamingOptions,
-) {
-  const { body } = response
-  const isEndless = route.answer === 'stream' && reply.request.method !== 'HEAD'
-  if (isEndless && !Buffer.isBuffer(body)) return passOn(reply, { ...response, body }, options)
-  return send(reply, response)
-}
 
 /**
  * The head at once, then every piece as it comes. The service's end, and its death, are the client's; so that a browser comes back for

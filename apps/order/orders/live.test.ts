@@ -44,7 +44,7 @@ function startFollowing({ lookEveryMs, after = 0 }: { lookEveryMs: number; after
   }
   const stopping = new AbortController()
   const done = (async () => {
-    for await (const { number } of live.follow(store, orderId, after, stopping.signal)) seen.push(number)
+    for await (const { number } of live.follow(store, { orderId, after, signal: stopping.signal })) seen.push(number)
   })()
   /** Commits a step; whether anybody is told of it is another matter. */
   const write = (status: string) => timeline.push({ number: timeline.length + 1, status } as StoredEntry)
@@ -133,7 +133,11 @@ describe('following an order', () => {
     }
     const impatient = createLiveOrders({ hints, log, lookEveryMs: 10 })
     const seen: number[] = []
-    for await (const { number } of impatient.follow(store, randomUUID(), 0, new AbortController().signal)) {
+    for await (const { number } of impatient.follow(store, {
+      orderId: randomUUID(),
+      after: 0,
+      signal: new AbortController().signal,
+    })) {
       seen.push(number)
     }
     expect(seen).toEqual([1])

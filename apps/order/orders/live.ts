@@ -28,6 +28,13 @@ interface Dependencies {
 /** After a gap not everybody asks Postgres at once. */
 const gapSpreadMs = 500
 
+interface Following {
+  orderId: string
+  /** The number of the last entry that is known. */
+  after: number
+  signal: AbortSignal
+}
+
 export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependencies) {
   const alarms = new Set<() => void>()
   let lostCount = 0
@@ -47,9 +54,7 @@ export function createLiveOrders({ hints, log, lookEveryMs = 10_000 }: Dependenc
   /** Every entry after the one of this number, as it is written; ends when the order is settled, or when the signal is aborted. */
   async function* follow(
     store: Pick<OrderStore, 'entriesAfter'>,
-    orderId: string,
-    after: number,
-    signal: AbortSignal,
+    { orderId, after, signal }: Following,
   ): AsyncGenerator<StoredEntry> {
     const alarm = createAlarm()
     let seen = after

@@ -140,7 +140,8 @@ export function orderRoutes(server: Server, { store, windowMs, live, streams }: 
     // What a client has not seen yet it cannot have seen: a number of its own making stays within the column's range.
     const after = Math.min(lastEventNumber(request), order.stepCount)
     if (isSettled(order.status) && after >= order.stepCount) return reply.code(204).send()
-    return streams.send(reply, { caller: userId, events: (signal) => progress(live.follow(store, id, after, signal)) })
+    const events = (signal: AbortSignal) => progress(live.follow(store, { orderId: id, after, signal }))
+    return streams.send(reply, { caller: userId, events })
   }
 
   async function timeline(id: string): Promise<OrderTimeline> {

@@ -57,7 +57,7 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     rule: (order: OrderState) => Decision,
     options: UpdateOptions = {},
   ): Promise<Outcome | undefined> {
-    const outcome = await prisma.$transaction((tx) => apply(tx, id, rule, options), patience)
+    const outcome = await prisma.$transaction((tx) => apply(tx, { id, rule, ...options }), patience)
     if (!outcome) return undefined
     const { decision, order } = outcome
     const stepCount = decision.steps.length
@@ -65,40 +65,27 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
     return outcome
   }
 
-  async function apply(
-    tx: Transaction,
-    id: string,
-    rule: (order: OrderState) => Decision,
-    { cause, origin, onceIn, onlyIfIdle = false }: UpdateOptions,
-  ): Promise<Outcome | undefined> {
+  async function apply(tx: Transaction, update: Update): Promise<Outcome | undefined> {
+    const { id, rule, cause, origin, onceIn, onlyIfIdle = false } = update
     if (!(await lock(tx, id, onlyIfIdle))) return undefined
     const row = await tx.order.findUnique({ where: { id }, include: withLockedParts })
     if (!row) return undefined
     const order = toLockedOrder(row)
     if (cause && onceIn && !(await once(tx, { group: onceIn, eventId: cause.id }))) return undefined
     const decision = rule(order)
-    if (decision.steps.length > 0) await write(tx, order, decision, { cause, origin })
+    if (decision.steps.length > 0) await write(tx, { order, decision, cause, origin })
     return { decision, order }
   }
 
-  async function write(tx: Transaction, order: LockedOrder, decision: Decision, { cause, origin }: UpdateOptions) {
+  async function write(tx: Transaction, { order, decision, cause, origin }: Change) {
     const { id } = order
-    const { status = order.status, cancelReason, cartReturn, payment, refund, steps, tell } = decision
-    await tx.order.update({
-      where: { id },
-      data: {
-        status,
-        ...(cancelReason && { cancelReason }),
-        ...(cartReturn && { cartReturn, cartDueAt: cartReturn === 'due' ? new Date(0) : null }),
-        ...(tell === 'order.confirmed' && { confirmedAt: new Date() }),
-        stepCount: { increment: steps.length },
-      },
-    })
+    const { status = order.status, cancelReason, payment, refund, steps, tell } = decision
+    await saveOrder(tx, order, decision)
     if (payment)
       await tx.payment.upsert({ where: { orderId: id }, create: { orderId: id, ...payment }, update: payment })
     if (refund) await saveRefund(tx, id, refund)
     const from = origin?.requestId === undefined ? await originBefore(tx, order) : origin
-    const told = tell && (await announce(tx, order, tell, { reason: cancelReason, origin: from }))
+    const told = tell && (await announce(tx, order, { type: tell, reason: cancelReason, origin: from }))
     const entry = { orderId: id, status, instance, causeType: cause?.type, causeId: cause?.id }
     await tx.timelineEntry.createMany({
       data: steps.map(({ step, by, detail }, index) => ({
@@ -114,6 +101,30 @@ export function createOrderStore(prisma: PrismaClient, { instance, onChanged = (
 }
 
 export type OrderStore = ReturnType<typeof createOrderStore>
+
+interface Update extends UpdateOptions {
+  id: string
+  rule(order: OrderState): Decision
+}
+
+interface Change extends Outcome {
+  cause?: Cause
+  origin?: Origin
+}
+
+function saveOrder(tx: Transaction, { id, status }: LockedOrder, decision: Decision) {
+  const { cancelReason, cartReturn, steps, tell } = decision
+  return tx.order.update({
+    where: { id },
+    data: {
+      status: decision.status ?? status,
+      ...(cancelReason && { cancelReason }),
+      ...(cartReturn && { cartReturn, cartDueAt: cartReturn === 'due' ? new Date(0) : null }),
+      ...(tell === 'order.confirmed' && { confirmedAt: new Date() }),
+      stepCount: { increment: steps.length },
+    },
+  })
+}
 
 /** False when there is no such order, or when it is not idle. */
 async function lock(tx: Transaction, id: string, onlyIfIdle: boolean): Promise<boolean> {
@@ -134,8 +145,7 @@ function saveRefund(tx: Transaction, orderId: string, status: RefundStatus) {
 async function announce(
   tx: Transaction,
   { id, userId, totalCents, confirmedAt }: LockedOrder,
-  type: NonNullable<Decision['tell']>,
-  { reason, origin }: { reason?: CancelReason; origin: Origin },
+  { type, reason, origin }: { type: NonNullable<Decision['tell']>; reason?: CancelReason; origin: Origin },
 ): Promise<string> {
   const lines = await tx.orderLine.findMany({ where: { orderId: id } })
   const wasConfirmed = type === 'order.cancelled' && { reason, wasConfirmed: confirmedAt !== null }

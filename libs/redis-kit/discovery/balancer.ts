@@ -109,7 +109,7 @@ export function createBalancer(
     const first = someFrom(endpoints, random, isCandidate)
     if (!first) return undefined
     const second = someFrom(endpoints, random, (endpoint) => endpoint !== first && isCandidate(endpoint))
-    return second ? better(first, second, nowMs, settings) : first
+    return second ? better([first, second], nowMs, settings) : first
   }
 
   function begin(endpoint: Endpoint, nowMs: number): Pick {
@@ -123,7 +123,7 @@ export function createBalancer(
       done(outcome) {
         if (!endpoint.calls.delete(call)) return
         const endMs = now()
-        if (settle(endpoint, call, outcome, endMs, settings)) tryEject(endpoint, endMs)
+        if (settle(endpoint, { call, outcome, nowMs: endMs }, settings)) tryEject(endpoint, endMs)
       },
     }
   }
@@ -138,7 +138,7 @@ export function createBalancer(
   function refresh(nowMs: number) {
     const instances = source.instances()
     if (instances !== known) {
-      endpoints = endpointsOf(instances, endpoints, nowMs, settings)
+      endpoints = endpointsOf(instances, endpoints, { nowMs, settings })
       for (const endpoint of ejected) if (!endpoints.includes(endpoint)) ejected.delete(endpoint)
       known = instances
     }
@@ -173,8 +173,7 @@ export function createBalancer(
 function endpointsOf(
   instances: readonly Instance[],
   before: Endpoint[],
-  nowMs: number,
-  settings: Settings,
+  { nowMs, settings }: { nowMs: number; settings: Settings },
 ): Endpoint[] {
   const known = new Map(before.map((endpoint) => [endpoint.instance.id, endpoint]))
   const latencyMs = medianLatency(before, nowMs, settings)
@@ -182,7 +181,7 @@ function endpointsOf(
   return instances.map((instance) => {
     const endpoint = known.get(instance.id)
     if (!endpoint || !isSameProcess(endpoint.instance, instance)) {
-      return createEndpoint(instance, latencyMs, nowMs, newSinceMs)
+      return createEndpoint(instance, { latencyMs, observedAtMs: nowMs, newSinceMs })
     }
     return endpoint.instance === instance ? endpoint : Object.assign(endpoint, { instance })
   })
@@ -198,7 +197,7 @@ function medianLatency(endpoints: Endpoint[], nowMs: number, { decayMs }: Settin
 }
 
 /** The cheaper of two; but a newcomer that would win passes on what is above its share. */
-function better(a: Endpoint, b: Endpoint, nowMs: number, settings: Settings): Endpoint {
+function better([a, b]: readonly [Endpoint, Endpoint], nowMs: number, settings: Settings): Endpoint {
   const [winner, loser] = score(a, nowMs, settings) <= score(b, nowMs, settings) ? [a, b] : [b, a]
   const winnerShare = share(winner, nowMs, settings)
   return winnerShare < 1 && settings.random() >= winnerShare ? loser : winner

@@ -57,16 +57,16 @@ const LEAST_SHARE = 0.1
 /** A failure counts as an answer this many times slower than usual. */
 const FAILURE_FACTOR = 5
 
-export function createEndpoint(instance: Instance, latencyMs: number, nowMs: number, newSinceMs: number): Endpoint {
+type Beginning = Pick<Endpoint, 'latencyMs' | 'observedAtMs' | 'newSinceMs'>
+
+export function createEndpoint(instance: Instance, beginning: Beginning): Endpoint {
   return {
     instance,
     calls: new Set(),
-    latencyMs,
-    observedAtMs: nowMs,
+    ...beginning,
     failureCount: 0,
     ejectionCount: 0,
     ejectedUntilMs: Number.NEGATIVE_INFINITY,
-    newSinceMs,
   }
 }
 
@@ -89,24 +89,22 @@ export function share({ newSinceMs }: Endpoint, nowMs: number, { slowStartMs }: 
 /** Takes the call's outcome into account. True: it should be ejected, if there are enough others. */
 export function settle(
   endpoint: Endpoint,
-  call: Call,
-  outcome: Outcome,
-  nowMs: number,
+  { call, outcome, nowMs }: { call: Call; outcome: Outcome; nowMs: number },
   { decayMs, maxFailures, slowStartMs }: EndpointOptions,
 ): boolean {
   const tookMs = (call.respondedAtMs ?? nowMs) - call.startedAtMs
   const usualMs = latency(endpoint, nowMs, decayMs)
   if (outcome === 'cancelled') {
-    if (tookMs > usualMs) observe(endpoint, tookMs, nowMs, decayMs)
+    if (tookMs > usualMs) observe(endpoint, tookMs, { nowMs, decayMs })
     return false
   }
   if (outcome === 'ok') {
-    observe(endpoint, tookMs, nowMs, decayMs)
+    observe(endpoint, tookMs, { nowMs, decayMs })
     endpoint.failureCount = 0
     if (nowMs - endpoint.newSinceMs >= slowStartMs) endpoint.ejectionCount = 0
     return false
   }
-  observe(endpoint, Math.max(tookMs, usualMs * FAILURE_FACTOR), nowMs, decayMs)
+  observe(endpoint, Math.max(tookMs, usualMs * FAILURE_FACTOR), { nowMs, decayMs })
   endpoint.failureCount++
   // Back from an ejection and not yet trusted: one failure is enough.
   return outcome === 'unreachable' || endpoint.ejectionCount > 0 || endpoint.failureCount >= maxFailures
@@ -118,7 +116,7 @@ export function eject(endpoint: Endpoint, nowMs: number, { ejectionMs, maxEjecti
   endpoint.failureCount = 0
 }
 
-function observe(endpoint: Endpoint, tookMs: number, nowMs: number, decayMs: number) {
+function observe(endpoint: Endpoint, tookMs: number, { nowMs, decayMs }: { nowMs: number; decayMs: number }) {
   const keep = Math.exp((endpoint.observedAtMs - nowMs) / decayMs)
   const faded = endpoint.latencyMs * keep
   endpoint.latencyMs = tookMs >= faded ? tookMs : faded + tookMs * (1 - keep)

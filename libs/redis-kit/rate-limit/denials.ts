@@ -52,7 +52,7 @@ export function createDenials(
   }
   function add(id: string, { resetAfterMs }: { resetAfterMs: number }, askedMs: number) {
     const earliestMs = askedMs + resetAfterMs - 1 // resetAfterMs was rounded up
-    remember(denials, id, { fullAtMs: earliestMs, slackMs: nowMs() + resetAfterMs - earliestMs }, maxIds)
+    remember(denials, [id, { fullAtMs: earliestMs, slackMs: nowMs() + resetAfterMs - earliestMs }], maxIds)
   }
   return { find, add, forget: (id) => void denials.delete(id) }
 }

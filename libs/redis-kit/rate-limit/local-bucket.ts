@@ -17,7 +17,7 @@ export function createLocalBucket(
   function check(id: string, cost: number): Verdict {
     const share = shareOf(policy, Math.max(1, Math.floor(instances())), cost)
     const verdict = decide(tats.get(id) ?? 0, Math.round(nowMs() * 1000), share, cost)
-    remember(tats, id, verdict.tatUs, maxIds)
+    remember(tats, [id, verdict.tatUs], maxIds)
     return verdict
   }
   return { check }
@@ -30,7 +30,7 @@ function shareOf({ count, periodMs, burst }: Policy, instanceCount: number, cost
 }
 
 /** Insertion order is age: the oldest goes first, so a flood of new ids costs memory up to the bound and no more. */
-export function remember<Value>(map: Map<string, Value>, id: string, value: Value, maxIds: number) {
+export function remember<Value>(map: Map<string, Value>, [id, value]: [id: string, value: Value], maxIds: number) {
   map.delete(id)
   map.set(id, value)
   if (map.size > maxIds) map.delete(map.keys().next().value as string)

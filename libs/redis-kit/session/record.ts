@@ -48,19 +48,25 @@ export type LoadReply = [
 /** Undefined when a value cannot be opened: such a session is not trusted in part. */
 export function parseSession(handle: string, reply: LoadReply, cipher?: FieldCipher): StoredSession | undefined {
   const [expiresAtMs, userId, createdAtMs, sealedDevice, gen] = reply
-  const device = sealedDevice && opened(handle, 'dev', sealedDevice, cipher)
+  const at = { handle, cipher }
+  const device = sealedDevice && opened(at, 'dev', sealedDevice)
   if (device === undefined) return undefined
   const fields: Record<string, string> = {}
   for (let i = 5; i < reply.length; i += 2) {
     const field = reply[i] as string
-    const value = opened(handle, `d:${field}`, reply[i + 1] as string, cipher)
+    const value = opened(at, `d:${field}`, reply[i + 1] as string)
     if (value === undefined) return undefined
     fields[field] = value
   }
   return { session: { handle, userId, fields, device, createdAtMs: Number(createdAtMs), expiresAtMs }, gen }
 }
 
-function opened(handle: string, name: string, value: string, cipher?: FieldCipher): string | undefined {
+interface Place {
+  handle: string
+  cipher?: FieldCipher
+}
+
+function opened({ handle, cipher }: Place, name: string, value: string): string | undefined {
   return cipher ? cipher.open(handle, name, value) : value
 }
 
@@ -73,16 +79,16 @@ export function hashChanges(handle: string, changes: FieldChanges, cipher?: Fiel
   for (const [field, value] of entries) {
     if (!FIELD_NAME.test(field)) throw new RangeError(`not a valid name of a session field: ${JSON.stringify(field)}`)
     if (value === undefined) remove.push(`d:${field}`)
-    else set.push(`d:${field}`, sealed(handle, `d:${field}`, value, cipher))
+    else set.push(`d:${field}`, sealed({ handle, cipher }, `d:${field}`, value))
   }
   return { set, remove }
 }
 
 export function hashDevice(handle: string, device: string, cipher?: FieldCipher): string[] {
-  return device === '' ? [] : ['dev', sealed(handle, 'dev', device, cipher)]
+  return device === '' ? [] : ['dev', sealed({ handle, cipher }, 'dev', device)]
 }
 
-function sealed(handle: string, name: string, value: string, cipher?: FieldCipher): string {
+function sealed({ handle, cipher }: Place, name: string, value: string): string {
   if (Buffer.byteLength(value) > MAX_VALUE_BYTES)
     throw new RangeError(`${name} is longer than ${MAX_VALUE_BYTES} bytes`)
   return cipher ? cipher.seal(handle, name, value) : value

@@ -9,8 +9,7 @@ const repairScript = script<1>(new URL('./repair.lua', import.meta.url), { effec
 /** Settles as `work` does. When a key has another type, replaces it and works once more. */
 export async function repairing<Value>(
   { redis, keys }: { redis: Redis; keys: SessionKeys },
-  tag: string,
-  handles: readonly string[],
+  { tag, handles }: { tag: string; handles: readonly string[] },
   work: () => Promise<Value>,
 ): Promise<Value> {
   try {

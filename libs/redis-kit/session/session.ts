@@ -93,10 +93,10 @@ export function createSessions(redis: Redis, options: SessionOptions): Sessions 
     return begun.created
   }
   async function end(id: string | undefined): Promise<boolean> {
-    return isSessionId(id) && (await destroy(store, tagOfId(id), handleOf(id)))
+    return isSessionId(id) && (await destroy(store, { tag: tagOfId(id), handle: handleOf(id) }))
   }
   async function destroyByHandle(userId: string, handle: string): Promise<boolean> {
-    return isHandle(handle) && (await destroy(store, tagOfUser(userId), handle, userId))
+    return isHandle(handle) && (await destroy(store, { tag: tagOfUser(userId), handle, owner: userId }))
   }
 
   return {

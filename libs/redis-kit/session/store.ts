@@ -74,7 +74,7 @@ export async function begin(store: Store, beginning: Beginning) {
   const { set } = hashChanges(handle, fields, encryption)
   const hash = ['uid', userId, ...hashDevice(handle, device, encryption), ...set]
   const args = [idleMs, absoluteMs, longestMs, epoch, handle, ...hash]
-  const reply = await repairing(store, tagOfUser(userId), [handle], () =>
+  const reply = await repairing(store, { tag: tagOfUser(userId), handles: [handle] }, () =>
     createScript(redis, [key.session, key.index, key.epoch], args),
   )
   if (reply.length === 0) return undefined
@@ -90,7 +90,7 @@ export async function read(
 ): Promise<StoredSession | undefined> {
   if (!isSessionId(id)) return undefined
   const [tag, handle] = [tagOfId(id), handleOf(id)]
-  const reply = await repairing({ redis, keys }, tag, [handle], () =>
+  const reply = await repairing({ redis, keys }, { tag, handles: [handle] }, () =>
     loadScript(redis, [keys.session.key(tag, handle), keys.epoch.key(tag)], [TOUCH_BELOW]),
   )
   if (!isFound(reply)) return undefined
@@ -109,7 +109,7 @@ export async function save(store: Store, id: string, changes: FieldChanges): Pro
   const { set, remove } = hashChanges(handle, changes, store.encryption)
   const args = [set.length, ...set, ...remove]
   const run = () => saveScript(store.redis, [key.session, key.epoch], args)
-  return (await repairing(store, tag, [handle], run)) === 1
+  return (await repairing(store, { tag, handles: [handle] }, run)) === 1
 }
 
 /** Reads, then writes, since sealed values have to be sealed anew for the new handle. A write in between starts it over. */
@@ -118,14 +118,19 @@ export async function rotate(store: Store, id: string, changes: FieldChanges): P
     const stored = await read(store, id)
     if (!stored) return undefined
     const names = newNames(stored.session.userId)
-    const outcome = await rename(store, stored, names.handle, changes)
+    const outcome = await rename(store, stored, { newHandle: names.handle, changes })
     if (outcome === 1) return names
     if (outcome === 0) return undefined
   }
   throw new Error(`session not rotated: it was written during each of ${MAX_ROTATE_TRIES} tries`)
 }
 
-function rename(store: Store, { session, gen }: StoredSession, newHandle: string, changes: FieldChanges) {
+interface Renaming {
+  newHandle: string
+  changes: FieldChanges
+}
+
+function rename(store: Store, { session, gen }: StoredSession, { newHandle, changes }: Renaming) {
   const { redis, encryption } = store
   const tag = tagOfUser(session.userId)
   const old = keysOf(store, tag, session.handle)
@@ -134,16 +139,22 @@ function rename(store: Store, { session, gen }: StoredSession, newHandle: string
   const { set, remove } = hashChanges(newHandle, all, encryption)
   if (encryption) set.push(...hashDevice(newHandle, session.device, encryption))
   const args = [gen, session.handle, newHandle, set.length, ...set, ...remove]
-  return repairing(store, tag, [session.handle, newHandle], () =>
+  return repairing(store, { tag, handles: [session.handle, newHandle] }, () =>
     rotateScript(redis, [old.session, next.session, old.index, old.epoch], args),
   )
 }
 
-/** `owner`: the user it must belong to; '' for whoever holds its id. */
-export async function destroy(store: Store, tag: string, handle: string, owner = ''): Promise<boolean> {
+interface Target {
+  tag: string
+  handle: string
+  /** The user that the session must belong to. @default '', any user */
+  owner?: string
+}
+
+export async function destroy(store: Store, { tag, handle, owner = '' }: Target): Promise<boolean> {
   const key = keysOf(store, tag, handle)
   const run = () => destroyScript(store.redis, [key.session, key.index], [handle, owner])
-  return (await repairing(store, tag, [handle], run)) === 1
+  return (await repairing(store, { tag, handles: [handle] }, run)) === 1
 }
 
 function newNames(userId: string): SessionNames {

@@ -21,12 +21,12 @@ const CHUNK_SIZE = 250
 export async function list(store: Store, userId: string): Promise<SessionSummary[]> {
   const tag = tagOfUser(userId)
   const { index, epoch } = keysOf(store, tag, '-')
-  const handles = await repairing(store, tag, [], () => indexScript(store.redis, [index], [MAX_LISTED]))
+  const handles = await repairing(store, { tag, handles: [] }, () => indexScript(store.redis, [index], [MAX_LISTED]))
   const sessions: SessionSummary[] = []
   for (const chunk of chunksOf(handles)) {
     const keys = chunk.map((handle) => store.keys.session.key(tag, handle))
     const run = () => listScript(store.redis, [index, epoch, ...keys], chunk)
-    const rows = await repairing(store, tag, chunk, run)
+    const rows = await repairing(store, { tag, handles: chunk }, run)
     // Another user may share the tag.
     for (const row of rows) if (row[1] === userId) sessions.push(infoOf(store, row))
   }
@@ -38,7 +38,7 @@ export async function trim(store: Store, userId: string): Promise<void> {
   await unlessOutage(async () => {
     const sessions = await list(store, userId)
     const surplus = sessions.slice(0, Math.max(0, sessions.length - store.maxPerUser))
-    await Promise.all(surplus.map(({ handle }) => destroy(store, tagOfUser(userId), handle, userId)))
+    await Promise.all(surplus.map(({ handle }) => destroy(store, { tag: tagOfUser(userId), handle, owner: userId })))
   })
 }
 
@@ -49,7 +49,7 @@ export async function revokeAll(store: Store, userId: string, except = ''): Prom
   const { index, epoch, session } = keysOf(store, tag, except || '-')
   const revokeKeys = except ? [epoch, index, session] : [epoch, index]
   const run = () => revokeScript(redis, revokeKeys, [longestMs, except])
-  const handles = (await repairing(store, tag, except ? [except] : [], run)).filter(isHandle)
+  const handles = (await repairing(store, { tag, handles: except ? [except] : [] }, run)).filter(isHandle)
   await unlessOutage(async () => {
     for (const chunk of chunksOf(handles)) await redis.unlink(chunk.map((handle) => keys.session.key(tag, handle)))
   })
@@ -58,7 +58,7 @@ export async function revokeAll(store: Store, userId: string, except = ''): Prom
 /** Missing is '0'. */
 export async function epochOf(store: Store, userId: string): Promise<string> {
   const tag = tagOfUser(userId)
-  return (await repairing(store, tag, [], () => store.redis.get(store.keys.epoch.key(tag)))) ?? '0'
+  return (await repairing(store, { tag, handles: [] }, () => store.redis.get(store.keys.epoch.key(tag)))) ?? '0'
 }
 
 function infoOf({ encryption }: Store, [handle, userId, createdAtMs, expiresAtMs, stored]: Row): SessionSummary {
