@@ -36,9 +36,7 @@ const ANSWER_WINDOW_MS = 20
 export function createLink(
   client: Socket,
   target: { host: string; port: number },
-  faults: Faults,
-  counters: FaultCounters,
-  onClose: () => void,
+  { faults, counters, onClose }: { faults: Faults; counters: FaultCounters; onClose: () => void },
 ): Link {
   const server = createConnection({ ...target, allowHalfOpen: true, noDelay: true })
   const toClient = createDelayLine(server, client)

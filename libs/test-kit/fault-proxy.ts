@@ -51,7 +51,11 @@ export async function startFaultProxy(target: FaultProxyTarget): Promise<FaultPr
   const faults: Faults = { delayMs: 0, isBlackHole: false, trap: undefined }
   const counters = noCounts()
   const accept = (client: Socket) => {
-    const link = createLink(client, { host: '127.0.0.1', ...target }, faults, counters, () => links.delete(link))
+    const link = createLink(
+      client,
+      { host: '127.0.0.1', ...target },
+      { faults, counters, onClose: () => links.delete(link) },
+    )
     counters.connectionCount++
     links.add(link)
   }

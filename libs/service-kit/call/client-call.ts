@@ -48,24 +48,22 @@ class PoorAnswer extends Error {
   }
 }
 
-/** One request through all its attempts. */
-interface Journey {
-  request: ServiceRequest & { method: string; deadlineMs: number }
+interface Calling {
   peer: Peer
   connections: Connections
   settings: CallSettings
+}
+
+/** One request through all its attempts. */
+interface Journey extends Calling {
+  request: ServiceRequest & { method: string; deadlineMs: number }
   isIdempotent: boolean
   /** Ids of the instances tried so far. */
   tried: Set<string>
   wasSent: boolean
 }
 
-export async function callWithRetries(
-  peer: Peer,
-  connections: Connections,
-  given: ServiceRequest,
-  settings: CallSettings,
-) {
+export async function callWithRetries({ peer, connections, settings }: Calling, given: ServiceRequest) {
   const request = { method: 'GET', deadlineMs: 2_000, ...given }
   const isRepeatable = !(request.body instanceof Readable)
   const isIdempotent = isRepeatable && (request.idempotent ?? isSafe(request.method))
@@ -80,7 +78,7 @@ export async function callWithRetries(
 
 function callUntilAnswered(journey: Journey) {
   const { request, peer, settings, isIdempotent } = journey
-  return retry((attempt, signal) => callOnce(journey, attempt, signal), {
+  return retry((attempt, signal) => callOnce(journey, { attempt, signal }), {
     attempts: settings.attempts,
     baseMs: 10,
     capMs: 100,
@@ -98,13 +96,20 @@ async function callWithStream(journey: Journey) {
   const timer = setTimeout(() => silence.abort(new DeadlineExceeded(request.deadlineMs)), request.deadlineMs)
   const signal = request.signal ? AbortSignal.any([request.signal, silence.signal]) : silence.signal
   try {
-    return await callOnce(journey, 1, signal, () => timer.refresh())
+    return await callOnce(journey, { attempt: 1, signal, onBodySent: () => timer.refresh() })
   } finally {
     clearTimeout(timer)
   }
 }
 
-async function callOnce(journey: Journey, attempt: number, signal: AbortSignal, onBodySent?: () => void) {
+interface Attempt {
+  /** Counted from 1. */
+  attempt: number
+  signal: AbortSignal
+  onBodySent?: () => void
+}
+
+async function callOnce(journey: Journey, { attempt, signal, onBodySent }: Attempt) {
   const { request, peer, connections, tried } = journey
   const pick = peer.balancer.pick(notWorthTrying(journey)) ?? peer.balancer.pick(tried) ?? peer.balancer.pick()
   if (!pick) throw new ServiceUnavailable(request.service, 'no-instance')

@@ -95,7 +95,7 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
     const leave = slots.take(given.service)
     if (!leave) throw new ServiceUnavailable(given.service, 'overloaded')
     try {
-      return await callWithRetries(peer, connections, given, settings)
+      return await callWithRetries({ peer, connections, settings }, given)
     } finally {
       leave()
     }

@@ -111,7 +111,7 @@ async function publishBatch(client: pg.PoolClient, options: BatchOptions, signal
   const { rows } = await client.query<OutboxRow>(TAKE, [options.batchCount, options.holds.current()])
   if (rows.length > 0) await options.onTaken?.(rows, client)
   const ours = rows.length === 0 ? [] : await withoutOvertaken(client, rows)
-  const { sent, failure } = await publishAll(ours, takenMs, options, signal)
+  const { sent, failure } = await publishAll(ours, options, { takenMs, signal })
   // Without a place there is nothing that could be confirmed.
   const confirmation = sent.every(hasPlace) && options.confirmation?.isNeeded() ? options.confirmation : undefined
   if (sent.length > 0) await client.query(MARK, [...columnsOf(sent), confirmation === undefined])
@@ -144,7 +144,11 @@ async function withoutOvertaken(client: pg.PoolClient, rows: OutboxRow[]): Promi
 }
 
 /** Keys side by side, the events of a key one after the other; a key stops at its first failure. */
-async function publishAll(rows: OutboxRow[], takenMs: number, options: BatchOptions, signal: AbortSignal) {
+async function publishAll(
+  rows: OutboxRow[],
+  options: BatchOptions,
+  { takenMs, signal }: { takenMs: number; signal: AbortSignal },
+) {
   const { publish, batchMs, holds, log } = options
   const deadlineMs = takenMs + batchMs
   const sent: MaybeSentRow[] = []

@@ -34,7 +34,8 @@ const unseen: Watch = () => ({ ok: () => undefined, failed: () => undefined })
 
 export function startLoops(loops: readonly Loop[], log: Log, options: LoopOptions = {}): { stop(): Promise<void> } {
   const stopping = new AbortController()
-  const running = loops.map((loop) => keepRunning(loop, stopping.signal, log.child({ loop: loop.name }), options))
+  const { signal } = stopping
+  const running = loops.map((loop) => keepRunning(loop, { signal, log: log.child({ loop: loop.name }) }, options))
   return {
     async stop() {
       stopping.abort()
@@ -45,8 +46,7 @@ export function startLoops(loops: readonly Loop[], log: Log, options: LoopOption
 
 async function keepRunning(
   loop: Loop,
-  signal: AbortSignal,
-  log: Log,
+  { signal, log }: { signal: AbortSignal; log: Log },
   { baseMs = 200, capMs = 10_000, healthyAfterMs = 30_000, watch = unseen }: LoopOptions,
 ) {
   const pulse = watch(loop)

@@ -56,8 +56,15 @@ export function createCacheMetrics(metrics: Metrics): CacheMetrics {
     declareCounters(to, counts)
     declareGauges(to, watched)
     return {
-      load: histogram(to, 'cache_load_duration_seconds', 'Duration of loads from the source', ['outcome']),
-      wait: histogram(to, 'cache_lease_wait_duration_seconds', "Time that reads waited for another's load"),
+      load: histogram(to, {
+        name: 'cache_load_duration_seconds',
+        help: 'Duration of loads from the source',
+        labels: ['outcome'],
+      }),
+      wait: histogram(to, {
+        name: 'cache_lease_wait_duration_seconds',
+        help: "Time that reads waited for another's load",
+      }),
     }
   })
 
@@ -149,6 +156,12 @@ function declareGauges([prom, registers]: Declaring, watched: ReadonlyMap<string
   })
 }
 
-function histogram([prom, registers]: Declaring, name: string, help: string, labels: string[] = []) {
+interface Described {
+  name: string
+  help: string
+  labels?: string[]
+}
+
+function histogram([prom, registers]: Declaring, { name, help, labels = [] }: Described) {
   return new prom.Histogram({ name, help, labelNames: ['cache', ...labels], buckets: durationBuckets, registers })
 }

@@ -63,7 +63,7 @@ export async function lastingData(
   const keepPassword = (password: string) => writeFile(passwordFile, `${password}\n`, { mode: 0o600 })
   const templatePassword = (await exists(folder))
     ? await readTemplatePassword(binaries)
-    : await copyWhole(binaries, parent, folder, signal)
+    : await copyWhole(binaries, { parent, folder }, signal)
   if (!(await exists(passwordFile))) await keepPassword(makePassword())
   const password = (await readFile(passwordFile, 'utf8')).trim()
   return {
@@ -135,8 +135,7 @@ async function initialise({ initdb, user }: PostgresBinaries, folder: string): P
 /** Under another name until it is complete: an interrupted start must not look like data. */
 async function copyWhole(
   binaries: PostgresBinaries,
-  parent: string,
-  folder: string,
+  { parent, folder }: { parent: string; folder: string },
   signal?: AbortSignal,
 ): Promise<string> {
   const draft = join(parent, 'data.draft')

@@ -73,7 +73,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
   const { dir, persistent = dir !== undefined, durable = persistent } = options
   const binaries = await findPostgres()
   const data = dir === undefined ? await temporaryData(binaries) : await lastingData(dir, binaries, options.signal)
-  const launchOnPort = (port: number) => launch(binaries, data, port, { ...options, durable })
+  const launchOnPort = (port: number) => launch(binaries, data, { ...options, durable, port })
   try {
     const { port, server } = await launchOnSomePort(launchOnPort, options.port)
     const password = await settlePassword(port, data, options).catch(async (error) => {
@@ -156,8 +156,7 @@ async function launch(...args: Parameters<typeof launchOnce>): Promise<ServerPro
 async function launchOnce(
   { postgres, user }: PostgresBinaries,
   { folder, disposable }: PostgresData,
-  port: number,
-  options: PostgresOptions,
+  { port, ...options }: PostgresOptions & { port: number },
 ): Promise<ServerProcess> {
   options.signal?.throwIfAborted()
   await clearStalePid(folder)

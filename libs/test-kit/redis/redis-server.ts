@@ -111,7 +111,7 @@ function redisServer(placement: Placement, first: ServerProcess): RedisServer {
   async function restart() {
     server.signal('SIGCONT')
     await server.stop()
-    server = await launch(binary, dir, port, options)
+    server = await launch(binary, { dir, port }, options)
   }
   return {
     url: urlOf(port, options),
@@ -134,14 +134,18 @@ async function launchOnSomePort(binary: string, dir: string, options: RedisOptio
   for (let tries = 1; ; tries++) {
     const port = options.port ?? (await pickPort())
     try {
-      return { port, server: await launch(binary, dir, port, options) }
+      return { port, server: await launch(binary, { dir, port }, options) }
     } catch (error) {
       if (options.port !== undefined || tries === MAX_PORT_TRIES || !isAddressInUse(error)) throw error
     }
   }
 }
 
-async function launch(binary: string, dir: string, port: number, options: RedisOptions): Promise<ServerProcess> {
+async function launch(
+  binary: string,
+  { dir, port }: { dir: string; port: number },
+  options: RedisOptions,
+): Promise<ServerProcess> {
   const isTemporary = options.dir === undefined
   const server = spawnServer({
     name: 'Redis',
