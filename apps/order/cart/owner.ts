@@ -12,11 +12,17 @@ export function createCartOwner(carts: Carts, { ttlMs }: { ttlMs: number }) {
   const cookie = createSessionCookie({ name: cartCookieName, maxAgeMs: ttlMs })
   return { find, findOrCreate }
 
-  /** Undefined for a guest without a cart. A guest's cart becomes the customer's when she has signed in. */
+  /** Undefined for a guest without a cart. */
   async function find(request: FastifyRequest, reply: FastifyReply): Promise<string | undefined> {
-    const guestId = guestIdOf(cookie, request)
     const { userId } = request.identity
-    if (userId === undefined) return guestId && ownerOf(guestId)
+    if (userId !== undefined) return ofCustomer(userId, request, reply)
+    const guestId = guestIdOf(cookie, request)
+    return guestId && ownerOf(guestId)
+  }
+
+  /** A guest's cart becomes the customer's when she has signed in. */
+  async function ofCustomer(userId: string, request: FastifyRequest, reply: FastifyReply): Promise<string> {
+    const guestId = guestIdOf(cookie, request)
     const owner = ownerOfUser(userId)
     if (guestId !== undefined && (await carts.move(ownerOf(guestId), owner))) {
       reply.header('set-cookie', cookie.clear(request))
@@ -26,7 +32,8 @@ export function createCartOwner(carts: Carts, { ttlMs }: { ttlMs: number }) {
 
   /** For a change: a guest gets the cookie of a new cart, or hers anew, which then lasts as long as her cart. */
   async function findOrCreate(request: FastifyRequest, reply: FastifyReply): Promise<string> {
-    if (request.identity.userId !== undefined) return (await find(request, reply)) as string
+    const { userId } = request.identity
+    if (userId !== undefined) return ofCustomer(userId, request, reply)
     const id = guestIdOf(cookie, request) ?? randomBytes(idBytes).toString('base64url')
     reply.header('set-cookie', cookie.write(id, request))
     return ownerOf(id)

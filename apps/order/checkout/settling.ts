@@ -58,11 +58,10 @@ async function settleDue({ prisma, orders, carts, log }: Dependencies) {
   const linesByOrder = await linesOf(prisma, due)
   const settled = await Promise.allSettled(due.map(settle))
   const failures: unknown[] = []
-  for (const [index, { status, ...outcome }] of settled.entries()) {
-    if (status === 'fulfilled') continue
-    const { reason } = outcome as PromiseRejectedResult
-    failures.push(reason)
-    log.warn({ err: reason, orderId: due[index]?.orderId }, 'cart settlement postponed')
+  for (const [index, outcome] of settled.entries()) {
+    if (outcome.status === 'fulfilled') continue
+    failures.push(outcome.reason)
+    log.warn({ err: outcome.reason, orderId: due[index]?.orderId }, 'cart settlement postponed')
   }
   const taken = due.filter(({ isReturn }, index) => !isReturn && settled[index]?.status === 'fulfilled')
   if (taken.length > 0) await finish(prisma, taken)
