@@ -8,6 +8,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { root, runTool } from './command-line/run.ts'
+import { walkContainer } from './keyspace/walk-container.ts'
 
 const help = `Run the end-to-end tests against the containers of docker-compose.yml. Needs
 Docker 26 and Compose 2.26, or newer.
@@ -56,10 +57,18 @@ async function runE2eCompose(args: readonly string[]): Promise<number> {
     const reports: Report[] = []
     for (const stage of stages)
       reports.push(await runStage(stage, args, { SHOP_URL: url, SHOP_COMPOSE_PROJECT: project }))
-    return summary(reports)
+    const walkExitCode = await walkKeys(project)
+    return summary(reports) || walkExitCode
   } finally {
     await stopped(shop)
   }
+}
+
+/** What the shoppers left in Redis is as the key families declare it. Returns the exit code. */
+async function walkKeys(project: string): Promise<number> {
+  const reports = await Promise.all((['cache', 'state'] as const).map((role) => walkContainer(project, role)))
+  for (const { line, problems } of reports) process.stdout.write(`${[line, ...problems].join('\n')}\n`)
+  return reports.every(({ problems }) => problems.length === 0) ? 0 : 1
 }
 
 async function runStage(stage: string, args: readonly string[], env: Record<string, string>): Promise<Report> {
