@@ -15,6 +15,8 @@ of a service, and the \`keyFamily\` calls in \`libs/redis-kit\` describe them. D
 - **viewer**: what a person sees as the read-only user \`viewer\`: \`values\`, or only \`sizes\` (type, TTL and size). Key names are always
   visible ([decision](decisions/0028-a-user-who-only-looks.md)).
 
+The page of each pattern in [libs/redis-kit](../libs/redis-kit/README.md) has commands to look at its keys, under "Look at it".
+
 At the end of the end-to-end run both servers are walked. A key that is not on this page, has another type, or has no TTL although the
 page names one, fails the run.
 `
