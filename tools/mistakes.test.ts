@@ -349,7 +349,7 @@ describe('a service', () => {
       'a port that is taken',
       {
         env: () => configured({ PORT: `${at.takenPort}` }),
-        says: /^catalog cannot start: port \d+ of 127\.0\.0\.1 is taken/,
+        says: /^catalog cannot start: port \d+ of 127\.0\.0\.1 is in use by another process/,
       },
     ],
     [
