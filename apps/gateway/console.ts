@@ -23,10 +23,10 @@ const owners = [...new Set(ownerOf.values())]
 const patienceMs = 3_000
 
 export function consoleRoutes(server: Server, client: ServiceClient, forwarding: Forwarding) {
-  const { forward, identityOf, toService, whileAwaited } = forwarding
+  const { forward, identityOf, toService, untilClientGone } = forwarding
 
   server.get(topicListPath, (request, reply) =>
-    whileAwaited(request, reply, async ({ signal }) => {
+    untilClientGone(request, reply, async ({ signal }) => {
       const identity = await identityOf(request, 'refuse')
       const ask = (service: Owner) =>
         client.request({ ...toService({ service }, request, identity), method: 'GET', deadlineMs: patienceMs, signal })

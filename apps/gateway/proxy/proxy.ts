@@ -36,18 +36,18 @@ export type Forwarding = ReturnType<typeof createForwarding>
 
 export function createForwarding(dependencies: Dependencies) {
   const { client, forwardStream, identify, mint, isCrossOrigin, timeoutMs } = dependencies
-  return { forward, identityOf, toService, whileAwaited }
+  return { forward, identityOf, toService, untilClientGone }
 
   function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
-    return whileAwaited(request, reply, async (ending) => {
+    return untilClientGone(request, reply, async (abort) => {
       const identity = await identityOf(request, route.withoutSessions)
       const outgoing = toService(route, request, identity)
       if (route.body === 'stream' || route.answer === 'stream') {
         const caller = identity.userId ?? addressGroup(clientAddress(request))
-        return forwardStream({ route, outgoing, caller, request, reply, ending })
+        return forwardStream({ route, outgoing, caller, request, reply, abort })
       }
       const body = request.body as Buffer | undefined
-      const { signal } = ending
+      const { signal } = abort
       return send(reply, await client.request({ ...outgoing, body, deadlineMs: timeoutMs, signal }))
     })
   }
@@ -75,17 +75,17 @@ export function createForwarding(dependencies: Dependencies) {
   }
 
   /** Ends the work when the client goes away before the answer is out: nobody waits for it any more, and that is no failure. */
-  async function whileAwaited<T>(
+  async function untilClientGone<T>(
     request: FastifyRequest,
     reply: FastifyReply,
-    work: (ending: AbortController) => Promise<T>,
+    work: (abort: AbortController) => Promise<T>,
   ) {
-    const ending = new AbortController()
+    const abort = new AbortController()
     reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) ending.abort(clientGone)
+      if (!reply.raw.writableFinished) abort.abort(clientGone)
     })
     try {
-      return await work(ending)
+      return await work(abort)
     } catch (error) {
       if (error !== clientGone) throw error
       const { method, routeOptions } = request

@@ -37,7 +37,7 @@ interface Stream {
   request: FastifyRequest
   reply: FastifyReply
   /** Aborted when the client goes away; by us, when there is another reason to end it. */
-  ending: AbortController
+  abort: AbortController
 }
 
 export function createStreaming(options: StreamingOptions) {
@@ -55,11 +55,11 @@ export function createStreaming(options: StreamingOptions) {
     })
   })
 
-  return async function forwardStream({ route, outgoing, caller, request, reply, ending }: Stream) {
+  return async function forwardStream({ route, outgoing, caller, request, reply, abort }: Stream) {
     reply.raw.once('close', slots.take(route.service, caller))
     const hasBody = route.body === 'stream' && request.body !== undefined
     const limits = { maxBytes: uploadMaxBytes, idleMs }
-    const body = hasBody ? receive(request.raw, limits, (error) => ending.abort(error)) : outgoing.body
+    const body = hasBody ? receive(request.raw, limits, (error) => abort.abort(error)) : outgoing.body
     // After an early answer the service's connection would wait for the rest of the body.
     if (body instanceof Readable) reply.raw.once('close', () => body.destroy())
     const response = await client.request({
@@ -69,7 +69,7 @@ export function createStreaming(options: StreamingOptions) {
       stream: 'large',
       deadlineMs: hasBody ? idleMs + timeoutMs : timeoutMs,
       idleTimeoutMs: idleMs,
-      signal: ending.signal,
+      signal: abort.signal,
     })
     const isEndless = route.answer === 'stream' && request.method !== 'HEAD'
     const { body: answer } = response
