@@ -1,7 +1,7 @@
 /** Links of the pages, the functions that their tables name, and the number of entries at the root. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, globSync, readFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { root } from './command-line/run.ts'
 
@@ -58,6 +58,18 @@ test('an example that finds no project, or no file of it, is reported', () => {
   expect(emptyTestRuns(text)).toEqual(['gone cart', 'order gone'])
 })
 
+/** Each page with the folders whose production files it lists. */
+const listings = { 'libs/service-kit/README.md': '*/*.ts', 'libs/redis-kit/connection/README.md': '**/*.ts' }
+
+test.each(Object.entries(listings))('%s lists every file of its folders, and no other', (page, pattern) => {
+  expect(wrongListing(readPage(page), sourcesOf(dirname(page), pattern))).toEqual([])
+})
+
+test('a file that a page does not list, and a listed one that is gone, are reported', () => {
+  const text = '| `kept.ts` | a |\n| `gone.ts` | b |\n'
+  expect(wrongListing(text, ['kept.ts', 'new.ts'])).toEqual(['not listed: new.ts', 'gone: gone.ts'])
+})
+
 const git = spawnSync('git', ['ls-files', '-z'], { cwd: root, encoding: 'utf8' })
 
 test.skipIf(git.status !== 0)(`the root has ${maxRootEntryCount} entries at most`, () => {
@@ -103,6 +115,17 @@ function emptyTestRuns(text: string): string[] {
 function testFilesOf(project: string): string[] {
   const exclude = (path: string) => path.includes('node_modules')
   return globSync(`{apps/,libs/,tools/,}${project}/**/*.test.ts`, { cwd: root, exclude })
+}
+
+function sourcesOf(folder: string, pattern: string): string[] {
+  const paths = globSync(pattern, { cwd: join(root, folder), exclude: ['**/node_modules'] })
+  return paths.filter((path) => !/\.(test|fixture)\.ts$/.test(path)).map((path) => basename(path))
+}
+
+function wrongListing(text: string, files: readonly string[]): string[] {
+  const listed = [...text.matchAll(/^\| `([\w-]+\.ts)` \|/gm)].map(([, name = '']) => name)
+  const missing = files.filter((name) => !listed.includes(name)).map((name) => `not listed: ${name}`)
+  return [...missing, ...listed.filter((name) => !files.includes(name)).map((name) => `gone: ${name}`)]
 }
 
 /** As GitHub names them. */
