@@ -41,12 +41,21 @@ const kills: Record<string, (random: Random) => Promise<void>> = {
   },
   'one backend by SIGKILL': async (random) => {
     const pids = await query('SELECT pid FROM pg_stat_activity WHERE application_name LIKE $1', ['busy%'])
-    if (pids.length > 0) process.kill(oneOf(random, pids).pid as number, 'SIGKILL')
+    if (pids.length > 0) killBackend(oneOf(random, pids).pid as number)
     await accepting()
   },
   'all connections by the administrator': async () => {
     await query('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE $1', ['busy%'])
   },
+}
+
+/** A backend may end between the question for its pid and the kill. */
+function killBackend(pid: number) {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
 }
 
 /** Insists: a killed backend takes all others with it a moment later. */
