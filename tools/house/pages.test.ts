@@ -32,7 +32,7 @@ const broken = (
 `
 
 test('each block of TypeScript in a page compiles; planted blocks are reported by page and line', {
-  timeout: 120_000,
+  timeout: 300_000,
 }, async () => {
   const blocks = [...pages, ['libs/redis-kit/lock/PLANTED.md', plantedPage] as const].flatMap(([page, text]) =>
     page in compiledElsewhere ? [] : blocksOf(page, text),
