@@ -111,4 +111,17 @@ describe('a message', () => {
     await expect.poll(waiting, patience).toBe(0)
     expect(await deadLetters()).toBe(before)
   })
+
+  it('of an unknown type with the items of an order changes neither stock nor reservations, and is not a dead letter', async () => {
+    const before = await deadLetters()
+    await addProducts([{ sku: 'TEA-5', stockCount: 5 }])
+    const [id, orderId, type] = [randomUUID(), randomUUID(), 'order.gift-wrapped']
+    const data = { orderId, userId, items: [{ sku: 'TEA-5', quantity: 2 }], totalCents: 100 }
+    await orders.publish({ id, key: orderId, type, body: JSON.stringify({ id, type, occurredAtMs: Date.now(), data }) })
+    await expect.poll(waiting, patience).toBe(0)
+    expect(await stockOf('TEA-5')).toBe(5)
+    expect(await prisma.reservation.count({ where: { orderId } })).toBe(0)
+    expect(answerTo(orderId)).toEqual([])
+    expect(await deadLetters()).toBe(before)
+  })
 })

@@ -7,7 +7,7 @@ import { settle } from '@shop/service-kit/events'
 import { eventMustWait } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
 import { originIn } from '@shop/service-kit/telemetry/origin'
-import { cancel, confirm, place } from './stock.ts'
+import { cancel, confirm, type Line, place } from './stock.ts'
 import type { StockStore, StockUpdate } from './store.ts'
 
 export const orderGroup = 'catalog'
@@ -65,14 +65,22 @@ export function consumeOrders({ orders, stock, forget, consumer, connect, log }:
   }
 }
 
+/** A new type of the contracts does not compile until it has a case. `settle` acknowledges the types of a newer release without this. */
 function updateFor(event: OrderEvent): StockUpdate {
   const { orderId } = event.data
-  const cause = { orderId, eventId: event.id, origin: originIn(event) }
-  if (event.type === 'order.cancelled') {
-    const { wasConfirmed } = event.data
-    return { ...cause, rule: (order) => cancel(order, { wasConfirmed }) }
+  const common = { orderId, eventId: event.id, origin: originIn(event) }
+  switch (event.type) {
+    case 'order.placed':
+      return { ...common, ...ordered(event.data.items, place) }
+    case 'order.confirmed':
+      return { ...common, ...ordered(event.data.items, confirm) }
+    case 'order.cancelled': {
+      const { wasConfirmed } = event.data
+      return { ...common, rule: (order) => cancel(order, { wasConfirmed }) }
+    }
   }
-  const { items } = event.data
-  const decide = event.type === 'order.placed' ? place : confirm
-  return { ...cause, skus: items.map(({ sku }) => sku), rule: (order) => decide(order, items) }
+}
+
+function ordered(items: readonly Line[], decide: typeof place): Pick<StockUpdate, 'skus' | 'rule'> {
+  return { skus: items.map(({ sku }) => sku), rule: (order) => decide(order, items) }
 }
