@@ -6,7 +6,9 @@ const lineWidth = 140
 const head = `# Keys
 
 Every key and channel in Redis, by owner. \`npm run generate\` writes this page from the declarations: \`apps/*/keys.ts\` names the families
-of a service, and the \`keyFamily\` calls in \`libs/redis-kit\` describe them. Do not edit it here; \`npm test\` compares it with the code.
+of a service; \`keyFamily\` calls describe them, most of them in \`libs/redis-kit\`. The owner \`registry\` is not a service: all services
+register there ([registry-keys.ts](../libs/service-kit/storage/registry-keys.ts)). Do not edit this page; \`npm test\` compares it with the
+code.
 
 - **pattern**: \`<x>\` is a placeholder. Braces are the hash tag: keys with the same tag live in one slot of a Cluster.
 - **role**: \`cache\` may be evicted at any moment; \`state\` may not be lost. They are two servers.
@@ -17,8 +19,8 @@ of a service, and the \`keyFamily\` calls in \`libs/redis-kit\` describe them. D
 
 The page of each pattern in [libs/redis-kit](../libs/redis-kit/README.md) has commands to look at its keys, under "Look at it".
 
-At the end of the end-to-end run both servers are walked. A key that is not on this page, has another type, or has no TTL although the
-page names one, fails the run.
+At the end of the end-to-end run both servers are walked. The run fails for a key that is not on this page or has another type. It also
+fails for a key that has no TTL although the page names one, or a longer one.
 `
 
 /** The whole page. */

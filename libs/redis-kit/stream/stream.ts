@@ -96,7 +96,7 @@ export function topicKeys(
     type: 'string',
     ttl: { ms: SYNCED_MS },
     example: [0],
-    doc: 'a write whose arrival on the disk proves that everything published before it is on the disk',
+    doc: 'nothing of use: once this write is on the disk, so is everything that was published before it',
   })
   const perGroup = { example: [0, 'catalog'] }
   const retry = family('retry:<group>', {
