@@ -237,14 +237,14 @@ test('a full house and a missing password fail commands as unavailable and name 
   const late = await outcomeOf(connect(full.url, { commandTimeoutMs: 300 }).get('key'))
   expect(late).toBeInstanceOf(RedisUnavailable)
   const locked = await start({ password: 'secret' })
-  const stranger = await outcomeOf(connect(`redis://127.0.0.1:${locked.port}`, { commandTimeoutMs: 300 }).get('key'))
+  const stranger = await outcomeOf(connect(`redis://127.0.0.1:${locked.port}`, { commandTimeoutMs: 2_000 }).get('key'))
   expect(stranger).toBeInstanceOf(RedisUnavailable)
   expect(String(stranger.cause)).toContain('NOAUTH')
 })
 
 test('a node of a Cluster that is reached by a URL for one server is an outage where it refers to others', async () => {
   const node = await start({ config: { 'cluster-enabled': 'yes' } })
-  const redis = connect(node.url, { commandTimeoutMs: 200 })
+  const redis = connect(node.url, { commandTimeoutMs: 2_000 })
   expect(await outcomeOf(redis.get('key'))).toMatchObject({
     name: 'RedisUnavailable',
     message: expect.stringContaining('CLUSTERDOWN'),
@@ -288,7 +288,7 @@ describe('a user with few rights', () => {
 test('a wrong password fails commands as unavailable and names the reason', async () => {
   const server = await start({ password: 'right' })
   const onError = vi.fn()
-  const redis = connect(server.url.replace('right', 'wrong'), { commandTimeoutMs: 200, onError })
+  const redis = connect(server.url.replace('right', 'wrong'), { commandTimeoutMs: 2_000, onError })
   const outcome = await outcomeOf(redis.get('key'))
   expect(outcome).toBeInstanceOf(RedisUnavailable)
   expect(String(outcome.cause)).toContain('WRONGPASS')
@@ -323,6 +323,6 @@ test('TLS: the authority is checked', async () => {
   const redis = connect(url, { tls: { ca } })
   const results = await Promise.all(Array.from({ length: 100 }, () => redis.incr('n')))
   expect(results.at(-1)).toBe(100)
-  const suspicious = connect(url, { commandTimeoutMs: 300 })
+  const suspicious = connect(url, { commandTimeoutMs: 2_000 })
   expect(String((await outcomeOf(suspicious.get('n'))).cause)).toContain('self-signed')
 })

@@ -300,7 +300,7 @@ describe('trying again', () => {
   test('silence of every instance is not multiplied', async () => {
     const all = [await instance('a', () => {}), await instance('b', () => {})]
     const client = clientOf(all)
-    const ask = () => client.request({ ...get, deadlineMs: 100 }).catch(({ reason }) => reason)
+    const ask = () => client.request({ ...get, deadlineMs: 500 }).catch(({ reason }) => reason)
     await Promise.all([ask(), ask(), ask(), ask()])
     const before = all.reduce((sum, { served }) => sum + served, 0)
     expect(await Promise.all(Array.from({ length: 20 }, ask))).toEqual(Array(20).fill('timed-out'))
@@ -382,11 +382,11 @@ describe('streams', () => {
       const timer = setInterval(() => {
         response.write(`data: ${++sent}\n\n`)
         if (sent === 5) response.end()
-      }, 30)
+      }, 300)
       response.once('close', () => clearInterval(timer))
     })
     const client = clientOf([events])
-    const answer = await client.request({ ...get, stream: true, deadlineMs: 100 })
+    const answer = await client.request({ ...get, stream: true, deadlineMs: 1_000 })
     expect(answer.headers['content-type']).toBe('text/event-stream')
     expect(client.inspect('catalog', 'streams')[0]?.inFlightCount).toBe(1)
     expect(client.inspect('catalog')[0]?.inFlightCount).toBe(0)
