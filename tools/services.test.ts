@@ -6,7 +6,7 @@ import { serviceNames, services } from '@shop/contracts/services'
 import { topics } from '@shop/contracts/topics'
 import { expect, onTestFinished, test } from 'vitest'
 import { root } from './command-line/run.ts'
-import { forgottenPlaces } from './services/forgotten.fixture.ts'
+import { forgottenPlaces, type Lists } from './services/forgotten.fixture.ts'
 
 test('no place of a service is forgotten', async () => {
   expect(await forgottenPlaces(root, { services, topics })).toEqual([])
@@ -66,6 +66,26 @@ test('an entry that says something else than the service is found', async () => 
   ])
 })
 
+test('the check of the networks knows every service of the list, and sees one that is on another', async () => {
+  const { networkBreaches } = await readProtections()
+  const planned = { instances: 1, hasDatabase: false, redis: ['state'], isPublic: false } as const
+  const list = { ...services, planned }
+  const on = (service: string, ...names: string[]) => ({
+    Config: { Labels: { 'com.docker.compose.service': service } },
+    NetworkSettings: { Networks: Object.fromEntries(names.map((name) => [`shop_${name}`, {}])) },
+  })
+  const right = Object.entries(list).map(([name, { isPublic }]) =>
+    on(name, ...(isPublic ? ['edge'] : []), 'services', 'data'),
+  )
+  expect(networkBreaches(right, 'shop', list)).toEqual([])
+  const wrong = [on('planned', 'data', 'edge', 'services'), on('planned', 'data'), on('stranger', 'data')]
+  expect(networkBreaches(wrong, 'shop', list)).toEqual([
+    'planned is on data, edge, services',
+    'planned is on data',
+    'stranger is on data',
+  ])
+})
+
 test.each([
   ['apps/gateway/routes.ts', /.*'\/api\/categories'.*/, '', 'routes.ts: add GET /api/categories, which apps/catalog/'],
   ['apps/user/accounts/routes.ts', "'/api/users/me'", "'/api/users/you'", 'apps/user: serve GET /api/users/me, which'],
@@ -100,6 +120,13 @@ test.each([
   writeFileSync(join(folder, file), after)
   expect(await forgottenPlaces(folder, { services, topics })).toContainEqual(expect.stringContaining(sentence))
 })
+
+/** Read as a file: nothing imports an app. */
+function readProtections(): Promise<{
+  networkBreaches(containers: readonly object[], project: string, services: Lists['services']): string[]
+}> {
+  return import(join(root, 'apps/e2e/compose/protections.ts'))
+}
 
 function copy(): string {
   const folder = mkdtempSync(join(tmpdir(), 'shop-services-'))

@@ -1,24 +1,18 @@
 /** What each container must be protected by, as checks of `docker inspect` data: one sentence per breach, none when all is well. */
+import { type ServiceDeclaration, services } from '@shop/contracts/services'
 import { type Container, serviceOf } from './docker.ts'
 
-/** The networks of each service, as docker-compose.yml means them. `edge` is the only one with a way out. */
-const networks: Readonly<Record<string, readonly string[]>> = {
-  gateway: ['data', 'edge', 'services'],
-  catalog: ['data', 'services'],
-  user: ['data', 'services'],
-  order: ['data', 'services'],
-  'redis-cache': ['data'],
-  'redis-state': ['data'],
-  postgres: ['data'],
-}
-const publicService = 'gateway'
+type Services = Readonly<Record<string, Pick<ServiceDeclaration, 'isPublic'>>>
+
+const declared: Services = services
+const servers = ['redis-cache', 'redis-state', 'postgres']
 
 export function portBreaches(containers: readonly Container[]): string[] {
   return containers.flatMap((container) => {
     const service = serviceOf(container)
     const published = Object.entries(container.NetworkSettings.Ports).filter(([, bindings]) => bindings?.length)
     return published.flatMap(([port]) =>
-      service === publicService && port === '3000/tcp' ? [] : [`${service} publishes ${port}`],
+      declared[service]?.isPublic && port === '3000/tcp' ? [] : [`${service} publishes ${port}`],
     )
   })
 }
@@ -43,13 +37,22 @@ export function hardeningBreaches(containers: readonly Container[]): string[] {
   })
 }
 
-export function networkBreaches(containers: readonly Container[], project: string): string[] {
+/** `edge` is the only network with a way out. A container that is neither a service nor a server may be on none. */
+export function networkBreaches(containers: readonly Container[], project: string, list = declared): string[] {
   return containers.flatMap((container) => {
     const service = serviceOf(container)
     const actual = Object.keys(container.NetworkSettings.Networks).map((name) => name.replace(`${project}_`, ''))
-    const expected = networks[service] ?? []
+    const expected = networksOf(service, list)
     return actual.sort().join() === expected.join() ? [] : [`${service} is on ${actual.join(', ')}`]
   })
+}
+
+/** Sorted by name. */
+function networksOf(container: string, list: Services): string[] {
+  if (servers.includes(container)) return ['data']
+  const service = list[container]
+  if (!service) return []
+  return service.isPublic ? ['data', 'edge', 'services'] : ['data', 'services']
 }
 
 function isSecret(variable: string): boolean {
