@@ -48,7 +48,10 @@ describe('the merged description', () => {
     const withAdmin = description({ '/api/products/{sku}': { get: operation('Thing'), delete: adminOnly } })
     const { paths, tags } = mergeDescriptions(new Map(Object.entries({ catalog: withAdmin, user, order })))
     const names = tags.map(({ name }: { name: string }) => name)
-    expect(names).toEqual(['Accounts and sessions', 'Products', 'Cart', 'Orders', 'Administration', 'Health'])
+    // Another service may have a section of its own between them.
+    const known = ['Accounts and sessions', 'Products', 'Cart', 'Orders', 'Administration', 'Health']
+    expect(names.filter((name: string) => known.includes(name))).toEqual(known)
+    expect([names[0], ...names.slice(-2)]).toEqual(['Accounts and sessions', 'Administration', 'Health'])
     expect(paths['/api/products/{sku}']).toMatchObject({
       get: { tags: ['Products'] },
       delete: { tags: ['Administration'] },
