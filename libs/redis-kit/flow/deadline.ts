@@ -44,8 +44,8 @@ export async function withDeadline<T>(work: (signal: AbortSignal) => Promise<T>,
   }
 }
 
-/** Returns how to stop it. */
-function startTimer(ms: number, onLate: () => void): () => void {
+/** For a deadline without a promise to race with. Calls `onLate` once, unless it is stopped before: it returns how. */
+export function startTimer(ms: number, onLate: () => void): () => void {
   const dueMs = performance.now() + ms
   let look: NodeJS.Immediate | undefined
   const timer = setTimeout(() => {

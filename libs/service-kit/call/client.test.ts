@@ -350,6 +350,17 @@ describe('the deadline', () => {
     expect(busy.served).toBe(2)
   })
 
+  test('a process that was busy for longer than an attempt may take still takes the answer that has arrived', async () => {
+    const client = clientOf([await childInstance('other-process', 100)], { attempts: 1 })
+    await client.request(get) // opens the connection
+    const answer = client.request({ ...get, deadlineMs: 1_000 })
+    await elapse(20) // on its way
+    await new Promise(setImmediate) // timers come next, and sockets after them
+    const endMs = performance.now() + 1_200
+    while (performance.now() < endMs);
+    expect(await answer).toMatchObject({ status: 200, attemptCount: 1 })
+  })
+
   test('includes a body that trickles', async () => {
     const trickling = await instance('trickling', (_, response) => {
       const timer = setInterval(() => response.write('.'), 20)
@@ -504,19 +515,19 @@ describe('streams', () => {
   })
 })
 
-describe('a process that is killed', () => {
+/** In a process of its own. */
+async function childInstance(id: string, answerAfterMs = 2): Promise<Instance & { child: ChildProcess }> {
   const source = `
-    const server = require('node:http').createServer((_, response) => setTimeout(() => response.end('ok'), 2))
+    const server = require('node:http').createServer((_, response) => setTimeout(() => response.end('ok'), ${answerAfterMs}))
     server.listen(0, '127.0.0.1', () => process.send(server.address().port))
     process.on('disconnect', () => process.exit())`
+  const child = spawn(process.execPath, ['-e', source], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+  cleanups.push(() => child.kill('SIGKILL'))
+  const [port] = await once(child, 'message')
+  return { id, service: 'catalog', host: '127.0.0.1', port, startedAtMs: 1, child }
+}
 
-  async function childInstance(id: string): Promise<Instance & { child: ChildProcess }> {
-    const child = spawn(process.execPath, ['-e', source], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
-    cleanups.push(() => child.kill('SIGKILL'))
-    const [port] = await once(child, 'message')
-    return { id, service: 'catalog', host: '127.0.0.1', port, startedAtMs: 1, child }
-  }
-
+describe('a process that is killed', () => {
   test('costs no idempotent request, and is not asked again after its first refusal', async () => {
     const [victim, other, third] = await Promise.all([
       childInstance('victim'),

@@ -3,6 +3,7 @@
  * every failure whether the request had left, how the answer is delivered (whole, or as a stream) and a limit on everything.
  */
 import type { Readable } from 'node:stream'
+import { startTimer } from '@shop/redis-kit/flow/deadline'
 import { Agent, type Dispatcher } from 'undici'
 import { buffer, type DeliveryOptions, isStreamed, type Receiver, stream } from './delivery.ts'
 import type { HttpRequest, HttpResponse } from './request.ts'
@@ -101,7 +102,7 @@ function exchange(
   let connection: Dispatcher.DispatchController | undefined
   let receiver: Receiver | undefined
   let ended: { error: unknown } | undefined
-  const timer = headTimeoutMs ? setTimeout(onTimeout, headTimeoutMs) : undefined
+  const stopTimer = headTimeoutMs ? startTimer(headTimeoutMs, onTimeout) : undefined
   if (signal?.aborted) onAbort()
   else signal?.addEventListener('abort', onAbort, { once: true })
 
@@ -116,7 +117,7 @@ function exchange(
     onResponseStart(controller, status, headers) {
       if (status < 200) return
       phase = 'receiving'
-      clearTimeout(timer)
+      stopTimer?.()
       options.onHead?.()
       const deliver = (body: Buffer | Readable) => {
         forget()
@@ -152,7 +153,7 @@ function exchange(
   }
 
   function forget() {
-    clearTimeout(timer)
+    stopTimer?.()
     signal?.removeEventListener('abort', onAbort)
   }
 }

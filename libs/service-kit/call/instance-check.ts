@@ -9,17 +9,15 @@ const goneCodes = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EHOSTUNREACH'])
 
 /** An answer is about 100 bytes. Whatever else listens at the address may send without end. */
 const maxAnswerBytes = 4096
-const timeoutMs = 2_000
 
-/** false: nothing is there, another instance, or one that is stopping. Rejects when that is unclear. */
+/** false: nothing is there, another instance, or one that is stopping. Rejects when that is unclear, at the latest when the signal aborts. */
 export async function answersAsItself({ id, host, internalPort }: Instance, signal: AbortSignal): Promise<boolean> {
   if (internalPort === undefined) throw new TypeError(`${id} has no internal port`)
   const authority = host.includes(':') ? `[${host}]:${internalPort}` : `${host}:${internalPort}`
   try {
     // No connection is kept: the next question is to find out whether a new one is accepted.
     const headers = { connection: 'close' }
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-    const response = await fetch(`http://${authority}/health/live`, { headers, signal: limit, redirect: 'error' })
+    const response = await fetch(`http://${authority}/health/live`, { headers, signal, redirect: 'error' })
     const answer: { status?: unknown; instanceId?: unknown } = JSON.parse(await textOf(response))
     const { status, instanceId } = answer
     return status === 'live' && instanceId === id
