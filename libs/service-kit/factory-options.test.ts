@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { createServiceClient } from './call/client.ts'
 import { createEventStreams } from './http/event-stream.ts'
 import { createRelay } from './outbox/outbox.ts'
+import { createTopicRelay } from './outbox/topic-relay.ts'
 
 const none = {} as never
 const streams = { stopping: new AbortController().signal }
@@ -18,6 +19,11 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
     'createRelay',
     (o) => createRelay({ pool: none, publish: none, ...o } as never),
     { timer: ['batchMs', 'pollMs', 'cleanEveryMs', 'retryBaseMs', 'retryCapMs'], other: ['batchCount', 'retainMs'] },
+  ],
+  [
+    'createTopicRelay',
+    (o) => createTopicRelay(none, { pool: none, keys: [], ...o }),
+    { timer: ['auditEveryMs'], other: ['resendAfterMs'] },
   ],
   [
     'createServiceClient',

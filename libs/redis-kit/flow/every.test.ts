@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createAlarm } from './alarm.ts'
 import { every } from './every.ts'
@@ -11,6 +12,7 @@ beforeEach(() => {
 
 afterEach(() => {
   expect(vi.getTimerCount(), 'timers left behind').toBe(0)
+  expect(getEventListeners(stopping.current.signal, 'abort'), 'listeners left behind').toEqual([])
   vi.useRealTimers()
   vi.restoreAllMocks()
 })
@@ -95,6 +97,20 @@ test('rounds do not overlap, and the loop ends after the round that is under way
 test('what a round throws ends the loop', async () => {
   const failing = every(10, { signal: stopping.current.signal }, () => Promise.reject(new Error('no right')))
   await expect(failing).rejects.toThrow('no right')
+})
+
+test.each([
+  ['no number', { ms: Number.NaN }],
+  ['no time', { ms: 0 }],
+  ['endless', { ms: Number.POSITIVE_INFINITY }],
+  ['longer than a timer can be', { ms: 2 ** 31 }],
+  ['longer than a timer can be with its jitter', { ms: 2 ** 31 / 1.25, jitter: 0.25 }],
+  ['moved by more than itself', { ms: 100, jitter: 1.5 }],
+])('a pause that is %s is refused before the first round', async (_, { ms, ...options }) => {
+  const { startsMs, ended } = startedLoop(ms, options)
+  stopping.current.abort()
+  await expect(ended).rejects.toThrow(RangeError)
+  expect(startsMs).toEqual([])
 })
 
 test('an aborted signal means no round', async () => {

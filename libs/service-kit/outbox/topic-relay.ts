@@ -6,6 +6,7 @@ import type { Redis } from '@shop/redis-kit/connection'
 import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { every } from '@shop/redis-kit/flow/every'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
+import { checkNumbers, MAX_TIMER_MS } from '@shop/redis-kit/number-options'
 import { createTopic, partitionOf, StreamRegressed, type Topic, type TopicKeys } from '@shop/redis-kit/stream'
 import type pg from 'pg'
 import { createOutboxAudit, type Loss, type OutboxAudit } from './audit.ts'
@@ -38,7 +39,13 @@ interface OpenTopic {
   audit: OutboxAudit
 }
 
+const auditJitter = 0.25
+
 export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Relay {
+  checkNumbers('topic relay', options, {
+    auditEveryMs: { min: 1, max: MAX_TIMER_MS / (1 + auditJitter) },
+    resendAfterMs: { min: 0 },
+  })
   const { keys, connect, durability = 'fsynced', auditEveryMs = 5000, resendAfterMs, onLoss, log, ...rest } = options
   const { pool } = rest
   const topics = new Map([keys].flat().map((one: TopicKeys) => [one.name, openTopic(one)]))
@@ -91,7 +98,7 @@ export function createTopicRelay(redis: Redis, options: TopicRelayOptions): Rela
   }
 
   function auditing(signal: AbortSignal, pulse?: Pulse): Promise<void> {
-    const options = { signal, jitter: 0.25, alarm: auditAlarm, first: 'pause' } as const
+    const options = { signal, jitter: auditJitter, alarm: auditAlarm, first: 'pause' } as const
     return every(auditEveryMs, options, () => compareAll(pulse))
   }
 
