@@ -2,7 +2,7 @@
  * The variables that the lines under "Look at it" use, on the page of each pattern: CACHE and STATE are the Redis servers of the demo
  * as the read-only user `viewer`, ORDER_DB is the database of the orders in read-only transactions, SHOP is the gateway.
  */
-import { renameSync, writeFileSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Stack } from './start.ts'
 
@@ -24,6 +24,7 @@ export function lookUrls({ url, viewerUrls: { cache, state }, databaseUrls }: St
 export function writeLookFile(dataDir: string, urls: LookUrls): void {
   const file = join(dataDir, lookFileName)
   const lines = Object.entries(urls).map(([name, url]) => `${name}='${url.replaceAll("'", '%27')}'\n`)
+  rmSync(`${file}.new`, { force: true }) // a leftover would keep its own mode
   writeFileSync(`${file}.new`, lines.join(''), { mode: 0o600 })
   renameSync(`${file}.new`, file)
 }
