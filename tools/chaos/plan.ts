@@ -6,7 +6,7 @@ import { serviceNames } from '@shop/contracts/services'
 import { createRandom, integerOf, oneOf, type Random } from '@shop/test-kit/random'
 import { findInstances, type Instance } from '../stack/services/instances.ts'
 
-export const redisTargets = ['redis-cache', 'redis-state'] as const
+const redisTargets = ['redis-cache', 'redis-state'] as const
 export type RedisTarget = (typeof redisTargets)[number]
 export type ServerTarget = RedisTarget | 'postgres'
 /** An instance of a service, or a server. */
@@ -21,9 +21,9 @@ const single = instanceNames.filter(({ length }) => length === 1).flat()
  * kill: SIGKILL · freeze: SIGSTOP, then SIGCONT · cut: bytes vanish and no connection is closed · reset: all connections are reset ·
  * slow: stopped and continued in short turns, as by a disk that stalls · the others: the server answers and refuses to write.
  */
-export const serviceFaults = ['kill', 'freeze'] as const
-export const redisFaults = ['kill', 'freeze', 'cut', 'reset', 'slow', 'oom', 'readonly', 'noreplicas'] as const
-export const postgresFaults = ['kill', 'freeze', 'cut', 'reset', 'slow', 'read-only'] as const
+const serviceFaults = ['kill', 'freeze'] as const
+const redisFaults = ['kill', 'freeze', 'cut', 'reset', 'slow', 'oom', 'readonly', 'noreplicas'] as const
+const postgresFaults = ['kill', 'freeze', 'cut', 'reset', 'slow', 'read-only'] as const
 export type Fault = (typeof serviceFaults)[number] | (typeof redisFaults)[number] | (typeof postgresFaults)[number]
 
 export interface Incident {

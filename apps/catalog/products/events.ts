@@ -15,7 +15,7 @@ import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Origin } from '@shop/service-kit/telemetry/origin'
 import type { Change } from './freshness.ts'
 
-export const cacheGroup = 'catalog-cache'
+const cacheGroup = 'catalog-cache'
 
 const { service, entity } = topics.catalogProducts
 const topic = `${service}:${entity}`

@@ -34,7 +34,7 @@ export function forgetOldRecords({ prisma, pool, lock }: Dependencies) {
 }
 
 /** Returns how many. A key that is used again after that means a new order; one cart becomes one order even then. */
-export function forgetKeys(prisma: PrismaClient, olderThanMs: number): Promise<number> {
+function forgetKeys(prisma: PrismaClient, olderThanMs: number): Promise<number> {
   const before = new Date(Date.now() - olderThanMs)
   return prisma.$executeRaw`
     DELETE FROM idempotency_records WHERE ctid = ANY(ARRAY(

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createAlarm } from './alarm.ts'
 
@@ -65,4 +66,5 @@ test('no listener stays on a signal that outlives many waits', async () => {
   }
   expect(added).toHaveBeenCalledTimes(3)
   expect(removed).toHaveBeenCalledTimes(3)
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })

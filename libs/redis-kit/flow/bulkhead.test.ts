@@ -68,6 +68,20 @@ test('a signal ends the wait for a place with its reason, and leaves no listener
   expect(getEventListeners(staying.signal, 'abort')).toEqual([])
 })
 
+test('a signal that aborts while its work gets a place leaves the place to the next', async () => {
+  const { run, stats } = create(1, 2)
+  const [gate, leaving] = [Promise.withResolvers<void>(), new AbortController()]
+  const first = run(() => gate.promise).then(() => leaving.abort(new Error('the caller left')))
+  const begun: string[] = []
+  const second = run(async () => begun.push('second'), leaving.signal)
+  const third = run(async () => begun.push('third'))
+  gate.resolve()
+  await expect(second).rejects.toThrow('the caller left')
+  await Promise.all([first, third])
+  expect(begun).toEqual(['third'])
+  expect(stats()).toEqual({ runningCount: 0, queuedCount: 0 })
+})
+
 test('work does not begin under an aborted signal', async () => {
   await expect(create(1, 1).run(async () => 'done', AbortSignal.abort('gone'))).rejects.toBe('gone')
 })

@@ -29,6 +29,7 @@ export function createBulkhead({ maxRunningCount, maxQueuedCount, refusal }: Bul
     else if (queue.size >= maxQueuedCount) throw refusal(stats())
     else await place(signal)
     try {
+      signal?.throwIfAborted() // it may have aborted after the place was given
       return await work()
     } finally {
       handOn()

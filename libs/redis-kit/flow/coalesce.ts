@@ -1,6 +1,6 @@
 /**
  * Calls of one tick become one: as many handlers finish together, or a relay publishes a batch, the cost of a command (building it,
- * sending it, starting the script) is paid once. No call waits for another: the tick ends before the event loop turns.
+ * sending it, starting the script) is paid once. The tick ends before the event loop turns; only `atOnce` makes calls wait for others.
  */
 
 interface Call<Item, Result> {

@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { pause } from './pause.ts'
 
@@ -39,4 +40,5 @@ test('no listener stays on a signal that outlives many pauses', async () => {
   await paused
   expect(added).toHaveBeenCalledOnce()
   expect(removed).toHaveBeenCalledOnce()
+  expect(getEventListeners(signal, 'abort')).toEqual([])
 })

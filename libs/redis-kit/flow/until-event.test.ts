@@ -1,5 +1,4 @@
 import { EventEmitter } from 'node:events'
-import type { Redis } from 'ioredis'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { untilEvent } from './until-event.ts'
 
@@ -12,10 +11,9 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Only the events of a connection are of interest here. */
 function createSource() {
   const source = new EventEmitter()
-  return { source, until: (timeoutMs: number) => untilEvent(source as Redis, 'ready', timeoutMs) }
+  return { source, until: (timeoutMs: number) => untilEvent(source, 'ready', timeoutMs) }
 }
 
 test('an event in time is true, and its listener is gone', async () => {
