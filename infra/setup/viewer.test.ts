@@ -1,5 +1,6 @@
 /** The Redis user `viewer` on a real server: it reads what is not hidden, and changes nothing. */
 import { aclFile } from '@shop/redis-kit/acl'
+import { categoriesByType, keyReadCommands, sizeCommands } from '@shop/redis-kit/acl/commands'
 import type { KeyFamily } from '@shop/redis-kit/keys'
 import { readKeyFamilies } from '@shop/service-kit/storage/key-families'
 import { startRedis } from '@shop/test-kit/redis-server'
@@ -51,6 +52,25 @@ describe.each(['cache', 'state'] as const)('the viewer of the %s server', (role)
   })
 })
 
+describe('of a key that is hidden', () => {
+  const hidden = families.filter((family) => family.hidden !== undefined)
+  const shown = [...keyReadCommands, ...sizeCommands].sort()
+
+  test.each(hidden)(
+    '$pattern, the viewer may run the commands for type, TTL and size, and no other',
+    async (family) => {
+      expect(await commandsOn(family, aclFile(family.role, families, passwords))).toEqual(shown)
+    },
+  )
+
+  test('one command more is found', async () => {
+    const family = hidden.find(({ type }) => type === 'hash') as KeyFamily
+    const acl = aclFile(family.role, families, passwords)
+    const planted = acl.replace(/^(user viewer on \S+ .*?)%R~/m, '$1+hget %R~')
+    expect(await commandsOn(family, planted)).toEqual([...shown, 'hget'].sort())
+  })
+})
+
 test('sessions, carts and answers of one person are hidden, and nothing else is', () => {
   const hidden = families.filter((family) => family.hidden !== undefined).map(({ pattern }) => pattern)
   expect(hidden, 'the families with `hidden`: add yours to the list in infra/setup/viewer.test.ts').toEqual([
@@ -86,19 +106,65 @@ function accessWanted({ type, hidden, pattern }: KeyFamily) {
 async function forbiddenCommands(acl: string): Promise<string[]> {
   const { asAdmin } = await serverWith(acl)
   const categories = ['write', 'scripting', 'admin', 'dangerous']
-  const listed = await Promise.all(categories.map((name) => asAdmin.call('ACL', 'CAT', name) as Promise<string[]>))
-  const names = [...new Set(listed.flat())].filter((name) => name !== 'info')
-  const infos = (await asAdmin.call('COMMAND', 'INFO', ...names)) as ([name: string, arity: number] | null)[]
+  const names = (await namesIn(asAdmin, categories)).filter((name) => name !== 'info')
   const mayRun = asViewer(asAdmin)
   const found = await Promise.all(
-    infos.map(async (info) => {
-      if (info === null) return []
-      const words = info[0].split('|')
-      const filler = Array.from({ length: Math.max(0, Math.abs(info[1]) - words.length) }, () => '1')
-      return (await mayRun([...words, ...filler])) ? [info[0]] : []
+    (await infoOf(asAdmin, names)).map(async ([name, arity]) => {
+      const words = name.split('|')
+      const filler = Array.from({ length: Math.max(0, Math.abs(arity) - words.length) }, () => '1')
+      return (await mayRun([...words, ...filler])) ? [name] : []
     }),
   )
   return found.flat()
+}
+
+/** Of all that read, and of all that work on the type: what the viewer may run on the family's example key. */
+async function commandsOn({ type, exampleKey }: KeyFamily, acl: string): Promise<string[]> {
+  const { asAdmin } = await serverWith(acl)
+  const mayRun = asViewer(asAdmin)
+  const names = await namesIn(asAdmin, ['read', ...categoriesByType[type]])
+  const found = await Promise.all(
+    (await infoOf(asAdmin, names)).map(async (info) => {
+      const keySpecs = info[8]
+      if (keySpecs.length === 0) return []
+      return (await mayRun(await commandOn(asAdmin, info, exampleKey))) ? [info[0]] : []
+    }),
+  )
+  return found.flat().sort()
+}
+
+/** The command with the key in a place where the server finds it: a rule about keys is not asked for a command without one. */
+async function commandOn(asAdmin: Redis, [name, arity]: CommandInfo, key: string): Promise<string[]> {
+  const words = name.split('|')
+  for (const places of [[key], ['1', key], ['STREAMS', key, '0'], ['GROUP', 'g', 'c', 'STREAMS', key, '0']]) {
+    const fillerCount = Math.max(0, Math.abs(arity) - words.length - places.length)
+    const command = [...words, ...places, ...Array.from({ length: fillerCount }, () => '1')]
+    const keys = await asAdmin.call('COMMAND', 'GETKEYS', ...command).catch(() => [])
+    if ((keys as string[]).includes(key)) return command
+  }
+  throw new Error(`no place for the key of ${name} is known here`)
+}
+
+async function namesIn(asAdmin: Redis, categories: readonly string[]): Promise<string[]> {
+  const listed = await Promise.all(categories.map((name) => asAdmin.call('ACL', 'CAT', name) as Promise<string[]>))
+  return [...new Set(listed.flat())]
+}
+
+type CommandInfo = readonly [
+  name: string,
+  arity: number,
+  flags: unknown,
+  first: number,
+  last: number,
+  step: number,
+  categories: unknown,
+  tips: unknown,
+  keySpecs: readonly unknown[],
+]
+
+async function infoOf(asAdmin: Redis, names: readonly string[]): Promise<CommandInfo[]> {
+  const infos = (await asAdmin.call('COMMAND', 'INFO', ...names)) as (CommandInfo | null)[]
+  return infos.filter((info) => info !== null)
 }
 
 async function dryRun(acl: string): Promise<MayRun> {

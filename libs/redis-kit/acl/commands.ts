@@ -40,7 +40,7 @@ export const keyReadCommands = words(`
   exists type ttl pttl expiretime pexpiretime object|encoding object|freq object|idletime object|refcount memory|usage`)
 
 /** How much a key holds; no command among them shows a value, a field or a member. */
-const sizeCommands = words('strlen hlen llen scard zcard xlen')
+export const sizeCommands = words('strlen hlen llen scard zcard xlen')
 
 /** For the user `viewer`, on keys of any family. Values come by type, on the families that are not hidden. */
 export const viewerCommands = [
