@@ -125,8 +125,8 @@ async function commandsOn({ type, exampleKey }: KeyFamily, acl: string): Promise
   const names = await namesIn(asAdmin, ['read', ...categoriesByType[type]])
   const found = await Promise.all(
     (await infoOf(asAdmin, names)).map(async (info) => {
-      const keySpecs = info[8]
-      if (keySpecs.length === 0) return []
+      const takesKey = info[8].some(([, flags]) => !flags.includes('not_key')) // Valkey's CLUSTERSCAN declares a place for a slot
+      if (!takesKey) return []
       return (await mayRun(await commandOn(asAdmin, info, exampleKey))) ? [info[0]] : []
     }),
   )
@@ -159,7 +159,7 @@ type CommandInfo = readonly [
   step: number,
   categories: unknown,
   tips: unknown,
-  keySpecs: readonly unknown[],
+  keySpecs: readonly (readonly [label: 'flags', flags: readonly string[], ...unknown[]])[],
 ]
 
 async function infoOf(asAdmin: Redis, names: readonly string[]): Promise<CommandInfo[]> {
