@@ -22,6 +22,11 @@ import { applyGuide } from './services/guide.fixture.ts'
 const guide = readFileSync(join(root, 'docs/add-a-service.md'), 'utf8')
 
 const withoutDatabase = guide.replace(/^## 4\. .*?(?=^## 5\. )/ms, '')
+/** What apps/e2e/docs.test.ts asks of a body and of an answer. */
+const wantedByTestOfDocs = {
+  RatingInput: { examples: [expect.anything()] },
+  RatingSummary: { description: expect.any(String) },
+}
 /** A shop that has such a service already has followed it. */
 const isFollowed = 'rating' in services
 
@@ -41,6 +46,7 @@ test.skipIf(isFollowed)(
       'docs/architecture.md: draw it in the picture',
       '.vscode/launch.json: add `--inspect rating` to the debugger of every service',
     ])
+    expect(await import(join(folder, 'libs/contracts/rating.ts'))).toMatchObject(wantedByTestOfDocs)
     expect(errorsOfTypes(folder)).toBe('')
     const run = (args: string[]) =>
       execFileSync(process.execPath, args, { cwd: folder, encoding: 'utf8', stdio: 'pipe' })
