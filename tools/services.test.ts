@@ -89,6 +89,12 @@ test('the check of the networks knows every service of the list, and sees one th
 test.each([
   ['apps/gateway/routes.ts', /.*'\/api\/categories'.*/, '', 'routes.ts: add GET /api/categories, which apps/catalog/'],
   ['apps/user/accounts/routes.ts', "'/api/users/me'", "'/api/users/you'", 'apps/user: serve GET /api/users/me, which'],
+  [
+    'apps/user/accounts/routes.ts',
+    /get\(\s*'\/api\/users\/me'/,
+    "get<{ Querystring: Record<'fields', Partial<User>> }>('/api/users/you'",
+    'routes.ts: add GET /api/users/you, which apps/user/accounts/routes.ts serves',
+  ],
   ['apps/gateway/docs/sections.ts', "'/api/cart'", '', 'docs/sections.ts: add the prefix of /api/cart to a section'],
   ['apps/user/package.json', 'type:app', 'type:other', 'package.json: add the tag type:app'],
   [

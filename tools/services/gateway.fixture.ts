@@ -15,7 +15,8 @@ interface Served {
 }
 
 const routesFile = 'apps/gateway/routes.ts'
-const declared = /\.(get|post|put|patch|delete)\(\s*'(\/api\/[^']+)'/g
+/** With or without a type argument: `.get<{ Querystring: Page }>('/api/…'`. */
+const declared = /\.(get|post|put|patch|delete)(?:<[^(]*>)?\(\s*'(\/api\/[^']+)'/g
 
 export async function missingInGateway(root: string, name: string): Promise<string[]> {
   const { routes, internalPaths, sectionOf } = await readGateway(root)
