@@ -41,7 +41,7 @@ describe('the gateway passes on', () => {
 
   it('the identity of the session, and not the session', async () => {
     const { userId, session, cookie } = await signedIn()
-    const { asked } = await ask('/api/orders', { headers: { cookie: `${cookie}; shop_cart=abc; other=1` } })
+    const { asked } = await ask('/api/cart', { headers: { cookie: `${cookie}; shop_cart=abc; other=1` } })
     expect(asked.headers.cookie).toBe('shop_cart=abc')
     expect(JSON.stringify(asked)).not.toContain(session.id)
     expect(gateway.verify(asked.headers['x-shop-identity'])).toEqual({
@@ -170,6 +170,7 @@ describe('a cookie', () => {
     ['GET', '/api/users/me', undefined],
     ['GET', '/api/cart', 'shop_cart=id'],
     ['DELETE', '/api/cart/items/TEA-1', 'shop_cart=id'],
+    ['GET', '/api/orders', undefined],
     ['POST', '/api/orders', 'shop_cart=id'],
     ['GET', '/api/orders/1', undefined],
     ['GET', '/api/products', undefined],
