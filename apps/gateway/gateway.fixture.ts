@@ -95,11 +95,12 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
 
 async function serveHere(env: Record<string, string>) {
   const stopping = new AbortController()
+  const metrics = createMetrics({ service: 'gateway', instanceId: 'gateway-test' })
   const app = await buildApp(loadConfig(configSchema, env), {
     name: 'gateway',
     instanceId: 'gateway-test',
     log: createLog({ service: 'gateway', instanceId: 'gateway-test', level: 'silent' }),
-    metrics: createMetrics({ service: 'gateway', instanceId: 'gateway-test' }),
+    metrics,
     stopping: stopping.signal,
   })
   await app.server.listen({ port: 0, host: '127.0.0.1' })
@@ -109,7 +110,7 @@ async function serveHere(env: Record<string, string>) {
     await app.server.close()
     await app.close()
   }
-  return { url, stop }
+  return { url, metrics, stop }
 }
 
 /** A small heap, so that what is kept in memory cannot hide. */

@@ -81,10 +81,14 @@ export function createForwarding(dependencies: Dependencies) {
     work: (abort: AbortController) => Promise<T>,
   ) {
     const abort = new AbortController()
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) abort.abort(clientGone)
+    const { raw } = reply
+    // A hook may have waited before this: `close` is emitted once.
+    if (raw.closed) abort.abort(clientGone)
+    raw.once('close', () => {
+      if (!raw.writableFinished) abort.abort(clientGone)
     })
     try {
+      abort.signal.throwIfAborted()
       return await work(abort)
     } catch (error) {
       if (error !== clientGone) throw error

@@ -56,6 +56,8 @@ export function createStreaming(options: StreamingOptions) {
   })
 
   return async function forwardStream({ route, outgoing, caller, request, reply, abort }: Stream) {
+    // No await between these two: a `close` that was emitted before the listener is there gives no place back.
+    abort.signal.throwIfAborted()
     reply.raw.once('close', slots.take(route.service, caller))
     const hasBody = route.body === 'stream' && request.body !== undefined
     const limits = { maxBytes: uploadMaxBytes, idleMs }
@@ -73,7 +75,10 @@ export function createStreaming(options: StreamingOptions) {
     })
     const isEndless = route.answer === 'stream' && request.method !== 'HEAD'
     const { body: answer } = response
-    if (isEndless && !Buffer.isBuffer(answer)) return passOn(reply, { ...response, body: answer }, options)
+    if (isEndless && !Buffer.isBuffer(answer)) {
+      abort.signal.throwIfAborted() // passOn listens for `close`, too
+      return passOn(reply, { ...response, body: answer }, options)
+    }
     return send(reply, response)
   }
 }

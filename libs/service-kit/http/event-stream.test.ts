@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { FastifyReply } from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createLog } from '../telemetry/log.ts'
 import { createEventStreams, type EventStreamsOptions, lastEventNumber, type ServerSentEvent } from './event-stream.ts'
@@ -12,23 +13,24 @@ afterEach(async () => {
 })
 
 /** A service with one stream, which sends what the test tells it to. */
-async function startStreams(options: Partial<EventStreamsOptions> = {}) {
+async function startStreams(options: Partial<EventStreamsOptions> = {}, before = async (_reply: FastifyReply) => {}) {
   const stopping = new AbortController()
   const log = createLog({ service: 'test', instanceId: 'test', level: 'silent' })
   const server = createServer({ log, identity: 'none' })
   const streams = createEventStreams({ stopping: stopping.signal, ...options })
   const sources: { send(event: ServerSentEvent): void; end(): void; fail(error: Error): void; signal: AbortSignal }[] =
     []
-  server.get('/events/:caller', (request, reply) =>
-    streams.send(reply, {
+  server.get('/events/:caller', async (request, reply) => {
+    await before(reply)
+    return streams.send(reply, {
       caller: (request.params as { caller: string }).caller,
       events: (signal) => source(signal, lastEventNumber(request)),
-    }),
-  )
+    })
+  })
   await server.listen({ port: 0, host: '127.0.0.1' })
   undo.push(() => server.close())
   const { port } = server.server.address() as AddressInfo
-  return { streams, stopping, sources, open: (caller = 'ada', headers = {}) => open(port, caller, headers) }
+  return { streams, stopping, sources, port, open: (caller = 'ada', headers = {}) => open(port, caller, headers) }
 
   async function* source(signal: AbortSignal, after: number): AsyncGenerator<ServerSentEvent> {
     yield { id: after + 1, event: 'hello', data: { after } }
@@ -114,6 +116,20 @@ describe('an event stream', () => {
     stream.outgoing.destroy()
     await expect.poll(() => sources[0]?.signal.aborted, patience).toBe(true)
     await expect.poll(streams.count, patience).toBe(0)
+  })
+
+  test('gives its place back when the client has gone before it began', async () => {
+    const arrived = Promise.withResolvers<void>()
+    const { port, sources, streams } = await startStreams({}, async ({ raw }) => {
+      arrived.resolve()
+      await once(raw, 'close')
+    })
+    const outgoing = request({ port, host: '127.0.0.1', path: '/events/ada' }).end()
+    outgoing.on('error', () => {})
+    await arrived.promise
+    outgoing.destroy()
+    await expect.poll(() => sources[0]?.signal.aborted, patience).toBe(true)
+    expect(streams.count()).toBe(0)
   })
 
   test('is broken off when its source fails: the client comes back', async () => {
