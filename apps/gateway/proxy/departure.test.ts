@@ -10,7 +10,7 @@ describe.each(['state', 'cache'] as const)(
   'the request of a client that leaves while the Redis for %s is asked',
   (role) => {
     it('takes no place of a stream, and does not reach the service', async () => {
-      const { gateway, askedPaths, cookie } = await start()
+      const { gateway, askedPaths, cookie } = await start(role)
       await leaveDuring(gateway, gateway[role], { path: '/api/orders/1/events', cookie })
       const next = httpRequest(`${gateway.url}/api/orders/2/events`, { headers: { cookie }, agent: false }).end()
       const [response] = await once(next, 'response')
@@ -21,7 +21,7 @@ describe.each(['state', 'cache'] as const)(
     })
 
     it('does not reach the service when it is an ordinary one', async () => {
-      const { gateway, askedPaths, cookie } = await start()
+      const { gateway, askedPaths, cookie } = await start(role)
       await leaveDuring(gateway, gateway[role], { path: '/api/orders/1', cookie })
       await (await fetch(`${gateway.url}/api/orders/2`, { headers: { cookie } })).text()
       expect(askedPaths).toEqual(['/api/orders/2'])
@@ -30,7 +30,7 @@ describe.each(['state', 'cache'] as const)(
 )
 
 /** A gateway with a place for one stream of each caller, and an order service that notes what it is asked. */
-async function start() {
+async function start(role: 'state' | 'cache') {
   const askedPaths: (string | undefined)[] = []
   const order: Answer = ({ url }, response) => {
     askedPaths.push(url)
@@ -41,10 +41,27 @@ async function start() {
   onTestFinished(gateway.stop)
   const session = await gateway.sessions.create({ userId: randomUUID(), fields: { role: 'customer' } })
   const cookie = `shop_session=${session.id}`
+  await untilUsed(gateway, gateway[role], cookie)
+  askedPaths.length = 0
   return { gateway, askedPaths, cookie }
 }
 
 type Gateway = Awaited<ReturnType<typeof startGateway>>
+
+/** A connection that is not made yet when Redis is frozen would never send the question. */
+async function untilUsed({ url }: Gateway, { port }: Gateway['state'], cookie: string) {
+  let isUsed = false
+  commandTo(port).then(() => {
+    isUsed = true
+  })
+  await vi.waitFor(
+    async () => {
+      await (await fetch(`${url}/api/cart`, { headers: { cookie } })).text()
+      expect(isUsed).toBe(true)
+    },
+    { timeout: 10_000 },
+  )
+}
 
 /** Sends a request and leaves. The gateway has seen the connection close before Redis answers. */
 async function leaveDuring(
