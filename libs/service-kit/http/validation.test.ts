@@ -1,7 +1,7 @@
 import { OrderEvent } from '@shop/contracts/events'
 import { Type } from 'typebox'
 import { describe, expect, test } from 'vitest'
-import { createCheck } from './validation.ts'
+import { createCheck, createValidatorCompiler } from './validation.ts'
 
 const Shape = Type.Union([
   Type.Object({ kind: Type.Literal('circle'), radius: Type.Number({ minimum: 0 }) }),
@@ -71,4 +71,13 @@ describe('a check outside of routes', () => {
     const Wide = Type.Union(Array.from({ length: 100 }, (_, i) => Type.Object({ [`field${i}`]: Type.String() })))
     expect(createCheck(Wide)({}).length).toBe(20)
   })
+})
+
+test('a number in a query that is too large to be one is out of bounds, and not converted to Infinity', () => {
+  const Query = Type.Object({ price: Type.Integer({ minimum: 0, maximum: 100 }) }, { additionalProperties: false })
+  const request = { httpPart: 'querystring', schema: Query } as never
+  const check = createValidatorCompiler()(request) as (value: unknown) => { error?: unknown }
+  for (const price of ['1e309', '-1e309', 'Infinity', 'NaN', '101'])
+    expect([price, check({ price }).error]).toEqual([price, expect.any(Array)])
+  expect(check({ price: '100' })).toEqual({ value: { price: 100 } })
 })

@@ -5,7 +5,7 @@
  * work an attacker chooses.
  */
 import type { FieldError } from '@shop/contracts/problem'
-import { Ajv } from 'ajv'
+import { Ajv, type Options } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import type { TSchema } from 'typebox'
@@ -23,9 +23,12 @@ const options = {
   strictTuples: false,
 } as const
 
-const exact = createAjv(false)
-/** 'array', so that ?sku=a is a list of one where the schema wants a list. */
-const converting = createAjv('array')
+const exact = createAjv({})
+/**
+ * 'array', so that ?sku=a is a list of one where the schema wants a list. AJV converts 1e309 to Infinity; with strict numbers it would
+ * then compare it with no bound.
+ */
+const converting = createAjv({ coerceTypes: 'array', strictNumbers: false })
 
 /** For Fastify, which compiles the schemas of all routes before it listens: a schema that cannot be compiled ends the start. */
 export function createValidatorCompiler(): FastifySchemaCompiler<Schema> {
@@ -51,8 +54,8 @@ export function createCheck(schema: TSchema): (value: unknown) => FieldError[] {
   return (value) => (check(value) ? [] : fieldProblems(check.errors ?? [], 'body'))
 }
 
-function createAjv(coerceTypes: false | 'array'): Ajv {
-  const ajv = new Ajv({ ...options, coerceTypes })
+function createAjv(more: Options): Ajv {
+  const ajv = new Ajv({ ...options, ...more })
   addFormats.default(ajv)
   // Stricter than ajv-formats, which also takes urn:uuid:… and so lets through what Postgres refuses.
   ajv.addFormat('uuid', /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i)
