@@ -1,6 +1,8 @@
 /** Every error reply that a server can give, and what a caller of the kit gets for it. server-states.test.ts has those of real servers. */
+
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { closeRedis, connectRedis, type Redis } from './connection/connection.ts'
+import { unlessOnItsWay } from './connection/on-its-way.fixture.ts'
 import { errorReply, greet, startWireServer } from './connection/wire-server.fixture.ts'
 import { isRedisOutage, RedisUnavailable } from './errors.ts'
 
@@ -65,14 +67,6 @@ async function setUp(reply: string) {
   return { server, redis }
 }
 const outcomeOf = (promise: Promise<unknown>) => promise.catch((error: Error) => error) as Promise<Error>
-
-/** A deadline may pass while an attempt is on its way; the call is then made again. */
-async function unlessOnItsWay<Outcome>(ask: () => Promise<Outcome>): Promise<Outcome> {
-  for (let attempt = 1; ; attempt += 1) {
-    const outcome = await ask()
-    if (attempt === 10 || !String(outcome).includes('no answer within')) return outcome
-  }
-}
 
 const calls: Record<string, (redis: Redis) => Promise<unknown>> = {
   'a read': (redis) => redis.get('key'),

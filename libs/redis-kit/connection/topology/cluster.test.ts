@@ -1,4 +1,5 @@
 /** What only happens in a Cluster: one node of several is away, slots move, a replica takes over. */
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type FaultProxy, startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisCluster, type RedisServer, startCluster, startRedis } from '@shop/test-kit/redis-server'
@@ -6,6 +7,7 @@ import { Cluster, Command, Redis as Server } from 'ioredis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { isRedisOutage, OutcomeUnknown, RedisUnavailable } from '../../errors.ts'
 import { closeRedis, connectRedis, pendingOn, type Redis, type RedisOptions, whenReady } from '../connection.ts'
+import { unlessOnItsWay } from '../on-its-way.fixture.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -43,14 +45,6 @@ async function proxied(cluster: RedisCluster) {
   return { proxies, natMap, url: `redis+cluster://${proxies.map(({ port }) => `127.0.0.1:${port}`).join(',')}` }
 }
 const outcomeOf = (promise: Promise<unknown>) => promise.catch((error: Error) => error)
-
-/** A deadline may pass while an attempt is on its way; the call is then made again. */
-async function unlessOnItsWay<Outcome>(ask: () => Promise<Outcome>): Promise<Outcome> {
-  for (let attempt = 1; ; attempt += 1) {
-    const outcome = await ask()
-    if (attempt === 10 || !String(outcome).includes('no answer within')) return outcome
-  }
-}
 const outcomesOf = (promises: Promise<unknown>[]) => Promise.all(promises.map(outcomeOf))
 async function until(condition: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
   const deadlineMs = performance.now() + withinMs
