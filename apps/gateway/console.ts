@@ -23,11 +23,11 @@ const owners = [...new Set(ownerOf.values())]
 const patienceMs = 3_000
 
 export function consoleRoutes(server: Server, client: ServiceClient, forwarding: Forwarding) {
-  const { forward, identityOf, toService, untilClientGone } = forwarding
+  const { forward, callerOf, toService, untilClientGone } = forwarding
 
   server.get(topicListPath, (request, reply) =>
     untilClientGone(request, reply, async ({ signal }) => {
-      const identity = await identityOf(request, 'refuse')
+      const { identity } = await callerOf(request, 'refuse')
       const ask = (service: Owner) =>
         client.request({ ...toService({ service }, request, identity), method: 'GET', deadlineMs: patienceMs, signal })
       const answers = await Promise.all(owners.map((service) => answerOf(service, ask, request)))

@@ -1,4 +1,4 @@
-/** From a session cookie to the token that the services believe. */
+/** From what a request carries to who asks. */
 import { sessionCookieName } from '@shop/contracts/cookies'
 import type { Identity, Role } from '@shop/contracts/identity'
 import { isRedisOutage } from '@shop/redis-kit/errors'
@@ -8,7 +8,22 @@ import type { FastifyRequest } from 'fastify'
 import { errors } from './errors.ts'
 import type { Route } from './routes.ts'
 
-const guest: Identity = { role: 'guest' }
+/** Who asks: the identity that the services see and, for a partner, the API key that decides about routes and quota. */
+export interface Caller {
+  identity: Identity
+  apiKey?: CallerKey
+}
+
+export interface CallerKey {
+  /** Names the key and cannot be used as the key. */
+  id: string
+  scopes: readonly string[]
+  /** Requests per minute and per day. */
+  perMinute: number
+  perDay: number
+}
+
+const guest: Caller = { identity: { role: 'guest' } }
 
 /**
  * Who the cookie belongs to. No cookie, or one that opens nothing: a guest, and no question to Redis for what cannot be an id.
@@ -19,13 +34,14 @@ export function createIdentify(sessions: SessionReader) {
   return async function identify(
     request: CookieRequest & Pick<FastifyRequest, 'log'>,
     withoutSessions: Route['withoutSessions'],
-  ): Promise<Identity> {
+  ): Promise<Caller> {
     const id = readCookie(sessionCookieName, request)
     if (id === undefined) return guest
     try {
       const session = await sessions.load(id)
       if (!session) return guest
-      return { role: roleOf(session.fields.role), userId: session.userId, session: session.handle }
+      const { userId, handle, fields } = session
+      return { identity: { role: roleOf(fields.role), userId, session: handle } }
     } catch (error) {
       const isOutage = isRedisOutage(error)
       if (!isOutage && withoutSessions === 'guest') request.log.error({ err: error }, 'session not loaded')

@@ -36,11 +36,11 @@ export type Forwarding = ReturnType<typeof createForwarding>
 
 export function createForwarding(dependencies: Dependencies) {
   const { client, forwardStream, identify, mint, isCrossOrigin, timeoutMs } = dependencies
-  return { forward, identityOf, toService, untilClientGone }
+  return { forward, callerOf, toService, untilClientGone }
 
   function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
     return untilClientGone(request, reply, async (abort) => {
-      const identity = await identityOf(request, route.withoutSessions)
+      const { identity } = await callerOf(request, route.withoutSessions)
       const outgoing = toService(route, request, identity)
       if (route.body === 'stream' || route.answer === 'stream') {
         const caller = identity.userId ?? addressGroup(clientAddress(request))
@@ -52,7 +52,7 @@ export function createForwarding(dependencies: Dependencies) {
     })
   }
 
-  function identityOf(request: FastifyRequest, withoutSessions: Route['withoutSessions']) {
+  function callerOf(request: FastifyRequest, withoutSessions: Route['withoutSessions']) {
     const { method, url: target, headers } = request
     if (isCrossOrigin({ method, target, headers })) throw errors.originNotAllowed()
     return identify(request, withoutSessions)
