@@ -25,7 +25,7 @@ const patienceMs = 3_000
 export function consoleRoutes(server: Server, client: ServiceClient, forwarding: Forwarding) {
   const { forward, callerOf, toService, untilClientGone } = forwarding
 
-  server.get(topicListPath, (request, reply) =>
+  server.get(topicListPath, { config: { limits: 'admin' } }, (request, reply) =>
     untilClientGone(request, reply, async ({ signal }) => {
       const { identity } = await callerOf(request, 'refuse')
       const ask = (service: Owner) =>
@@ -37,14 +37,15 @@ export function consoleRoutes(server: Server, client: ServiceClient, forwarding:
     }),
   )
 
-  for (const { methods, path } of topicRoutes) {
+  for (const { methods, path, limits } of topicRoutes) {
     server.route<{ Params: { topic: string } }>({
       method: withHead(methods),
       url: path,
+      config: { limits },
       handler: (request, reply) => {
         const service = ownerOf.get(request.params.topic)
         if (!service) throw errors.topicNotFound()
-        return forward({ methods, path, service, withoutSessions: 'refuse' }, request, reply)
+        return forward({ methods, path, service, limits, withoutSessions: 'refuse' }, request, reply)
       },
     })
   }

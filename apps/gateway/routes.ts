@@ -2,11 +2,38 @@
 
 import { type CookieName, cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 import type { InternalServiceName } from '@shop/contracts/services'
+import type { FastifyRequest } from 'fastify'
+
+/** What routes have in common for their limits: see limits/policies.yaml. */
+export const routeClasses = [
+  'browse',
+  'sign-in',
+  'register',
+  'account',
+  'cart',
+  'checkout',
+  'orders',
+  'stream',
+  'admin',
+  'import',
+  'docs',
+  /** A path or method that does not exist. */
+  'unknown',
+] as const
+export type RouteClass = (typeof routeClasses)[number]
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** At the gateway, where all routes but those of health have one. */
+    limits?: RouteClass
+  }
+}
 
 export interface Route {
   methods: readonly ('GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE')[]
   path: string
   service: InternalServiceName
+  limits: RouteClass
   /**
    * While it cannot be known who asks: `guest` treats everybody as a guest, for what is the same for all; `refuse` answers
    * 503, for whoever is signed in must not be taken for somebody who is not.
@@ -28,48 +55,94 @@ const cart: readonly CookieName[] = [cartCookieName]
 const session: readonly CookieName[] = [sessionCookieName]
 
 export const routes: readonly Route[] = [
-  { methods: ['GET'], path: '/api/products', service: 'catalog', withoutSessions: 'guest' },
-  { methods: ['GET'], path: '/api/products/:sku', service: 'catalog', withoutSessions: 'guest' },
-  { methods: ['GET'], path: '/api/products/:sku/image.svg', service: 'catalog', withoutSessions: 'guest' },
-  { methods: ['GET'], path: '/api/categories', service: 'catalog', withoutSessions: 'guest' },
-  { methods: ['POST'], path: '/api/products', service: 'catalog', withoutSessions: 'refuse' },
-  { methods: ['PATCH', 'DELETE'], path: '/api/products/:sku', service: 'catalog', withoutSessions: 'refuse' },
-  { methods: ['POST'], path: '/api/products/import', service: 'catalog', withoutSessions: 'refuse', body: 'stream' },
+  { methods: ['GET'], path: '/api/products', service: 'catalog', limits: 'browse', withoutSessions: 'guest' },
+  { methods: ['GET'], path: '/api/products/:sku', service: 'catalog', limits: 'browse', withoutSessions: 'guest' },
+  {
+    methods: ['GET'],
+    path: '/api/products/:sku/image.svg',
+    service: 'catalog',
+    limits: 'browse',
+    withoutSessions: 'guest',
+  },
+  { methods: ['GET'], path: '/api/categories', service: 'catalog', limits: 'browse', withoutSessions: 'guest' },
+  { methods: ['POST'], path: '/api/products', service: 'catalog', limits: 'admin', withoutSessions: 'refuse' },
+  {
+    methods: ['PATCH', 'DELETE'],
+    path: '/api/products/:sku',
+    service: 'catalog',
+    limits: 'admin',
+    withoutSessions: 'refuse',
+  },
+  {
+    methods: ['POST'],
+    path: '/api/products/import',
+    service: 'catalog',
+    limits: 'import',
+    withoutSessions: 'refuse',
+    body: 'stream',
+  },
 
-  { methods: ['POST'], path: '/api/users', service: 'user', withoutSessions: 'guest' },
-  { methods: ['GET', 'PATCH'], path: '/api/users/me', service: 'user', withoutSessions: 'refuse' },
-  { methods: ['POST'], path: '/api/sessions', service: 'user', withoutSessions: 'guest', cookies: session },
-  { methods: ['GET', 'DELETE'], path: '/api/sessions', service: 'user', withoutSessions: 'refuse' },
-  { methods: ['DELETE'], path: '/api/sessions/:id', service: 'user', withoutSessions: 'refuse' },
+  { methods: ['POST'], path: '/api/users', service: 'user', limits: 'register', withoutSessions: 'guest' },
+  { methods: ['GET', 'PATCH'], path: '/api/users/me', service: 'user', limits: 'account', withoutSessions: 'refuse' },
+  {
+    methods: ['POST'],
+    path: '/api/sessions',
+    service: 'user',
+    limits: 'sign-in',
+    withoutSessions: 'guest',
+    cookies: session,
+  },
+  { methods: ['GET', 'DELETE'], path: '/api/sessions', service: 'user', limits: 'account', withoutSessions: 'refuse' },
+  { methods: ['DELETE'], path: '/api/sessions/:id', service: 'user', limits: 'account', withoutSessions: 'refuse' },
 
-  { methods: ['GET'], path: '/api/cart', service: 'order', withoutSessions: 'refuse', cookies: cart },
+  { methods: ['GET'], path: '/api/cart', service: 'order', limits: 'cart', withoutSessions: 'refuse', cookies: cart },
   {
     methods: ['PUT', 'DELETE'],
     path: '/api/cart/items/:sku',
     service: 'order',
+    limits: 'cart',
     withoutSessions: 'refuse',
     cookies: cart,
   },
-  { methods: ['GET'], path: '/api/orders', service: 'order', withoutSessions: 'refuse' },
-  { methods: ['POST'], path: '/api/orders', service: 'order', withoutSessions: 'refuse', cookies: cart },
-  { methods: ['GET'], path: '/api/orders/:id', service: 'order', withoutSessions: 'refuse' },
-  { methods: ['POST'], path: '/api/orders/:id/cancel', service: 'order', withoutSessions: 'refuse' },
-  { methods: ['GET'], path: '/api/orders/:id/timeline', service: 'order', withoutSessions: 'refuse' },
-  { methods: ['GET'], path: '/api/orders/:id/events', service: 'order', withoutSessions: 'refuse', answer: 'stream' },
+  { methods: ['GET'], path: '/api/orders', service: 'order', limits: 'orders', withoutSessions: 'refuse' },
+  {
+    methods: ['POST'],
+    path: '/api/orders',
+    service: 'order',
+    limits: 'checkout',
+    withoutSessions: 'refuse',
+    cookies: cart,
+  },
+  { methods: ['GET'], path: '/api/orders/:id', service: 'order', limits: 'orders', withoutSessions: 'refuse' },
+  { methods: ['POST'], path: '/api/orders/:id/cancel', service: 'order', limits: 'orders', withoutSessions: 'refuse' },
+  { methods: ['GET'], path: '/api/orders/:id/timeline', service: 'order', limits: 'orders', withoutSessions: 'refuse' },
+  {
+    methods: ['GET'],
+    path: '/api/orders/:id/events',
+    service: 'order',
+    limits: 'stream',
+    withoutSessions: 'refuse',
+    answer: 'stream',
+  },
 ]
 
 /** The streams between the services, put together from the answers of all that own one. See console.ts. */
 export const topicListPath = '/api/console/streams'
 
 /** Of one stream: answered by the service that owns the topic, for administrators. */
-export const topicRoutes: readonly Pick<Route, 'methods' | 'path'>[] = [
-  { methods: ['GET'], path: '/api/console/streams/:topic/dead' },
-  { methods: ['POST'], path: '/api/console/streams/:topic/dead/redrive' },
-  { methods: ['GET', 'DELETE'], path: '/api/console/streams/:topic/dead/:id' },
-  { methods: ['POST'], path: '/api/console/streams/:topic/dead/:id/redrive' },
+export const topicRoutes: readonly Pick<Route, 'methods' | 'path' | 'limits'>[] = [
+  { methods: ['GET'], path: '/api/console/streams/:topic/dead', limits: 'admin' },
+  { methods: ['POST'], path: '/api/console/streams/:topic/dead/redrive', limits: 'admin' },
+  { methods: ['GET', 'DELETE'], path: '/api/console/streams/:topic/dead/:id', limits: 'admin' },
+  { methods: ['POST'], path: '/api/console/streams/:topic/dead/:id/redrive', limits: 'admin' },
 ]
 
 /** What services ask each other under a path that would fit one above. From outside there is nothing. */
 export const internalPaths: readonly string[] = ['/api/products/quote']
+
+/** The class of a request's route; undefined for the routes of health, which machines ask and which have no limits. */
+export function routeClassOf({ is404, routeOptions }: FastifyRequest): RouteClass | undefined {
+  return is404 ? 'unknown' : routeOptions.config.limits
+}
 
 export const services = [...new Set(routes.map(({ service }) => service))]

@@ -22,6 +22,9 @@ export function docsRoutes(server: Server, descriptions: ReturnType<typeof creat
   let merged: { of: ReadonlyMap<string, OpenApi>; result: OpenApi } | undefined
 
   server.register(async (scope) => {
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, limits: 'docs' }
+    })
     await scope.register(fastifySwagger, { mode: 'static', specification: { document: {} as never } })
     await scope.register(fastifySwaggerUi, {
       routePrefix: '/docs',

@@ -101,7 +101,7 @@ export function createForwarding(dependencies: Dependencies) {
 export function forwardRoutes(server: Server, { forward }: Forwarding) {
   passBodiesThrough(server)
   for (const path of internalPaths) {
-    server.get(path, () => {
+    server.get(path, { config: { limits: 'unknown' } }, () => {
       throw errors.routeNotFound()
     })
   }
@@ -112,13 +112,13 @@ export function forwardRoutes(server: Server, { forward }: Forwarding) {
     streaming.removeAllContentTypeParsers()
     streaming.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     for (const route of routes.filter(({ body }) => body === 'stream')) {
-      streaming.route({ ...options(route), config: { streamsBody: true } })
+      streaming.route({ ...options(route), config: { limits: route.limits, streamsBody: true } })
     }
   })
 
   function options(route: Route) {
     const handler = (request: FastifyRequest, reply: FastifyReply) => forward(route, request, reply)
-    return { method: withHead(route.methods), url: route.path, handler }
+    return { method: withHead(route.methods), url: route.path, config: { limits: route.limits }, handler }
   }
 }
 
