@@ -45,7 +45,7 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
   [
     'createRateLimit',
     (o) => createRateLimit(redis, { ...limit, onUnavailable: 'local', ...o }),
-    { timer: ['deadlineMs'], other: ['maxLocalIds'] },
+    { timer: ['deadlineMs'], other: ['maxLocalIds', 'maxKnownDenialMs'] },
   ],
   ['createRateLimits', (o) => createRateLimits([], o), { timer: ['deadlineMs'] }],
   ['createRegistry', (o) => createRegistry(redis, { keys: discoveryKeys('t'), ...o }), { timer: ['ttlMs'] }],

@@ -1,58 +1,81 @@
 /**
- * Denials that are still true, so that a hot offender is refused in this process: no round trip, a million times a second.
- * Sound because nothing but time (and a refund, see `forget`) makes room in a bucket: until the announced wait is over,
- * Redis would say the same.
+ * Denials that are still true, so that a hot offender is refused in this process: without a round trip, a million times a second.
+ * Sound because only time makes room in a bucket or a window (a refund and a reset do too, see `forget`): until the announced wait
+ * is over, Redis would deny as well. Other processes can refund, reset and change policies, so a denial is trusted for `maxAgeMs`
+ * at most.
  *
- * When Redis denied is known only to lie between our asking and our hearing. The earliest moment decides how long we refuse,
- * so that nobody is refused whom Redis would admit; the latest is what we tell, so that nobody is told to come too early.
+ * Redis denied at some moment between question and answer. The earliest decides how long this process denies, so that no id is
+ * denied that Redis would admit; the latest is announced, so that no caller is told to come too early.
  */
-import type { Spacing, Verdict } from './gcra.ts'
 import { remember } from './local-bucket.ts'
 
-interface Denial {
-  /** When the bucket will be full again: the earliest it can be, and how much later it may be. */
-  fullAtMs: number
+/** What a denial says, for every algorithm. */
+export interface Denial {
+  remaining: number
+  /** More than 0: a cost that never fits is not remembered. */
+  retryAfterMs: number
+  resetAfterMs: number
+}
+
+interface KnownDenial {
+  cost: number
+  remaining: number
+  /** When this cost fits: the earliest that it can be, and how much later it may be. */
+  freeAtMs: number
   slackMs: number
+  /** When all is available again, at the latest. */
+  resetAtMs: number
+  trustedUntilMs: number
+}
+
+export interface DenialsOptions {
+  /** The largest cost that can ever be admitted. */
+  burst: number
+  /** What one unit of cost waits, in algorithms that refill evenly. @default undefined: windows, which free many units at once */
+  intervalMs?: number
+  maxAgeMs: number
+  maxIds: number
+  /** Monotonic. */
+  nowMs: () => number
 }
 
 export interface Denials {
-  /** What Redis would certainly say, if it would certainly deny. */
-  find(id: string, cost: number): Verdict | undefined
+  /** What Redis would certainly say, if it would certainly deny: for the denied cost and all above it. */
+  find(id: string, cost: number): Denial | undefined
   /** `askedMs` is `nowMs()` from before the question. */
-  add(id: string, verdict: { resetAfterMs: number }, askedMs: number): void
+  add(id: string, denied: { cost: number; denial: Denial; askedMs: number }): void
   forget(id: string): void
 }
 
-export function createDenials(
-  { intervalUs, toleranceUs }: Spacing,
-  { maxIds, nowMs }: { maxIds: number; nowMs: () => number },
-): Denials {
-  const denials = new Map<string, Denial>()
-  const intervalMs = intervalUs / 1000
-  const toleranceMs = toleranceUs / 1000
+export function createDenials({ burst, intervalMs, maxAgeMs, maxIds, nowMs }: DenialsOptions): Denials {
+  const known = new Map<string, KnownDenial>()
+  return { find, add, forget: (id) => void known.delete(id) }
 
-  function find(id: string, cost: number): Verdict | undefined {
-    const denial = denials.get(id)
-    if (!denial) return undefined
-    const fullInMs = denial.fullAtMs - nowMs()
-    const waitMs = fullInMs + cost * intervalMs - toleranceMs
-    if (waitMs > 0 && cost * intervalMs <= toleranceMs)
-      return verdictOf(fullInMs + denial.slackMs, waitMs + denial.slackMs)
-    if (fullInMs + intervalMs <= toleranceMs) denials.delete(id) // there is room for one: nothing is denied for certain
-    return undefined
-  }
-  function verdictOf(fullInMs: number, waitMs: number): Verdict {
-    return {
-      allowed: false,
-      remaining: Math.max(0, Math.floor((toleranceMs - fullInMs) / intervalMs)),
-      retryAfterMs: Math.ceil(waitMs),
-      resetAfterMs: Math.ceil(fullInMs),
-      tatUs: 0,
+  function find(id: string, cost: number): Denial | undefined {
+    const denial = known.get(id)
+    if (!denial || cost > burst) return undefined
+    const now = nowMs()
+    if (now >= denial.trustedUntilMs) {
+      known.delete(id)
+      return undefined
     }
+    // Where the refill is even, what another cost waits is known too: a smaller one less, and a larger one longer.
+    const freeAtMs = denial.freeAtMs + (cost - denial.cost) * (intervalMs ?? 0)
+    if (freeAtMs <= now || (intervalMs === undefined && cost < denial.cost)) return undefined
+    const resetAfterMs = Math.ceil(denial.resetAtMs - now)
+    const isExact = intervalMs !== undefined || cost === denial.cost
+    const retryAfterMs = isExact ? Math.ceil(freeAtMs + denial.slackMs - now) : resetAfterMs
+    return { remaining: denial.remaining, retryAfterMs, resetAfterMs }
   }
-  function add(id: string, { resetAfterMs }: { resetAfterMs: number }, askedMs: number) {
-    const earliestMs = askedMs + resetAfterMs - 1 // resetAfterMs was rounded up
-    remember(denials, [id, { fullAtMs: earliestMs, slackMs: nowMs() + resetAfterMs - earliestMs }], maxIds)
+
+  function add(id: string, { cost, denial, askedMs }: { cost: number; denial: Denial; askedMs: number }) {
+    const { remaining, retryAfterMs, resetAfterMs } = denial
+    const heardMs = nowMs()
+    const freeAtMs = askedMs + retryAfterMs - 1 // it was rounded up
+    const trustedUntilMs = Math.min(askedMs + maxAgeMs, intervalMs === undefined ? freeAtMs : askedMs + resetAfterMs)
+    if (trustedUntilMs <= heardMs) return void known.delete(id)
+    const slackMs = heardMs + retryAfterMs - freeAtMs
+    const entry = { cost, remaining, freeAtMs, slackMs, resetAtMs: heardMs + resetAfterMs, trustedUntilMs }
+    remember(known, [id, entry], maxIds)
   }
-  return { find, add, forget: (id) => void denials.delete(id) }
 }

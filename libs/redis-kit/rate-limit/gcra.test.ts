@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'vitest'
-import { createDenials } from './denials.ts'
 import { decide, spacingOf } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
@@ -102,54 +101,5 @@ describe('the limit of one process alone', () => {
     expect(bucket.check('a', 15).allowed).toBe(true)
     expect(bucket.check('a', 15).allowed).toBe(false)
     expect(bucket.check('b', 21)).toMatchObject({ allowed: false, retryAfterMs: -1 })
-  })
-})
-
-describe('remembered denials', () => {
-  function denialsAt(clock: { nowMs: number }, maxIds = 100) {
-    return createDenials({ intervalUs: 10_000, toleranceUs: 50_000 }, { maxIds, nowMs: () => clock.nowMs })
-  }
-
-  test('an id is denied until the earliest moment that Redis could admit it, and told the latest', () => {
-    const clock = { nowMs: 100 }
-    const denials = denialsAt(clock)
-    denials.add('a', { resetAfterMs: 50 }, 95) // asked at 95, heard at 100: full between 144 and 150
-    expect(denials.find('a', 1)).toMatchObject({ allowed: false, retryAfterMs: 10, resetAfterMs: 50, remaining: 0 })
-    clock.nowMs = 103.9
-    expect(denials.find('a', 1)).toMatchObject({ retryAfterMs: 7 })
-    clock.nowMs = 104
-    expect(denials.find('a', 1)).toBeUndefined()
-  })
-
-  test('a larger cost is denied longer and a smaller one is left to Redis', () => {
-    const clock = { nowMs: 0 }
-    const denials = denialsAt(clock)
-    denials.add('a', { resetAfterMs: 41 }, 0) // denied for a cost of 2: there may be room for 1 at once
-    expect(denials.find('a', 1)).toBeUndefined()
-    denials.add('a', { resetAfterMs: 49 }, 0)
-    clock.nowMs = 9
-    expect(denials.find('a', 1)).toBeUndefined()
-    denials.add('a', { resetAfterMs: 49 }, 9)
-    expect(denials.find('a', 3)).toMatchObject({ retryAfterMs: 29 })
-  })
-
-  test('a cost above the burst is left to Redis, which says that it never fits', () => {
-    const denials = denialsAt({ nowMs: 0 })
-    denials.add('a', { resetAfterMs: 50 }, 0)
-    expect(denials.find('a', 6)).toBeUndefined()
-  })
-
-  test('a refund forgets the denial', () => {
-    const denials = denialsAt({ nowMs: 0 })
-    denials.add('a', { resetAfterMs: 50 }, 0)
-    denials.forget('a')
-    expect(denials.find('a', 1)).toBeUndefined()
-  })
-
-  test('a flood of ids is remembered up to the bound, the latest first', () => {
-    const denials = denialsAt({ nowMs: 0 }, 10)
-    for (let i = 0; i < 1000; i++) denials.add(`id-${i}`, { resetAfterMs: 50 }, 0)
-    const remembered = Array.from({ length: 1000 }, (_, i) => `id-${i}`).filter((id) => denials.find(id, 1))
-    expect(remembered).toEqual(Array.from({ length: 10 }, (_, i) => `id-${990 + i}`))
   })
 })

@@ -347,6 +347,7 @@ describe('with a proxy that breaks', () => {
       limit: { count: 1, periodMs: 60_000 },
       burst: 1,
       deadlineMs: 5000,
+      maxKnownDenialMs: 60_000,
     })
     await limit.check('a')
     await limit.check('a')

@@ -56,6 +56,11 @@ export interface RateLimitOptions {
   deadlineMs?: number
   /** How many processes share the limit, for 'local': usually what discovery knows. @default () => 1 */
   instances?: () => number
+  /**
+   * The longest that this process trusts a denial it knows, without asking Redis: a refund, a reset or a new policy in another process
+   * holds here after this. 0: it asks each time. @default 1_000
+   */
+  maxKnownDenialMs?: number
   /** The most ids remembered in this process, as denied and (for 'local') as charged. 0: none, except for 'local'. @default 10_000 */
   maxLocalIds?: number
   /** Told why a decision was degraded: for a log line or a counter. */
@@ -93,13 +98,15 @@ export interface RateLimit {
 export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLimit {
   const { keys, limit, burst, onUnavailable, breaker = noBreaker, onDegraded } = options
   const { deadlineMs: usualDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
+  const { maxKnownDenialMs: maxAgeMs = 1000 } = options
   checkNumbers(`rate limit ${keys.pattern}`, options, {
     deadlineMs: { min: 1, max: MAX_TIMER_MS },
+    maxKnownDenialMs: { min: 0 },
     maxLocalIds: { min: onUnavailable === 'local' ? 1 : 0, isWhole: true },
   })
   const policy: Policy = { ...limit, burst }
   const spacing = requireFits(spacingOf(policy), keys)
-  const denials = createDenials(spacing, { maxIds, nowMs })
+  const denials = createDenials({ burst, intervalMs: spacing.intervalUs / 1000, maxAgeMs, maxIds, nowMs })
   const local = createLocalBucket(policy, { instances, maxIds, nowMs })
 
   async function check(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
@@ -114,7 +121,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
         deadlineMs,
       )
       const verdict = verdictOf(reply)
-      if (verdict.retryAfterMs > 0) denials.add(id, verdict, askedMs)
+      if (verdict.retryAfterMs > 0) denials.add(id, { cost, denial: verdict, askedMs })
       return decisionOf(verdict, limit.count, verdict.allowed ? { cost, tatUs: verdict.tatUs } : undefined)
     } catch (error) {
       requireOutage(error)
@@ -124,7 +131,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
   }
   function knownDenial(id: string, cost = 1): Decision | undefined {
     const denial = denials.find(id, cost)
-    return denial && decisionOf(denial, limit.count)
+    return denial && decisionOf({ allowed: false, ...denial, tatUs: 0 }, limit.count)
   }
   async function refund(id: string, { cost, tatUs }: Charge, deadlineMs = usualDeadlineMs): Promise<boolean> {
     const args = [spacing.intervalUs * cost, tatUs]
