@@ -59,7 +59,7 @@ export async function buildApp(
     probes: [
       redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
       directoryProbe(directory),
-      redisProbe('redis-cache', cache, { required: false, family: keys.addresses }),
+      redisProbe('redis-cache', cache, { required: false, family: keys.addresses.bucket }),
     ],
   })
   limitRequests(server, addresses)

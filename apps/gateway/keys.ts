@@ -8,4 +8,4 @@ export const keys = {
   sessions: sessionKeys('user', { sharedWith: { gateway: 'write' } }),
 }
 
-export const keyFamilies = distinctFamilies([keys.addresses])
+export const keyFamilies = distinctFamilies(Object.values(keys.addresses))

@@ -9,4 +9,4 @@ export const keys = {
   signIns: rateLimitKeys('user', 'sign-in', 'state'),
 }
 
-export const keyFamilies = distinctFamilies([...Object.values(keys.sessions), keys.signIns])
+export const keyFamilies = distinctFamilies([...Object.values(keys.sessions), ...Object.values(keys.signIns)])

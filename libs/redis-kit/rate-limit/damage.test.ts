@@ -15,7 +15,7 @@ async function setUp() {
   const keys = rateLimitKeys(server.namespace(), 'test', 'cache')
   const limit = { count: 10, periodMs: 60_000 }
   return {
-    key: keys.key('a'),
+    key: keys.bucket.key('a'),
     plain: server.connect(),
     // Each check is a process of its own: none remembers a denial.
     fresh: () => createRateLimit(redis, { keys, limit, burst: 3, onUnavailable: 'open', deadlineMs: 5_000 }),
@@ -25,7 +25,7 @@ async function setUp() {
 test.each(typesExcept('string'))('a %s in the place of the arrival time is replaced', async (type) => {
   const { key, plain, fresh } = await setUp()
   await plant(plain, key, type)
-  expect(await fresh().refund('a', { cost: 1, tatUs: (Date.now() + 60_000) * 1_000 })).toBe(false)
+  expect(await fresh().refund('a', { cost: 1, id: 'a', stampUs: (Date.now() + 12_000) * 1_000 })).toBe(false)
   expect(await fresh().check('a')).toMatchObject({ allowed: true, remaining: 2, degraded: false })
   expect(await fresh().check('a')).toMatchObject({ allowed: true, remaining: 1, degraded: false })
   expect(await plain.pttl(key)).toBeGreaterThan(0)
@@ -39,7 +39,7 @@ test('whatever text is in the place of the arrival time, the next checks decide,
     const text = damage(random, `${(Date.now() + integerOf(random, -100_000, 10 ** 9)) * 1_000}`)
     const where = `seed ${seed}, round ${round}: ${JSON.stringify(text.toString('latin1').slice(0, 60))}`
     await plain.set(key, text)
-    await fresh().refund('a', { cost: 1, tatUs: (Date.now() + 60_000) * 1_000 })
+    await fresh().refund('a', { cost: 1, id: 'a', stampUs: (Date.now() + 12_000) * 1_000 })
     const decision = await fresh().check('a')
     expect([decision.remaining, decision.retryAfterMs, decision.resetAfterMs].every(Number.isSafeInteger), where).toBe(
       true,

@@ -12,8 +12,8 @@ export interface Rate {
   periodMs: number
 }
 
-/** A rate and its burst, for headers and logs. In any stretch of t ms at most `burst + t * count / periodMs` is admitted. */
-export interface Policy extends Rate {
+/** In any interval of t ms at most `burst + t * count / periodMs` is admitted. */
+export interface BurstRate extends Rate {
   burst: number
 }
 
@@ -32,15 +32,13 @@ export interface Verdict {
   retryAfterMs: number
   /** Until the full burst is available again, if nothing more is asked. */
   resetAfterMs: number
-  /** The theoretical arrival time it leaves behind. */
-  tatUs: number
 }
 
 /** Rounding the interval up to whole microseconds slows the rate down; more than this share and the limit would be a lie. */
 const MAX_ROUNDING = 0.01
 
 /** Throws RangeError, naming the field, for a policy that cannot be kept. */
-export function spacingOf({ count, periodMs, burst }: Policy): Spacing {
+export function spacingOf({ count, periodMs, burst }: BurstRate): Spacing {
   requireCount('limit.count', count)
   requireCount('burst', burst)
   if (!(periodMs > 0 && Number.isFinite(periodMs))) throw new RangeError(`limit.periodMs must be > 0, not ${periodMs}`)
@@ -53,7 +51,12 @@ export function spacingOf({ count, periodMs, burst }: Policy): Spacing {
 }
 
 /** `tatUs` is 0 for an id never seen. The verdict's `tatUs` is what to remember of it. */
-export function decide(tatUs: number, nowUs: number, { intervalUs, toleranceUs }: Spacing, cost: number): Verdict {
+export function decide(
+  tatUs: number,
+  nowUs: number,
+  { intervalUs, toleranceUs }: Spacing,
+  cost: number,
+): Verdict & { tatUs: number } {
   const charge = intervalUs * cost
   const before = Math.min(Math.max(tatUs, nowUs), nowUs + toleranceUs)
   const early = before + charge - toleranceUs - nowUs
@@ -68,6 +71,6 @@ export function decide(tatUs: number, nowUs: number, { intervalUs, toleranceUs }
   }
 }
 
-function requireCount(name: string, value: number) {
+export function requireCount(name: string, value: number) {
   if (!Number.isSafeInteger(value) || value < 1) throw new RangeError(`${name} must be an integer >= 1, not ${value}`)
 }

@@ -107,7 +107,7 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
       burst: 1,
     })
     await limit.check('a')
-    const before = await redis.get(keys.key('a'))
+    const before = await redis.get(keys.bucket.key('a'))
     const waits: number[] = []
     for (let i = 0; i < 5; i++) {
       const elsewhere = createRateLimit(other, {
@@ -122,13 +122,13 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
       waits.push(denied.retryAfterMs)
     }
     expect(waits).toEqual(waits.toSorted((a, b) => b - a))
-    expect(await redis.get(keys.key('a'))).toBe(before)
+    expect(await redis.get(keys.bucket.key('a'))).toBe(before)
   })
 
   test('a cost above the burst is never admitted and takes nothing', async () => {
     const { limit, keys } = limitOn(redis, server.namespace(), patient)
     expect(await limit.check('a', 6)).toMatchObject({ allowed: false, retryAfterMs: -1, remaining: 5 })
-    expect(await redis.exists(keys.key('a'))).toBe(0)
+    expect(await redis.exists(keys.bucket.key('a'))).toBe(0)
     expect((await limit.check('a', 5)).allowed).toBe(true)
   })
 
@@ -149,7 +149,7 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
     const { limit, keys } = limitOn(redis, server.namespace(), patient)
     const { resetAfterMs } = await limit.check('a', 3)
     expect(resetAfterMs).toBeGreaterThan(290)
-    const ttlMs = await redis.pttl(keys.key('a'))
+    const ttlMs = await redis.pttl(keys.bucket.key('a'))
     expect(ttlMs).toBeGreaterThan(0)
     expect(ttlMs).toBeLessThanOrEqual(300)
   })
@@ -204,7 +204,7 @@ describe.each(['standalone', 'cluster'] as const)('on Redis, %s', async (topolog
     })
 
     test('control: the same algorithm by the clients’ clocks admits far more', async () => {
-      const key = rateLimitKeys(server.namespace(), 'naive', 'cache').key('a')
+      const key = rateLimitKeys(server.namespace(), 'naive', 'cache').bucket.key('a')
       const naive = `
         local now, interval, tolerance = tonumber(ARGV[1]), 100000, 4000000
         local tat = math.max(tonumber(redis.call('GET', KEYS[1]) or now), now)

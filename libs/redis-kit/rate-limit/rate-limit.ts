@@ -1,52 +1,83 @@
 /**
- * How often one id may do something, decided by Redis for all processes together. GCRA: a sustained rate and a burst,
- * exact over every interval, one small key per id. A decision takes one round trip at most and a bounded time always.
+ * How often one id may do something, decided by Redis for all processes together. A decision takes one round trip at most and a
+ * bounded time always. GCRA by default: a sustained rate and a burst, exact over every interval, one small key per id.
  */
-import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
+import { randomBytes } from 'node:crypto'
 import type { Redis } from '../connection/connection.ts'
-import { isRedisOutage } from '../errors.ts'
-import { within } from '../flow/deadline.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
-import { script } from '../script.ts'
+import { type Algorithm, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
+import { fixedVerdicts, inTime, requireOutage } from './degraded.ts'
 import { createDenials } from './denials.ts'
-import { type Policy, type Rate, type Spacing, spacingOf, type Verdict } from './gcra.ts'
+import type { Rate, Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
-export type { Policy, Rate } from './gcra.ts'
+export type { Algorithm, Policy } from './algorithms.ts'
+export type { Rate } from './gcra.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
-/** What a caller is told to wait when the limiter fails closed: nobody knows, so neither long nor at once. */
-const CLOSED_RETRY_MS = 1000
+export interface RateLimitKeys {
+  /** What an id has used: `gateway:rate-limit:address:{203.0.113.7}`. Its type is the algorithm's. */
+  bucket: KeyFamily
+  /** Marks that a charge was given back: `gateway:rate-limit:address:{203.0.113.7}:refund:<charge>`, a string. */
+  refund: KeyFamily
+}
 
-type Reply = [allowed: 0 | 1, remaining: number, retryAfterMs: number, resetAfterMs: number, tatUs: number]
-
-const gcra = script<Reply>(new URL('./gcra.lua', import.meta.url))
-const refundCharge = script<0 | 1>(new URL('./refund.lua', import.meta.url))
+export interface RateLimitKeysOptions {
+  /** @default gcra */
+  algorithm?: Algorithm
+  /** The longest period, and the longest refill of a burst, that a limit of these keys may have. @default a day */
+  maxPeriodMs?: number
+}
 
 /**
- * One string per id: `gateway:rate-limit:ip:<id>`. It expires when the bucket is full again.
+ * The keys of one limit, or with placeholders in `name` of several: `cache:gcra:<policy>`.
  * `role` is 'cache' where losing the counters is harmless (edge throttles), 'state' where it is not (sign-in).
  */
-export function rateLimitKeys(service: string, name: string, role: 'cache' | 'state'): KeyFamily {
-  return keyFamily({
-    service,
-    pattern: `${service}:rate-limit:${name}:<id>`,
-    type: 'string',
-    role,
-    ttl: { ms: DAY_MS },
-    example: ['203.0.113.7'],
-    doc: `the time at which the "${name}" limit of this id is full again, microseconds`,
-  })
+export function rateLimitKeys(
+  service: string,
+  name: string,
+  role: 'cache' | 'state',
+  { algorithm = 'gcra', maxPeriodMs = DAY_MS }: RateLimitKeysOptions = {},
+): RateLimitKeys {
+  checkNumbers(`rate limit ${name}`, { maxPeriodMs }, { maxPeriodMs: { min: 1, max: MAX_PERIOD_MS } })
+  const { type, holds, periods } = kinds[algorithm]
+  const pattern = `${service}:rate-limit:${name}:{<id>}`
+  const names = [...name.matchAll(/<([^>]+)>/g)].map(([, placeholder]) => placeholder as string)
+  const example = [...names, '203.0.113.7']
+  const common = { service, role, ttl: { ms: maxPeriodMs * periods } }
+  return {
+    bucket: keyFamily({
+      ...common,
+      pattern,
+      type,
+      example,
+      doc: `${algorithm} of the "${name}" limit of this id: ${holds}`,
+    }),
+    refund: keyFamily({
+      ...common,
+      pattern: `${pattern}:refund:<charge>`,
+      type: 'string',
+      example: [...example, 'q3Jk9w-1'],
+      doc: `this charge of the "${name}" limit was given back`,
+    }),
+  }
 }
 
 export interface RateLimitOptions {
-  keys: KeyFamily
-  /** The sustained rate: `{ count: 100, periodMs: 60_000 }` is one every 600 ms in the long run. */
+  keys: RateLimitKeys
+  /** The ids of the placeholders in the name of the keys. @default none */
+  prefix?: readonly string[]
+  /** Must be that of the keys. @default gcra */
+  algorithm?: Algorithm
+  /** The sustained rate: `{ count: 100, periodMs: 60_000 }` is one every 600 ms in the long run. A period of 1 ms to 366 days. */
   limit: Rate
-  /** How many at once after a pause. Separate from the rate: 120 per minute with burst 1 is two a second, evenly. */
-  burst: number
+  /**
+   * How much at once after a pause. Separate from the rate: 120 per minute with burst 1 is two a second, evenly. Windows have none.
+   * @default limit.count
+   */
+  burst?: number
   /**
    * What to answer when Redis cannot: 'open' admits (throttles), 'closed' refuses (sign-in, payment), 'local' keeps
    * this instance's share of the limit in memory. Such a decision says `degraded: true`.
@@ -56,14 +87,11 @@ export interface RateLimitOptions {
   deadlineMs?: number
   /** How many processes share the limit, for 'local': usually what discovery knows. @default () => 1 */
   instances?: () => number
-  /**
-   * The longest that this process trusts a denial it knows, without asking Redis: a refund, a reset or a new policy in another process
-   * holds here after this. 0: it asks each time. @default 1_000
-   */
-  maxKnownDenialMs?: number
   /** The most ids remembered in this process, as denied and (for 'local') as charged. 0: none, except for 'local'. @default 10_000 */
   maxLocalIds?: number
-  /** Told why a decision was degraded: for a log line or a counter. */
+  /** How long this process trusts a denial that it knows: a reset, a refund or a new limit elsewhere is seen by then. @default 1_000 */
+  maxKnownDenialMs?: number
+  /** Gets the reason of each degraded decision: for a log line or a counter. */
   onDegraded?: (error: unknown) => void
   /** Runs the calls to Redis, so that a dead one is not asked by every request: a circuit breaker. */
   breaker?: { run<Value>(work: () => Promise<Value>): Promise<Value> }
@@ -72,10 +100,13 @@ export interface RateLimitOptions {
 /** What was taken, for giving it back. */
 export interface Charge {
   cost: number
-  tatUs: number
+  /** Unique: a charge can be given back once. */
+  id: string
+  /** Until then, by the server's clock, the charge can be given back; later, time may have done so. */
+  stampUs: number
 }
 
-export interface Decision extends Omit<Verdict, 'tatUs'> {
+export interface Decision extends Verdict {
   /** The rate's count, as configured. */
   limitCount: number
   /** Redis had no part in this decision: see `onUnavailable`. */
@@ -88,55 +119,85 @@ export interface RateLimit {
   readonly policy: Policy
   /** Asks for `cost` units, and takes them if there are as many. A denial takes nothing and prolongs nothing. */
   check(id: string, cost?: number, deadlineMs?: number): Promise<Decision>
+  /** The decision of a `check` now, which takes nothing. */
+  peek(id: string, cost?: number, deadlineMs?: number): Promise<Decision>
+  /**
+   * Takes `cost` units whether or not they fit, down to an empty bucket: the wait is never longer than one full refill.
+   * Answers as `peek` for one unit does afterwards. A penalty cannot be refunded.
+   */
+  penalize(id: string, cost: number, deadlineMs?: number): Promise<Decision>
+  /** Gives a charge back, once for all processes; false when it was before, could not be, or when time has already done so. */
+  refund(id: string, charge: Charge, deadlineMs?: number): Promise<boolean>
+  /** Forgets what the id has used. Rejects when Redis does not answer: it is not known then whether it did. */
+  reset(id: string, deadlineMs?: number): Promise<void>
   /** The denial this process already knows of; costs no round trip. */
   knownDenial(id: string, cost?: number): Decision | undefined
-  /** Gives a charge back; false when it could not be, or when time has already done so. Rejects as `check` does. */
-  refund(id: string, charge: Charge, deadlineMs?: number): Promise<boolean>
 }
 
-/** Throws RangeError for a limit that cannot be kept. `check` rejects only for what is no outage: a bad cost, no permission. */
+/**
+ * Throws RangeError for a limit that cannot be kept. `check`, `peek`, `penalize` and `refund` reject only for what is no outage: a
+ * bad cost, no permission.
+ */
 export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLimit {
-  const { keys, limit, burst, onUnavailable, breaker = noBreaker, onDegraded } = options
+  const { keys, prefix = [], limit, onUnavailable, breaker = noBreaker, onDegraded } = options
   const { deadlineMs: usualDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
-  const { maxKnownDenialMs: maxAgeMs = 1000 } = options
-  checkNumbers(`rate limit ${keys.pattern}`, options, {
+  const { maxKnownDenialMs: maxAgeMs = 1_000 } = options
+  checkNumbers(`rate limit ${keys.bucket.pattern}`, options, {
     deadlineMs: { min: 1, max: MAX_TIMER_MS },
-    maxKnownDenialMs: { min: 0 },
     maxLocalIds: { min: onUnavailable === 'local' ? 1 : 0, isWhole: true },
+    maxKnownDenialMs: { min: 0 },
   })
-  const policy: Policy = { ...limit, burst }
-  const spacing = requireFits(spacingOf(policy), keys)
-  const denials = createDenials({ burst, intervalMs: spacing.intervalUs / 1000, maxAgeMs, maxIds, nowMs })
+  const { algorithm = 'gcra', burst = limit.count } = options
+  const policy: Policy = { count: limit.count, periodMs: limit.periodMs, burst, algorithm }
+  const plan = planOf(policy, keys.bucket)
+  const denials = createDenials({ burst: policy.burst, intervalMs: plan.intervalMs, maxAgeMs, maxIds, nowMs })
   const local = createLocalBucket(policy, { instances, maxIds, nowMs })
+  return { policy, check, peek, penalize, refund, reset, knownDenial }
 
-  async function check(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
+  function check(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
+    return decide('check', { id, cost, deadlineMs })
+  }
+
+  function peek(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
+    return decide('peek', { id, cost, deadlineMs })
+  }
+
+  function penalize(id: string, cost: number, deadlineMs = usualDeadlineMs): Promise<Decision> {
+    return decide('penalize', { id, cost, deadlineMs })
+  }
+
+  async function decide(mode: Mode, { id, cost, deadlineMs }: Question): Promise<Decision> {
     requireCost(cost)
-    const known = knownDenial(id, cost)
+    const known = mode === 'penalize' ? undefined : knownDenial(id, cost)
     if (known) return known
-    const args = [spacing.intervalUs, spacing.toleranceUs, spacing.intervalUs * cost]
+    const bucket = keys.bucket.key(...prefix, id)
+    const chargeId = nextChargeId()
     const askedMs = nowMs()
     try {
-      const reply = await inTime(
-        breaker.run(() => gcra(redis, [keys.key(id)], args)),
-        deadlineMs,
-      )
-      const verdict = verdictOf(reply)
-      if (verdict.retryAfterMs > 0) denials.add(id, { cost, denial: verdict, askedMs })
-      return decisionOf(verdict, limit.count, verdict.allowed ? { cost, tatUs: verdict.tatUs } : undefined)
+      const run = () => plan.decide(redis, [bucket], [...plan.numbers, cost, mode, chargeId])
+      const [allowed, remaining, retryAfterMs, resetAfterMs, stampUs] = await inTime(breaker.run(run), deadlineMs)
+      const verdict = { allowed: allowed === 1, remaining, retryAfterMs, resetAfterMs }
+      // A penalty answers for one unit.
+      if (retryAfterMs > 0) denials.add(id, { cost: mode === 'penalize' ? 1 : cost, denial: verdict, askedMs })
+      const charge = mode === 'check' && verdict.allowed ? { cost, id: chargeId, stampUs } : undefined
+      return { ...verdict, limitCount: limit.count, degraded: false, charge }
     } catch (error) {
       requireOutage(error)
       onDegraded?.(error)
-      return degraded(onUnavailable === 'local' ? local.check(id, cost) : fixedVerdicts[onUnavailable], limit.count)
+      const verdict = onUnavailable === 'local' ? local[mode](id, cost) : fixedVerdicts[onUnavailable]
+      return { ...verdict, limitCount: limit.count, degraded: true, charge: undefined }
     }
   }
+
   function knownDenial(id: string, cost = 1): Decision | undefined {
     const denial = denials.find(id, cost)
-    return denial && decisionOf({ allowed: false, ...denial, tatUs: 0 }, limit.count)
+    return denial && { allowed: false, ...denial, limitCount: limit.count, degraded: false, charge: undefined }
   }
-  async function refund(id: string, { cost, tatUs }: Charge, deadlineMs = usualDeadlineMs): Promise<boolean> {
-    const args = [spacing.intervalUs * cost, tatUs]
+
+  async function refund(id: string, charge: Charge, deadlineMs = usualDeadlineMs): Promise<boolean> {
+    const bothKeys = [keys.bucket.key(...prefix, id), keys.refund.key(...prefix, id, charge.id)]
     try {
-      const run = () => refundCharge(redis, [keys.key(id)], args)
+      const run = () => plan.refund(redis, bothKeys, [...plan.numbers, charge.cost, charge.stampUs, charge.id])
       return (await inTime(breaker.run(run), deadlineMs)) === 1
     } catch (error) {
       requireOutage(error)
@@ -147,7 +208,23 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     }
   }
 
-  return { policy, check, knownDenial, refund }
+  async function reset(id: string, deadlineMs = usualDeadlineMs): Promise<void> {
+    try {
+      await inTime(
+        breaker.run(() => redis.del(keys.bucket.key(...prefix, id))),
+        deadlineMs,
+      )
+    } finally {
+      denials.forget(id)
+      local.reset(id)
+    }
+  }
+}
+
+interface Question {
+  id: string
+  cost: number
+  deadlineMs: number
 }
 
 /** Monotonic: a step of this machine's clock must neither free nor lock anybody. */
@@ -155,51 +232,14 @@ const nowMs = () => performance.now()
 
 const noBreaker = { run: <Value>(work: () => Promise<Value>) => work() }
 
-const fixedVerdicts: Record<'open' | 'closed', Verdict> = {
-  open: { allowed: true, remaining: 0, retryAfterMs: 0, resetAfterMs: 0, tatUs: 0 },
-  closed: { allowed: false, remaining: 0, retryAfterMs: CLOSED_RETRY_MS, resetAfterMs: CLOSED_RETRY_MS, tatUs: 0 },
-}
+const processId = randomBytes(6).toString('base64url')
+let chargeCount = 0
 
-function verdictOf([allowed, remaining, retryAfterMs, resetAfterMs, tatUs]: Reply): Verdict {
-  return { allowed: allowed === 1, remaining, retryAfterMs, resetAfterMs, tatUs }
-}
-
-function decisionOf({ allowed, remaining, retryAfterMs, resetAfterMs }: Verdict, limitCount: number, charge?: Charge) {
-  const decision: Decision = { allowed, limitCount, remaining, retryAfterMs, resetAfterMs, degraded: false, charge }
-  return decision
-}
-
-function degraded(verdict: Verdict, limitCount: number): Decision {
-  return { ...decisionOf(verdict, limitCount), degraded: true }
-}
-
-/** A decision that comes later is of no use to the request that waits for it. */
-class DecisionLate extends Error {
-  override readonly name = 'DecisionLate'
-  readonly code = 'RATE_LIMIT_LATE'
-}
-
-function inTime<Value>(decision: Promise<Value>, deadlineMs: number): Promise<Value> {
-  return within(decision, deadlineMs, () => {
-    throw new DecisionLate(`no decision within ${deadlineMs} ms`)
-  })
-}
-
-/** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not pass for one. */
-function requireOutage(error: unknown) {
-  const isNoAnswer = error instanceof DecisionLate || error instanceof BreakerOpen || error instanceof BreakerTimeout
-  if (!isNoAnswer && !isRedisOutage(error)) throw error
+function nextChargeId(): string {
+  chargeCount += 1
+  return `${processId}-${chargeCount.toString(36)}`
 }
 
 function requireCost(cost: number) {
   if (!Number.isSafeInteger(cost) || cost < 1) throw new RangeError(`cost must be an integer >= 1, not ${cost}`)
-}
-
-/** A key lives until its bucket is full again, which must not be longer than its family says. */
-function requireFits(spacing: Spacing, keys: KeyFamily): Spacing {
-  const refillMs = spacing.toleranceUs / 1000
-  if ('ms' in keys.ttl && refillMs > keys.ttl.ms) {
-    throw new RangeError(`a full burst takes ${refillMs} ms to refill, longer than ${keys.pattern} may live`)
-  }
-  return spacing
 }

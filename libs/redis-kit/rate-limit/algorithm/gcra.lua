@@ -1,12 +1,13 @@
 #!lua flags=allow-oom
 --[[ Decide one request by GCRA: admit it and move the arrival time on, or deny it and write nothing.
      KEYS[1] theoretical arrival time (TAT), us since 1970, an integer in decimal digits
-     ARGV[1] emission interval, us   ARGV[2] tolerance, us   ARGV[3] charge (interval * cost), us
-     Returns {allowed, remaining, retryAfterMs, resetAfterMs, TAT}; retryAfterMs is -1 when the charge never fits.
+     ARGV[1] emission interval, us   ARGV[2] tolerance, us   ARGV[3] cost   ARGV[4] check, peek or penalize
+     Returns {allowed, remaining, retryAfterMs, resetAfterMs, TAT}; retryAfterMs is -1 when the cost never fits.
+     peek charges nothing. penalize empties the bucket by up to `cost`, and answers as a peek for one unit would.
      Another type or no number at the key: a bucket never used, and SET replaces it.
      Clock: the server's. allow-oom: one small expiring string; a limiter that stops under pressure is none. ]]
-local key = KEYS[1]
-local interval, tolerance, charge = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local key, mode = KEYS[1], ARGV[4]
+local interval, tolerance, charge = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[1] * ARGV[3]
 
 local time = redis.call('TIME') -- once: inside a script it is not frozen before Redis 7.2
 local now = time[1] * 1000000 + time[2]
@@ -20,12 +21,15 @@ local tat = math.max(isTat and tonumber(stored) or now, now)
 local isAstray = tat > now + tolerance
 if isAstray then tat = now + tolerance end
 
+local isPenalty = mode == 'penalize'
+if isPenalty then tat, charge = math.min(tat + charge, now + tolerance), interval end
 local early = tat + charge - tolerance - now
 local isAllowed = early <= 0
-if isAllowed then tat = tat + charge end
+local isCharged = isAllowed and mode == 'check'
+if isCharged then tat = tat + charge end
 
 local resetAfterMs = math.ceil((tat - now) / 1000)
-if isAllowed or isAstray then
+if isCharged or isPenalty or isAstray then
   -- At least 1: PX 0 is an error. '%.0f': `..` and tostring round to 14 digits.
   redis.call('SET', key, string.format('%.0f', tat), 'PX', math.max(1, resetAfterMs))
 end

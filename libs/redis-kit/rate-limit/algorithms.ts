@@ -1,0 +1,95 @@
+/**
+ * What the algorithms of a limit have in common: a script that decides, one that gives a charge back, and the numbers that both
+ * calculate with. The README says which to choose.
+ */
+import type { KeyFamily, KeyType } from '../keys.ts'
+import { type Script, script } from '../script.ts'
+import { type Rate, requireCount, spacingOf } from './gcra.ts'
+
+/** A leap year: a limit per year is possible. */
+export const MAX_PERIOD_MS = 366 * 24 * 60 * 60 * 1000
+
+export type Algorithm = 'gcra' | 'token-bucket' | 'fixed-window' | 'sliding-window-counter' | 'sliding-window-log'
+
+/** What a limit keeps to. In any interval of t ms at most `burst + t * count / periodMs` is admitted; fixed windows admit more. */
+export interface Policy extends Rate {
+  /** How much at once, after a pause. The windows admit their `count` at once. */
+  burst: number
+  algorithm: Algorithm
+}
+
+/** `check` asks and takes, `peek` only asks, `penalize` takes as much as there is. */
+export type Mode = 'check' | 'peek' | 'penalize'
+
+export type Reply = [allowed: 0 | 1, remaining: number, retryAfterMs: number, resetAfterMs: number, stampUs: number]
+
+/** An algorithm with its limit. */
+export interface Plan {
+  /** Keys: the bucket. Further arguments: `numbers`, cost, mode, id of the charge. */
+  decide: Script<Reply>
+  /** Keys: the bucket, the marker. Further arguments: `numbers`, cost, stamp, id of the charge. */
+  refund: Script<0 | 1>
+  numbers: readonly number[]
+  /** The longest that a bucket lives. */
+  lifeMs: number
+  /** How long one unit takes to refill. Undefined for windows, which free many units at once. */
+  intervalMs?: number
+}
+
+interface Kind {
+  type: KeyType
+  /** How many periods a bucket lives at most. */
+  periods: number
+  /** What a bucket holds, for the page of keys. */
+  holds: string
+  /** Throws a RangeError for a limit that the algorithm cannot keep. */
+  plan?(policy: Policy): Plan
+}
+
+const gcra = scriptsOf('gcra')
+
+export const kinds: Record<Algorithm, Kind> = {
+  gcra: {
+    type: 'string',
+    periods: 1,
+    holds: 'the time at which the limit is full again, microseconds',
+    plan(policy) {
+      const { intervalUs, toleranceUs } = spacingOf(policy)
+      const numbers = [intervalUs, toleranceUs]
+      return { ...gcra, numbers, lifeMs: toleranceUs / 1000, intervalMs: intervalUs / 1000 }
+    },
+  },
+  'token-bucket': { type: 'hash', periods: 1, holds: 'the tokens, and when they were counted, microseconds' },
+  'fixed-window': { type: 'string', periods: 1, holds: 'the start of a window, microseconds, and the units in it' },
+  'sliding-window-counter': { type: 'hash', periods: 2, holds: 'the units in a window and in the one before it' },
+  'sliding-window-log': { type: 'zset', periods: 1, holds: 'the time of each unit of the last period, microseconds' },
+}
+
+/** The algorithm with this limit. Throws a RangeError for a limit that it cannot keep, or that the keys have no room for. */
+export function planOf(policy: Policy, bucket: KeyFamily): Plan {
+  const { algorithm, count, periodMs, burst } = policy
+  const kind = kinds[algorithm]
+  requireCount('limit.count', count)
+  requireCount('burst', burst)
+  if (!(periodMs >= 1 && periodMs <= MAX_PERIOD_MS)) {
+    throw new RangeError(`limit.periodMs must be from 1 to ${MAX_PERIOD_MS} (366 days), not ${periodMs}`)
+  }
+  if (kind.type !== bucket.type) {
+    throw new RangeError(`${bucket.pattern} is a ${bucket.type}, and ${algorithm} needs a ${kind.type}`)
+  }
+  if (!kind.plan) throw new RangeError(`${algorithm} is not built yet`)
+  const plan = kind.plan(policy)
+  if ('ms' in bucket.ttl && plan.lifeMs > bucket.ttl.ms) {
+    throw new RangeError(`a full burst takes ${plan.lifeMs} ms to refill, longer than ${bucket.pattern} may live`)
+  }
+  return plan
+}
+
+export const ALGORITHMS = Object.keys(kinds) as readonly Algorithm[]
+
+function scriptsOf(name: Algorithm): Pick<Plan, 'decide' | 'refund'> {
+  return {
+    decide: script(new URL(`./algorithm/${name}.lua`, import.meta.url)),
+    refund: script(new URL(`./algorithm/${name}-refund.lua`, import.meta.url)),
+  }
+}
