@@ -47,7 +47,7 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
     (o) => createRateLimit(redis, { ...limit, onUnavailable: 'local', ...o }),
     { timer: ['deadlineMs'], other: ['maxLocalIds', 'maxKnownDenialMs'] },
   ],
-  ['createRateLimits', (o) => createRateLimits([], o), { timer: ['deadlineMs'] }],
+  ['createRateLimits', (o) => createRateLimits(o), { timer: ['deadlineMs'] }],
   ['createRegistry', (o) => createRegistry(redis, { keys: discoveryKeys('t'), ...o }), { timer: ['ttlMs'] }],
   [
     'createDirectory',

@@ -1,90 +1,111 @@
 /**
- * Several limits on one request: by address, by user, by tenant. Their keys lie in different hash slots, so no script
- * can take them together; they are asked in turn, and what was taken is given back when a later one refuses.
+ * Several limits on one request: by address, by user, by API key, per minute and per day. Their keys lie in different hash slots, so
+ * no script can take them together. All are asked in the same turn: where they share a node they share a packet and a round trip.
+ * When one refuses, what the others took is given back.
  */
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import type { Charge, Decision, Policy, RateLimit } from './rate-limit.ts'
 
-export interface Dimension<Name extends string> {
-  name: Name
+/** One limit that applies to this request. A dimension may have several: one per minute and one per day. */
+export interface Question {
+  /** Names the answer, in headers for instance. */
+  name: string
   limit: RateLimit
+  id: string
+  /** @default 1 */
+  cost?: number
 }
 
-/** One dimension's decision with what a header needs to tell it. */
-export interface NamedDecision<Name extends string = string> {
-  name: Name
+/** One limit's decision with what a header needs. */
+export interface NamedDecision {
+  name: string
   policy: Policy
   decision: Decision
 }
 
-export interface JointDecision<Name extends string> {
+export interface JointDecision {
+  /** True when every limit admits. */
   allowed: boolean
-  /** When admitted, of every dimension asked; when refused, of the one that refused. */
-  decisions: NamedDecision<Name>[]
+  /** The longest wait among the limits that refuse; -1 when a cost never fits, 0 when admitted. */
+  retryAfterMs: number
+  /**
+   * Every limit that was asked, in the order of the questions, admitted or not. After a refusal, what was given back counts as
+   * remaining again. When this process knew of denials it asked none: then only those.
+   */
+  decisions: NamedDecision[]
 }
 
-interface Ranked<Name extends string> extends Dimension<Name> {
-  /** How often it refused lately, 0 to 1. */
-  denialRatio: number
+export interface RateLimits {
+  /** Charges every limit or none. Rejects for what is no outage: a bad cost, no permission; then nothing stays charged either. */
+  check(questions: readonly Question[]): Promise<JointDecision>
 }
-
-/** How much one decision counts in the denial ratio: about the last hundred matter. */
-const RATIO_WEIGHT = 0.01
 
 /**
- * All dimensions together take at most `deadlineMs`, the refunds after a refusal as long again.
+ * `deadlineMs` is for all limits together, the refunds after a refusal included: they are sent in any case, and awaited until then.
  *
- * Not atomic: while a request that will be refused is on its way, what it has taken so far is missing to others. The
- * over-charge is at most the requests in flight, and lasts as long as they are; when a refund is lost to an outage, it
- * lasts until the bucket has refilled by itself.
+ * Not atomic: while a request that will be refused is on its way, others miss what it takes. Per id that is at most the cost of the
+ * requests in flight, for a round trip or two. Longer only when Redis fails in between: a charge whose answer or refund is lost stays
+ * until time gives it back.
+ *
+ * A degraded limit counts as its `onUnavailable` says. One that fails closed refuses the request, and the others get their charge
+ * back; one that fails open or local leaves the decision to the others. What `local` took in this process is not given back.
  */
-export function createRateLimits<Name extends string>(
-  dimensions: readonly Dimension<Name>[],
-  { deadlineMs = 50 }: { deadlineMs?: number } = {},
-) {
+export function createRateLimits({ deadlineMs = 50 }: { deadlineMs?: number } = {}): RateLimits {
   checkNumbers('rate limits', { deadlineMs }, { deadlineMs: { min: 1, max: MAX_TIMER_MS } })
-  const ranked: Ranked<Name>[] = dimensions.map((dimension) => ({ ...dimension, denialRatio: 0 }))
-
-  /** A dimension without an id does not apply to this request: nobody is signed in, say. */
-  async function check(ids: Partial<Record<Name, string>>, cost = 1): Promise<JointDecision<Name>> {
-    const asked = ranked.flatMap((dimension) => {
-      const id = ids[dimension.name]
-      return id === undefined ? [] : [{ dimension, id }]
-    })
-    for (const { dimension, id } of asked) {
-      const denial = dimension.limit.knownDenial(id, cost)
-      if (denial) return refused(dimension, denial)
-    }
-    // Who refuses most is asked first: then there is least to give back.
-    asked.sort((a, b) => b.dimension.denialRatio - a.dimension.denialRatio)
-    return inTurn(asked, cost, deadlineMs)
-  }
   return { check }
-}
 
-interface Asked<Name extends string> {
-  dimension: Ranked<Name>
-  id: string
-}
-
-async function inTurn<Name extends string>(asked: Asked<Name>[], cost: number, deadlineMs: number) {
-  const endMs = performance.now() + deadlineMs
-  const charged: { limit: RateLimit; id: string; charge: Charge }[] = []
-  const decisions: NamedDecision<Name>[] = []
-  for (const { dimension, id } of asked) {
-    const { name, limit } = dimension
-    const decision = await limit.check(id, cost, Math.max(1, endMs - performance.now()))
-    dimension.denialRatio += ((decision.allowed ? 0 : 1) - dimension.denialRatio) * RATIO_WEIGHT
-    if (!decision.allowed) {
-      await Promise.all(charged.map(({ limit, id, charge }) => limit.refund(id, charge, deadlineMs)))
-      return refused(dimension, decision)
-    }
-    if (decision.charge) charged.push({ limit, id, charge: decision.charge })
-    decisions.push({ name, policy: limit.policy, decision })
+  async function check(questions: readonly Question[]): Promise<JointDecision> {
+    const known = questions.flatMap((question) => {
+      const decision = question.limit.knownDenial(question.id, question.cost)
+      return decision ? [{ question, decision }] : []
+    })
+    if (known.length > 0) return jointly(known)
+    const endMs = performance.now() + deadlineMs
+    const answers = await askAll(questions, deadlineMs)
+    if (answers.every(({ decision }) => decision.allowed)) return jointly(answers)
+    return jointly(await giveBack(answers, endMs))
   }
-  return { allowed: true, decisions }
 }
 
-function refused<Name extends string>({ name, limit }: Dimension<Name>, decision: Decision): JointDecision<Name> {
-  return { allowed: false, decisions: [{ name, policy: limit.policy, decision }] }
+interface Answer {
+  question: Question
+  decision: Decision
+}
+
+/** Nothing is awaited between the questions. If one is a mistake, the charges of the others are given back before it is thrown. */
+async function askAll(questions: readonly Question[], deadlineMs: number): Promise<Answer[]> {
+  const asked = questions.map(async (question) => {
+    const { limit, id, cost } = question
+    return { question, decision: await limit.check(id, cost, deadlineMs) }
+  })
+  const settled = await Promise.allSettled(asked)
+  const answers = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+  const mistake = settled.find((one) => one.status === 'rejected')
+  if (!mistake) return answers
+  await giveBack(answers, performance.now() + deadlineMs)
+  throw mistake.reason
+}
+
+function giveBack(answers: Answer[], endMs: number): Promise<Answer[]> {
+  const leftMs = Math.max(1, endMs - performance.now())
+  return Promise.all(
+    answers.map(async ({ question, decision }) => {
+      const { charge, ...rest } = decision
+      if (!charge || !(await question.limit.refund(question.id, charge, leftMs))) return { question, decision: rest }
+      return { question, decision: withoutCharge(rest, charge) }
+    }),
+  )
+}
+
+function withoutCharge(decision: Decision, { cost }: Charge): Decision {
+  return { ...decision, remaining: decision.remaining + cost }
+}
+
+function jointly(answers: Answer[]): JointDecision {
+  const refusals = answers.flatMap(({ decision }) => (decision.allowed ? [] : [decision.retryAfterMs]))
+  return {
+    allowed: refusals.length === 0,
+    retryAfterMs: refusals.includes(-1) ? -1 : Math.max(0, ...refusals),
+    decisions: answers.map(({ question: { name, limit }, decision }) => ({ name, policy: limit.policy, decision })),
+  }
 }
