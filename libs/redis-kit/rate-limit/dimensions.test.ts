@@ -136,6 +136,19 @@ describe.each(['standalone', 'cluster'] as const)('several limits on Redis, %s',
       expect((await own.address.check('a')).remaining).toBe(49)
     },
   )
+
+  test('a charge is given back once, whichever process asks', async () => {
+    const setup = { namespace: server.namespace(), addressBurst: 10, userBurst: 1 }
+    const { address } = limitsOf(redis, setup)
+    const asker = await startAsker({ ...setup, redisUrl: server.url })
+    const { charge } = await address.check('a', 3)
+    if (!charge) throw new Error('nothing was charged')
+    await address.check('a', 5)
+    expect(await address.refund('a', charge)).toBe(true)
+    expect(await address.refund('a', charge)).toBe(false)
+    expect(await asker.tell({ order: 'refund', id: 'a', charge })).toEqual({ refundedNow: false })
+    expect((await address.check('a')).remaining).toBe(4)
+  })
 })
 
 describe('several limits behind a proxy that breaks', () => {
