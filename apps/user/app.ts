@@ -11,6 +11,7 @@ import { prismaProbe, redisProbe } from '@shop/service-kit/process/health'
 import { createPrismaAdapter } from '@shop/service-kit/storage/database'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
+import { watchRateLimits } from '@shop/service-kit/telemetry/rate-limit-metrics'
 import { createAccounts } from './accounts/accounts.ts'
 import { accountRoutes } from './accounts/routes.ts'
 import { createAccountStore } from './accounts/store.ts'
@@ -34,13 +35,15 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     idleMs: config.SESSION_IDLE_MS,
     absoluteMs: config.SESSION_ABSOLUTE_MS,
   })
-  const attempts = createRateLimit(redis, {
+  const limits = watchRateLimits({ log, metrics })
+  const signIns = createRateLimit(redis, {
     keys: keys.signIns,
     limit: { count: config.SIGN_IN_LIMIT_COUNT, periodMs: config.SIGN_IN_LIMIT_PERIOD_MS },
     burst: config.SIGN_IN_LIMIT_COUNT,
     onUnavailable: 'closed',
-    deadlineMs: 500,
+    onDegraded: limits.onDegraded('sign-in'),
   })
+  const attempts = limits.watch('sign-in', signIns)
   const cookie = createSessionCookie({ name: sessionCookieName, maxAgeMs: config.SESSION_ABSOLUTE_MS })
 
   const server = createServer({
@@ -48,7 +51,11 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     name,
     metrics,
     identityPublicKey: config.IDENTITY_PUBLIC_KEY,
-    probes: [prismaProbe(prisma), redisProbe('redis-state', redis, { required: true, family: keys.sessions.session })],
+    probes: [
+      prismaProbe(prisma),
+      redisProbe('redis-state', redis, { required: true, family: keys.sessions.session }),
+      limits.probe,
+    ],
   })
   const accounts = createAccounts(createAccountStore(prisma))
   accountRoutes(server, accounts)

@@ -113,7 +113,8 @@ async function run({ name, check, required, timeoutMs = 1_000 }: Probe): Promise
   }
 }
 
-function codeOf(error: unknown): string {
+/** Why something failed, without words: messages hold addresses and user names. */
+export function codeOf(error: unknown): string {
   const code = (error as { code?: unknown })?.code
   // Not "unavailable" but why: WRONGPASS, CERTIFICATE, UNREACHABLE; of Postgres 28P01, ECONNREFUSED.
   if (code === 'REDIS_UNAVAILABLE' && (error as Error).cause) return diagnose((error as Error).cause).code

@@ -1,0 +1,171 @@
+/**
+ * What rate limits decide, for Prometheus, the log and /health/ready: one `watchRateLimits` per process, and a name for each limit, which
+ * is the label `policy`.
+ *
+ *     const limits = watchRateLimits({ log, metrics })
+ *     const attempts = limits.watch('sign-in', createRateLimit(redis, { …, onDegraded: limits.onDegraded('sign-in') }))
+ *     createServer({ …, probes: [limits.probe] })
+ *
+ * A decision without Redis (`degraded`) is no error for the client, so it is reported here: counted, logged once a minute for each policy,
+ * and a degraded check of health for ten seconds. No id is reported: ids are addresses and accounts.
+ */
+import type { Decision, RateLimit } from '@shop/redis-kit/rate-limit'
+import { codeOf, type Probe } from '../process/health.ts'
+import type { Log } from './log.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface RateLimitWatch {
+  /** The same limit, counted and timed. Limits of one name, before and after a new policy say, are counted together. */
+  watch<Limit extends RateLimit>(policy: string, limit: Limit): Limit
+  /** For the option `onDegraded` of the limit of this name: the reason in its log lines. */
+  onDegraded(policy: string): (error: unknown) => void
+  /** Degraded while Redis had no part in a decision of the last ten seconds. */
+  probe: Probe
+}
+
+export interface RateLimitWatchOptions {
+  log: Pick<Log, 'info' | 'warn'>
+  metrics: Metrics
+  /** Monotonic. @default performance.now */
+  nowMs?: () => number
+}
+
+interface Policy {
+  name: string
+  allowedCount: number
+  deniedCount: number
+  allowedDegradedCount: number
+  deniedDegradedCount: number
+  /** Degraded decisions that no line has reported. */
+  unloggedCount: number
+  loggedAtMs: number
+  degradedAtMs: number
+  /** Why the last one was degraded: a code. */
+  reason?: string
+  /** A line has said that it is degraded, and none that this is over. */
+  isReported: boolean
+}
+
+/** How long after its last degraded decision a policy counts as degraded. */
+const DEGRADED_FOR_MS = 10_000
+const LINE_EVERY_MS = 60_000
+/** Policies are few. Should that ever be wrong, the rest is counted together. */
+const MAX_POLICIES = 200
+
+export function watchRateLimits({ log, metrics, nowMs = () => performance.now() }: RateLimitWatchOptions) {
+  const policies = new Map<string, Policy>()
+  const durations = declare(metrics, policies)
+  const seen: RateLimitWatch = {
+    watch,
+    onDegraded: (policy) => (error) => void noteReason(policyOf(policy), error),
+    probe: { name: 'rate-limits', required: false, check: checkHealth },
+  }
+  return seen
+
+  function watch<Limit extends RateLimit>(name: string, limit: Limit): Limit {
+    const policy = policyOf(name)
+    return { ...limit, check, knownDenial }
+
+    /** A known denial takes less time than an observation of its duration. */
+    function check(id: string, cost?: number, deadlineMs?: number): Promise<Decision> {
+      const known = knownDenial(id, cost)
+      return known ? Promise.resolve(known) : ask(id, cost, deadlineMs)
+    }
+    async function ask(id: string, cost?: number, deadlineMs?: number): Promise<Decision> {
+      const startedAtMs = nowMs()
+      const decision = await limit.check(id, cost, deadlineMs)
+      durations.observe({ policy: policy.name }, (nowMs() - startedAtMs) / 1000)
+      count(policy, decision)
+      return decision
+    }
+    function knownDenial(id: string, cost?: number): Decision | undefined {
+      const denial = limit.knownDenial(id, cost)
+      if (denial) policy.deniedCount += 1
+      return denial
+    }
+  }
+
+  function policyOf(name: string): Policy {
+    const key = policies.has(name) || policies.size < MAX_POLICIES ? name : 'other'
+    const policy = policies.get(key) ?? newPolicy(key)
+    policies.set(key, policy)
+    return policy
+  }
+
+  function count(policy: Policy, { allowed, degraded }: Decision) {
+    if (degraded) {
+      policy[allowed ? 'allowedDegradedCount' : 'deniedDegradedCount'] += 1
+      policy.unloggedCount += 1
+      policy.degradedAtMs = nowMs()
+      logDegraded(policy)
+    } else {
+      policy[allowed ? 'allowedCount' : 'deniedCount'] += 1
+      if (policy.isReported) logIfOver(policy)
+    }
+  }
+
+  /** Peeks, penalties and refunds that fail end here too. They are no decisions, so only health shows them. */
+  function noteReason(policy: Policy, error: unknown) {
+    policy.reason = codeOf(error)
+    policy.degradedAtMs = nowMs()
+  }
+
+  function logDegraded(policy: Policy) {
+    if (nowMs() - policy.loggedAtMs < LINE_EVERY_MS) return
+    const { name, reason, unloggedCount: degradedCount } = policy
+    log.warn({ policy: name, degradedCount, reason }, 'rate limit degraded: decided without Redis')
+    Object.assign(policy, { loggedAtMs: nowMs(), unloggedCount: 0, isReported: true })
+  }
+
+  function logIfOver(policy: Policy) {
+    if (isDegraded(policy)) return
+    const { name, unloggedCount: degradedCount } = policy
+    log.info({ policy: name, degradedCount }, 'rate limit restored: decided by Redis')
+    Object.assign(policy, { unloggedCount: 0, isReported: false })
+  }
+
+  function isDegraded({ degradedAtMs }: Policy): boolean {
+    return nowMs() - degradedAtMs < DEGRADED_FOR_MS
+  }
+
+  async function checkHealth(): Promise<void> {
+    if (![...policies.values()].some(isDegraded)) return
+    throw Object.assign(new Error('decided without Redis'), { code: 'RATE_LIMITS_DEGRADED' })
+  }
+}
+
+function newPolicy(name: string): Policy {
+  const counts = { allowedCount: 0, deniedCount: 0, allowedDegradedCount: 0, deniedDegradedCount: 0, unloggedCount: 0 }
+  return { name, ...counts, loggedAtMs: -Infinity, degradedAtMs: -Infinity, isReported: false }
+}
+
+const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1]
+
+function declare(metrics: Metrics, policies: ReadonlyMap<string, Policy>) {
+  return metrics.extend((prom, registers) => {
+    new prom.Counter({
+      name: 'rate_limit_decisions_total',
+      help: 'Decisions of rate limits; degraded ones were made without Redis',
+      labelNames: ['policy', 'decision', 'degraded'],
+      registers,
+      collect() {
+        this.reset()
+        for (const policy of policies.values()) {
+          const add = (decision: string, degraded: string, value: number) =>
+            this.inc({ policy: policy.name, decision, degraded }, value)
+          add('allowed', 'false', policy.allowedCount)
+          add('denied', 'false', policy.deniedCount)
+          add('allowed', 'true', policy.allowedDegradedCount)
+          add('denied', 'true', policy.deniedDegradedCount)
+        }
+      },
+    })
+    return new prom.Histogram({
+      name: 'rate_limit_duration_seconds',
+      help: 'Duration of decisions; those from memory (known denials) are not observed',
+      labelNames: ['policy'],
+      buckets: durationBuckets,
+      registers,
+    })
+  })
+}
