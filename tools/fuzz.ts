@@ -19,8 +19,7 @@ body.
 
 The requests change the data of the shop at --url. Raise its limits first:
 
-  npm run demo -- --env gateway:RATE_LIMIT_COUNT=100000 \\
-                  --env gateway:RATE_LIMIT_BURST=1000000
+  npm run demo -- --env gateway:RATE_LIMIT_FILE=apps/gateway/limits/ample.yaml
 
 Exit code: 0 no findings, 1 findings or a failed run, 2 invalid options.
 `

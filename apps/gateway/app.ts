@@ -8,6 +8,7 @@ import { answersAsItself } from '@shop/service-kit/call/instance-check'
 import { createServer } from '@shop/service-kit/http/server'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
+import { ConfigError } from '@shop/service-kit/process/config'
 import { directoryProbe, redisProbe } from '@shop/service-kit/process/health'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
@@ -17,6 +18,9 @@ import { createDescriptions } from './docs/descriptions.ts'
 import { docsRoutes } from './docs/routes.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
+import { type PolicyTable, policiesOf } from './limits/policy.ts'
+import { defaultPolicyFile, readPolicyFile } from './limits/policy-file/policy-file.ts'
+import { createPolicyStore } from './limits/policy-store.ts'
 import { limitRequests } from './limits.ts'
 import { createForwarding, forwardRoutes } from './proxy/proxy.ts'
 import { createStreaming } from './proxy/streaming.ts'
@@ -27,6 +31,9 @@ export async function buildApp(
   { log, name, instanceId, metrics, stopping }: Surroundings,
 ): Promise<App> {
   const { trustProxy, isCrossOrigin } = readTrust(config)
+  const policyFile = config.RATE_LIMIT_FILE ?? defaultPolicyFile
+  const read = () => readPolicyFile(policyFile)
+  const policies = createPolicyStore({ source: await read(), read, log })
   const tls = redisTls(config)
   const toCache = { tls, onStateChange: logRedisState({ role: 'cache', log }) }
   const toState = { tls, onStateChange: logRedisState({ role: 'state', log }) }
@@ -43,8 +50,7 @@ export async function buildApp(
 
   const addresses = createRateLimit(cache, {
     keys: keys.addresses,
-    limit: { count: config.RATE_LIMIT_COUNT, periodMs: 1_000 },
-    burst: config.RATE_LIMIT_BURST,
+    ...addressLimit(policies.current()),
     onUnavailable: 'local',
     instances: () => Math.max(1, directory.instances(name).length),
   })
@@ -78,11 +84,21 @@ export async function buildApp(
   return {
     server,
     registry,
+    reload: policies.reload,
     close: async () => {
       await Promise.all([client.close(), directory.close()])
       await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])
     },
   }
+}
+
+/** The throttle of an address. */
+function addressLimit(table: PolicyTable) {
+  for (const { dimension, policy } of policiesOf(table, 'browse')) {
+    const { limit, burst } = policy
+    if (dimension === 'address' && 'count' in limit) return { limit, burst: burst ?? limit.count }
+  }
+  throw new ConfigError(['the file with the limits has no policy of the dimension address for browse'])
 }
 
 function streamLimits(config: Config) {

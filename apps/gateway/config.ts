@@ -26,18 +26,9 @@ export const configSchema = Type.Object({
       doc: 'Proxies trusted to name the client: their number, or their networks (10.0.0.0/8,loopback,private)',
     }),
   ),
-  RATE_LIMIT_COUNT: Integer({
-    doc: 'Requests per second of one address',
-    default: 200,
-    minimum: 1,
-    maximum: 100_000,
-  }),
-  RATE_LIMIT_BURST: Integer({
-    doc: 'Requests of one address at once after a pause',
-    default: 600,
-    minimum: 1,
-    maximum: 1_000_000,
-  }),
+  RATE_LIMIT_FILE: Type.Optional(
+    Text({ doc: 'YAML file with the limits; default apps/gateway/limits/policies.yaml, which explains its form' }),
+  ),
   REQUEST_TIMEOUT_MS: Integer({
     doc: 'Longest time for a service to answer, retries included',
     default: 10_000,

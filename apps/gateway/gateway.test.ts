@@ -4,10 +4,17 @@ import { text } from 'node:stream/consumers'
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, startGateway } from './gateway.fixture.ts'
+import { policyFile } from './limits/policies.fixture.ts'
 import { routes, services } from './routes.ts'
 
 const gateway = await startGateway()
 afterAll(gateway.stop)
+
+/** A file that admits this many requests of an address at once, and then one per second. */
+function slow(burst: number) {
+  const limit = '1 per 1s'
+  return policyFile({ address: { limit, burst }, 'sign-in-address': { limit, burst } })
+}
 
 interface Asked {
   method: string
@@ -137,7 +144,7 @@ describe('a body of 16 MiB', () => {
   })
 
   it('over the limit of requests, or of an upload, is refused likewise', async () => {
-    const strict = await startGateway({ RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '5', UPLOAD_MAX_BYTES: '1000' })
+    const strict = await startGateway({ RATE_LIMIT_FILE: slow(5), UPLOAD_MAX_BYTES: '1000' })
     const uploads = await send(strict.url, '/api/products/import', { 'content-type': 'text/csv' })
     const refused = await send(strict.url, '/api/sessions')
     await strict.stop()
@@ -219,7 +226,7 @@ describe('a header of the client', () => {
 })
 
 describe('behind a proxy', () => {
-  const limits = { RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '3' }
+  const limits = { RATE_LIMIT_FILE: slow(3) }
   const statusesOf = async (url: string, addresses: string[]) => {
     const statuses = []
     for (const address of addresses) {
@@ -294,7 +301,7 @@ describe('the gateway refuses', () => {
   })
 
   it('more requests than the limit, with the time to wait, and says on each answer what is left', async () => {
-    const strict = await startGateway({ RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '5' })
+    const strict = await startGateway({ RATE_LIMIT_FILE: slow(5) })
     const answers = []
     for (let i = 0; i < 8; i++) answers.push(await ask('/api/products', {}, strict.url))
     const refused = answers.find(({ status }) => status === 429)

@@ -10,6 +10,7 @@ import { text } from 'node:stream/consumers'
 import { pickPort } from '@shop/test-kit/port'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Answer, startGateway } from './gateway.fixture.ts'
+import { policyFile } from './limits/policies.fixture.ts'
 
 const examples = join(import.meta.dirname, '../../infra/proxy')
 const has = (command: string, ...args: string[]) => spawnSync(command, args, { stdio: 'ignore' }).status === 0
@@ -52,7 +53,7 @@ describe.each(proxies)('behind $name', ({ isThere, start }) => {
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'shop-proxy-'))
-    const limits = { RATE_LIMIT_COUNT: '1', RATE_LIMIT_BURST: '20' }
+    const limits = { RATE_LIMIT_FILE: policyFile({ address: { limit: '1 per 1s', burst: 20 } }) }
     gateway = await startGateway({ TRUST_PROXY: '127.0.0.1', ...limits }, { order: events, user: echo, catalog: echo })
     port = await pickPort()
     proxy = start({ folder, ...selfSigned(folder) }, port, Number(new URL(gateway.url).port))

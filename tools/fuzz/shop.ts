@@ -19,7 +19,7 @@ export interface Shop {
 }
 
 /** Limits that no run reaches: what is looked for is not how often one may ask. */
-const limits = ['gateway:RATE_LIMIT_COUNT=100000', 'gateway:RATE_LIMIT_BURST=1000000', 'user:SIGN_IN_LIMIT_COUNT=10000']
+const limits = ['gateway:RATE_LIMIT_FILE=apps/gateway/limits/ample.yaml', 'user:SIGN_IN_LIMIT_COUNT=10000']
 
 export async function startShop(): Promise<Shop> {
   const demo = startDemo(

@@ -48,7 +48,7 @@ export async function startWholeShop({ productCount = 50 } = {}) {
       LOG_LEVEL: 'warn',
       PORT: '0',
       INTERNAL_PORT: '0',
-      ...(app === 'gateway' && { RATE_LIMIT_COUNT: '10000', RATE_LIMIT_BURST: '10000' }),
+      ...(app === 'gateway' && { RATE_LIMIT_FILE: 'apps/gateway/limits/ample.yaml' }),
     })
     const instances = new Map<InstanceName, RunningService>()
     await Promise.all(instanceNames.map(startInstance))

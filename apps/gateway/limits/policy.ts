@@ -2,10 +2,12 @@
  * The table of limits: which policies hold for a class of routes, per dimension (who or what is counted). policies.yaml is its source;
  * an administrator's overrides replace the numbers of single policies. Everything here is data and lookups, without Redis.
  */
+import type { Rate } from '@shop/redis-kit/rate-limit'
+import type { Algorithm } from '@shop/redis-kit/rate-limit/algorithms'
 import type { RouteClass } from '../routes.ts'
 
-/** Moves to the kit with its other algorithms. */
-export type Algorithm = 'gcra' | 'token-bucket' | 'fixed-window' | 'sliding-window-counter' | 'sliding-window-log'
+export const roles = ['cache', 'state'] as const
+export const failPolicies = ['open', 'closed', 'local'] as const
 
 /**
  * Whose requests are counted together. `address`: an IPv4 address or an IPv6 /64. `session`: the handle of a sign-in. `route`: the route of
@@ -13,11 +15,6 @@ export type Algorithm = 'gcra' | 'token-bucket' | 'fixed-window' | 'sliding-wind
  */
 export const dimensionNames = ['address', 'user', 'session', 'api-key', 'route'] as const
 export type DimensionName = (typeof dimensionNames)[number]
-
-export interface Rate {
-  count: number
-  periodMs: number
-}
 
 /** The count is a property of the API key: its own quota. */
 export interface PerKeyRate {
@@ -32,8 +29,8 @@ export interface LimitPolicy {
   /** For gcra and token-bucket. @default the count of the limit */
   burst?: number
   /** The Redis that counts: `cache` for throttles that may be lost, `state` for security. */
-  role: 'cache' | 'state'
-  onUnavailable: 'open' | 'closed' | 'local'
+  role: (typeof roles)[number]
+  onUnavailable: (typeof failPolicies)[number]
   /** What one request takes. @default 1 */
   cost?: number
 }
@@ -52,10 +49,14 @@ export interface Bulkhead {
   bodyMaxBytes: number
 }
 
-export interface PolicyTable {
+/** The table as its file has it. */
+export interface PolicySource {
   rules: readonly PolicyRule[]
   bulkheads: readonly Bulkhead[]
   maxConnectionsPerAddress: number
+}
+
+export interface PolicyTable extends PolicySource {
   /** Equal in two instances that have the same table in force: a digest of it. */
   version: string
 }

@@ -12,7 +12,7 @@ import { type Answer, startGatewayProcess } from '../gateway.fixture.ts'
 const MiB = 1_048_576
 
 async function start(env: Record<string, string>, answers: Record<string, Answer> = {}) {
-  const gateway = await startGatewayProcess({ RATE_LIMIT_COUNT: '10000', RATE_LIMIT_BURST: '10000', ...env }, answers)
+  const gateway = await startGatewayProcess({ RATE_LIMIT_FILE: 'apps/gateway/limits/ample.yaml', ...env }, answers)
   onTestFinished(gateway.stop)
   return { ...gateway, signIn, metric, rss, open, upload }
 

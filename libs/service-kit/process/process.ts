@@ -32,6 +32,8 @@ export interface App {
   registry?: Registry
   /** Asked before each heartbeat: an instance that cannot work does not say that it can. @default always */
   isHealthy?(): boolean
+  /** Reads again what may change while the process runs. At SIGHUP; without it that signal ends the process, as by default. */
+  reload?(): Promise<void>
   /** Closes the connections: after the last request and the last loop. */
   close(): Promise<void>
 }
@@ -107,6 +109,7 @@ async function start<Schema extends TObject>(
   const app = await build(config, { log, name, instanceId, metrics, stopping: stopping.signal })
   const { server } = app
   const { health } = server
+  reloadOnHangup(app, log)
   health.add(permissions.probe)
   let leaving = false
   closeConnectionsWhile(server, () => leaving)
@@ -199,6 +202,17 @@ function stopOnSignals(log: Log, timeoutMs: number, stopAll: () => Promise<void>
     flushLog(log)
     process.exit(code)
   }
+}
+
+/** Reloads at SIGHUP, one after the other. A reload that fails changes nothing and is logged. */
+function reloadOnHangup(app: App, log: Log) {
+  if (app.reload === undefined) return
+  const reload = () => app.reload?.().catch((error) => log.error({ err: error }, 'reload failed'))
+  let last: Promise<void> | undefined
+  process.on('SIGHUP', () => {
+    log.info('reload requested by SIGHUP')
+    last = Promise.resolve(last).then(reload)
+  })
 }
 
 /** After an error that nobody caught the state is unknown: say so and let the supervisor start a new process. */

@@ -1,0 +1,60 @@
+/** What is wrong with a table although each of its policies is sound: names used twice, rules that never match, classes left out. */
+import { type RouteClass, routeClasses } from '../routes.ts'
+import type { Bulkhead, DimensionName, PolicyRule, PolicySource } from './policy.ts'
+
+export interface TableProblem {
+  /** The policy, rule or bulkhead to blame; the table itself when it lacks one. */
+  of: object
+  reason: string
+}
+
+export function tableProblems(table: Pick<PolicySource, 'rules' | 'bulkheads'>): TableProblem[] {
+  const { rules, bulkheads } = table
+  return [...repeatedNames(rules), ...shadowedRules(rules), ...bulkheads.flatMap(crossedLimits), ...gaps(table)]
+}
+
+function repeatedNames(rules: readonly PolicyRule[]): TableProblem[] {
+  const seen = new Set<string>()
+  return rules.flatMap(({ policies }) =>
+    policies.flatMap((policy) => {
+      const isRepeated = seen.has(policy.name)
+      seen.add(policy.name)
+      return isRepeated ? [{ of: policy, reason: `the name "${policy.name}" is used twice` }] : []
+    }),
+  )
+}
+
+/** Per dimension the first rule that contains a class applies: later ones with no class of their own are a mistake. */
+function shadowedRules(rules: readonly PolicyRule[]): TableProblem[] {
+  const covered = new Map<DimensionName, Set<RouteClass>>()
+  return rules.flatMap((rule) => {
+    const before = covered.get(rule.dimension) ?? new Set<RouteClass>()
+    covered.set(rule.dimension, before)
+    const reason = `never matches: earlier rules of the dimension ${rule.dimension} contain all of its routes`
+    return coverage(rule, before) === 'none' ? [{ of: rule, reason: `this rule ${reason}` }] : []
+  })
+}
+
+function crossedLimits(bulkhead: Bulkhead): TableProblem[] {
+  if (bulkhead.maxConcurrentPerAddress <= bulkhead.maxConcurrent) return []
+  return [{ of: bulkhead, reason: 'maxConcurrentPerAddress is above maxConcurrent' }]
+}
+
+function gaps(table: Pick<PolicySource, 'bulkheads'>): TableProblem[] {
+  const { bulkheads } = table
+  const covered = new Set<RouteClass>()
+  const shadowed = bulkheads.filter((bulkhead) => coverage(bulkhead, covered) === 'none')
+  const missing = routeClasses.filter((one) => !covered.has(one))
+  return [
+    ...shadowed.map((of) => ({ of, reason: 'this bulkhead never matches: earlier ones contain all of its routes' })),
+    ...(missing.length > 0 ? [{ of: table, reason: `no bulkhead contains ${missing.join(', ')}` }] : []),
+  ]
+}
+
+/** Adds the classes to those that are covered. `none`: all of them were. */
+function coverage({ routes }: Pick<PolicyRule, 'routes'>, covered: Set<RouteClass>): 'some' | 'none' {
+  const classes = routes === 'all' ? routeClasses : routes
+  const isNew = classes.some((one) => !covered.has(one))
+  for (const one of classes) covered.add(one)
+  return isNew ? 'some' : 'none'
+}
