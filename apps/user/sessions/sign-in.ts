@@ -30,16 +30,19 @@ export function createSignIn({ accounts, sessions, attempts }: Dependencies) {
     const attempt = await attempts.check(subject)
     if (attempt.degraded) throw errors.signInUnavailable({ retryAfterMs: attempt.retryAfterMs })
     if (!attempt.allowed) throw errors.tooManySignIns({ retryAfterMs: attempt.retryAfterMs })
-    const account = await accounts.find(credentials.email)
-    // Asked before the password is looked at: sessions that are revoked from here on revoke this one too.
-    const epoch = account && (await sessions.epoch(account.id))
-    const isOwner = await accounts.isOwner(account, credentials.password)
-    if (!account || !isOwner) throw errors.credentialsWrong()
-    const fields = { role: account.role }
-    const session = await begin({ userId: account.id, fields, device, replaces: previousId, epoch })
-    // Only failures use up attempts: whoever knows the password is not the one to slow down.
-    if (attempt.charge) await attempts.refund(subject, attempt.charge)
-    return { account, session }
+    let isWrongGuess = false
+    try {
+      const account = await accounts.find(credentials.email)
+      // Asked before the password is looked at: sessions that are revoked from here on revoke this one too.
+      const epoch = account && (await sessions.epoch(account.id))
+      isWrongGuess = !(await accounts.isOwner(account, credentials.password))
+      if (!account || isWrongGuess) throw errors.credentialsWrong()
+      const fields = { role: account.role }
+      return { account, session: await begin({ userId: account.id, fields, device, replaces: previousId, epoch }) }
+    } finally {
+      // Only wrong guesses use up attempts: neither a right password nor an outage slows its owner down.
+      if (attempt.charge && !isWrongGuess) await attempts.refund(subject, attempt.charge)
+    }
   }
 
   async function begin(session: NewSession): Promise<CreatedSession> {

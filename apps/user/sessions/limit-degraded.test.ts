@@ -1,0 +1,125 @@
+/** The limit of sign-ins while its Redis fails: what clients, metrics, health and the log are told. */
+import { randomUUID } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type RefusalWord, refuseWrites } from '@shop/service-kit/storage/refused-writes.fixture'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { startUser } from '../user.fixture.ts'
+
+const password = 'correct horse battery'
+const patiently = { timeout: 20_000, interval: 20 }
+/** The longest that the decision of a policy may take. */
+const DEADLINE_MS = 50
+
+async function setUp(env: Record<string, string> = {}) {
+  const user = await startUser(env)
+  onTestFinished(user.stop)
+  const email = `${randomUUID()}@example.com`
+  const signIn = (guess = password) => user.ask('/api/sessions', { method: 'POST', body: { email, password: guess } })
+  const health = async () => (await user.ask('/health/ready')).json()
+  await user.ask('/api/users', { method: 'POST', body: { email, name: 'Ada', password } })
+  await vi.waitFor(async () => expect((await health()).status).toBe('ready'), patiently)
+  expect((await signIn()).statusCode).toBe(201)
+  expect(await decided('degraded="true"')).toBe(0)
+
+  /** All decisions about sign-ins with this label. */
+  async function decided(label: string): Promise<number> {
+    const { text } = await user.metrics.page()
+    const series = text.split('\n').filter((line) => line.startsWith('rate_limit_decisions_total{'))
+    const wanted = series.filter((line) => line.includes('policy="sign-in"') && line.includes(label))
+    return wanted.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' '))), 0)
+  }
+  const limitLines = () =>
+    user.lines
+      .filter(({ policy }) => policy !== undefined)
+      .map(({ level, policy, reason, msg }) => ({ level, policy, reason, msg }))
+
+  /** How much later than a timer of the deadline the answers came: the median of five. */
+  async function refusedAfterMs(): Promise<number> {
+    const excessesMs: number[] = []
+    for (let i = 0; i < 5; i++) {
+      const timer = sleep(DEADLINE_MS).then(() => performance.now())
+      const answer = signIn().then(({ statusCode, headers }) => ({ statusCode, headers, atMs: performance.now() }))
+      const [dueMs, { statusCode, headers, atMs }] = await Promise.all([timer, answer])
+      expect(statusCode).toBe(503)
+      expect(headers['set-cookie']).toBeUndefined()
+      excessesMs.push(atMs - dueMs)
+    }
+    return excessesMs.toSorted((a, b) => a - b)[2] as number
+  }
+  return { user, email, signIn, health, decided, limitLines, refusedAfterMs }
+}
+
+const degradedLine = (reason: string) => ({
+  level: 'warn',
+  policy: 'sign-in',
+  reason,
+  msg: 'rate limit degraded: decided without Redis',
+})
+
+/** Health repeats an answer for a second. */
+const limitsCheck = expect.objectContaining({
+  name: 'rate-limits',
+  ok: false,
+  required: false,
+  error: 'RATE_LIMITS_DEGRADED',
+})
+
+/** Redis is required. MISCONF refuses the PING of its probe as well; the others refuse the limit only. */
+const refusals: [RefusalWord, status: string][] = [
+  ['READONLY', 'degraded'],
+  ['NOREPLICAS', 'degraded'],
+  ['MISCONF', 'unready'],
+]
+
+describe.each(refusals)('a Redis that refuses writes with %s', (word, expected) => {
+  test('refuses sign-ins in time, is counted, degrades health, and is logged once', async () => {
+    const { user, email, signIn, health, decided, limitLines, refusedAfterMs } = await setUp()
+    const heal = await refuseWrites(user.redis.url, word)
+    expect(await refusedAfterMs()).toBeLessThan(DEADLINE_MS)
+    expect(await decided('decision="denied",degraded="true"')).toBe(5)
+    await vi.waitFor(async () => {
+      const { status, checks } = await health()
+      expect(status).toBe(expected)
+      expect(checks).toContainEqual(limitsCheck)
+    }, patiently)
+    expect(limitLines()).toEqual([degradedLine(word)])
+    await heal()
+    await vi.waitFor(async () => expect((await signIn()).statusCode).toBe(201), patiently)
+    expect(await decided('decision="denied",degraded="false"')).toBe(0)
+    expect(JSON.stringify(user.lines)).not.toContain(email)
+  })
+})
+
+test('a full Redis still limits guesses, and does not charge who knows the password', async () => {
+  const { user, signIn, decided, limitLines } = await setUp({ SIGN_IN_LIMIT_COUNT: '3' })
+  const heal = await refuseWrites(user.redis.url, 'OOM')
+  // There is no room for a session.
+  for (let i = 0; i < 5; i++) expect((await signIn()).statusCode).toBe(503)
+  for (let i = 0; i < 3; i++) expect((await signIn('wrong password')).statusCode).toBe(401)
+  expect((await signIn('wrong password')).statusCode).toBe(429)
+  expect(await decided('degraded="true"')).toBe(0)
+  expect(limitLines()).toEqual([])
+  await heal()
+})
+
+test('a Redis that is silent costs a sign-in the deadline', async () => {
+  const { user, signIn, health, decided, limitLines, refusedAfterMs } = await setUp()
+  user.link.blackHole()
+  expect(await refusedAfterMs()).toBeLessThan(DEADLINE_MS)
+  expect(await decided('decision="denied",degraded="true"')).toBe(5)
+  await vi.waitFor(async () => expect((await health()).checks).toContainEqual(limitsCheck), patiently)
+  expect(limitLines()).toEqual([degradedLine('RATE_LIMIT_LATE')])
+  await user.link.heal()
+  await vi.waitFor(async () => expect((await signIn()).statusCode).toBe(201), patiently)
+})
+
+test('a Redis that was restarted decides again, without its scripts', async () => {
+  const { user, signIn, health, decided, limitLines, refusedAfterMs } = await setUp()
+  await user.redis.kill('SIGKILL')
+  expect(await refusedAfterMs()).toBeLessThan(DEADLINE_MS)
+  expect(await decided('decision="denied",degraded="true"')).toBe(5)
+  await vi.waitFor(async () => expect((await health()).checks).toContainEqual(limitsCheck), patiently)
+  await user.redis.restart()
+  await vi.waitFor(async () => expect((await signIn()).statusCode).toBe(201), patiently)
+  expect(limitLines().length).toBe(1)
+})
