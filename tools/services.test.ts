@@ -87,7 +87,12 @@ test('the check of the networks knows every service of the list, and sees one th
 })
 
 test.each([
-  ['apps/gateway/routes.ts', /.*'\/api\/categories'.*/, '', 'routes.ts: add GET /api/categories, which apps/catalog/'],
+  [
+    'apps/gateway/routes.ts',
+    /\{[^{}]*'\/api\/categories'[^{}]*\},/,
+    '',
+    'routes.ts: add GET /api/categories, which apps/catalog/',
+  ],
   ['apps/user/accounts/routes.ts', "'/api/users/me'", "'/api/users/you'", 'apps/user: serve GET /api/users/me, which'],
   [
     'apps/user/accounts/routes.ts',

@@ -12,6 +12,7 @@ import { ConfigError } from '@shop/service-kit/process/config'
 import { directoryProbe, redisProbe } from '@shop/service-kit/process/health'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
+import { createApiKeyReader } from './api-key.ts'
 import { type Config, readTrust } from './config.ts'
 import { consoleRoutes } from './console.ts'
 import { createDescriptions } from './docs/descriptions.ts'
@@ -72,7 +73,10 @@ export async function buildApp(
   const forwarding = createForwarding({
     client,
     forwardStream: createStreaming({ client, metrics, stopping, ...streamLimits(config) }),
-    identify: createIdentify(createSessionReader(state, { keys: keys.sessions })),
+    identify: createIdentify({
+      sessions: createSessionReader(state, { keys: keys.sessions }),
+      apiKeys: createApiKeyReader(state, { keys: keys.apiKeys }),
+    }),
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
     isCrossOrigin,
     timeoutMs: config.REQUEST_TIMEOUT_MS,

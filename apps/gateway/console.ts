@@ -27,7 +27,7 @@ export function consoleRoutes(server: Server, client: ServiceClient, forwarding:
 
   server.get(topicListPath, { config: { limits: 'admin' } }, (request, reply) =>
     untilClientGone(request, reply, async ({ signal }) => {
-      const { identity } = await callerOf(request, 'refuse')
+      const { identity } = await callerOf(request, { withoutSessions: 'refuse' })
       const ask = (service: Owner) =>
         client.request({ ...toService({ service }, request, identity), method: 'GET', deadlineMs: patienceMs, signal })
       const answers = await Promise.all(owners.map((service) => answerOf(service, ask, request)))

@@ -1,8 +1,9 @@
-/** Every key and channel of the gateway, and the user service's sessions that it loads. */
+/** Every key and channel of the gateway, and those of the user service that it reads: sessions and API keys. */
 import { distinctFamilies } from '@shop/redis-kit/keys'
 import { type RateLimitKeys, rateLimitKeys } from '@shop/redis-kit/rate-limit'
 import { ALGORITHMS, type Algorithm, MAX_PERIOD_MS } from '@shop/redis-kit/rate-limit/algorithms'
 import { sessionKeys } from '@shop/redis-kit/session'
+import { apiKeyKeys } from '@shop/service-kit/identity/api-key-keys'
 
 type Role = 'cache' | 'state'
 
@@ -11,6 +12,7 @@ export const keys = {
   /** The counters of the policies: one family per role and algorithm, because each algorithm has a type of key. */
   limits: { cache: limitKeys('cache'), state: limitKeys('state') } satisfies Record<Role, unknown>,
   sessions: sessionKeys('user', { sharedWith: { gateway: 'write' } }),
+  apiKeys: apiKeyKeys,
 }
 
 function limitKeys(role: Role): Record<Algorithm, RateLimitKeys> {

@@ -1,5 +1,6 @@
 /** Which service answers what: the whole public API on one screen. */
 
+import type { ApiKeyScope } from '@shop/contracts/api-key'
 import { type CookieName, cartCookieName, sessionCookieName } from '@shop/contracts/cookies'
 import type { InternalServiceName } from '@shop/contracts/services'
 import type { FastifyRequest } from 'fastify'
@@ -39,6 +40,8 @@ export interface Route {
    * 503, for whoever is signed in must not be taken for somebody who is not.
    */
   withoutSessions: 'guest' | 'refuse'
+  /** What an API key must have to use it. Without this it refuses every key: partners reach what is meant for them, and nothing else. */
+  scope?: ApiKeyScope
   /** The client's cookies that the service sees. Without this it sees none: who asks is in the signed identity. */
   cookies?: readonly CookieName[]
   /** The body may be large: it is passed on as it comes, and never sent twice. Without this it is read first, up to 1 MiB. */
@@ -55,16 +58,38 @@ const cart: readonly CookieName[] = [cartCookieName]
 const session: readonly CookieName[] = [sessionCookieName]
 
 export const routes: readonly Route[] = [
-  { methods: ['GET'], path: '/api/products', service: 'catalog', limits: 'browse', withoutSessions: 'guest' },
-  { methods: ['GET'], path: '/api/products/:sku', service: 'catalog', limits: 'browse', withoutSessions: 'guest' },
+  {
+    methods: ['GET'],
+    path: '/api/products',
+    service: 'catalog',
+    limits: 'browse',
+    withoutSessions: 'guest',
+    scope: 'products:read',
+  },
+  {
+    methods: ['GET'],
+    path: '/api/products/:sku',
+    service: 'catalog',
+    limits: 'browse',
+    withoutSessions: 'guest',
+    scope: 'products:read',
+  },
   {
     methods: ['GET'],
     path: '/api/products/:sku/image.svg',
     service: 'catalog',
     limits: 'browse',
     withoutSessions: 'guest',
+    scope: 'products:read',
   },
-  { methods: ['GET'], path: '/api/categories', service: 'catalog', limits: 'browse', withoutSessions: 'guest' },
+  {
+    methods: ['GET'],
+    path: '/api/categories',
+    service: 'catalog',
+    limits: 'browse',
+    withoutSessions: 'guest',
+    scope: 'categories:read',
+  },
   { methods: ['POST'], path: '/api/products', service: 'catalog', limits: 'admin', withoutSessions: 'refuse' },
   {
     methods: ['PATCH', 'DELETE'],
@@ -94,6 +119,10 @@ export const routes: readonly Route[] = [
   },
   { methods: ['GET', 'DELETE'], path: '/api/sessions', service: 'user', limits: 'account', withoutSessions: 'refuse' },
   { methods: ['DELETE'], path: '/api/sessions/:id', service: 'user', limits: 'account', withoutSessions: 'refuse' },
+
+  { methods: ['GET', 'POST'], path: '/api/api-keys', service: 'user', limits: 'admin', withoutSessions: 'refuse' },
+  { methods: ['DELETE'], path: '/api/api-keys/:id', service: 'user', limits: 'admin', withoutSessions: 'refuse' },
+  { methods: ['POST'], path: '/api/api-keys/:id/rotate', service: 'user', limits: 'admin', withoutSessions: 'refuse' },
 
   { methods: ['GET'], path: '/api/cart', service: 'order', limits: 'cart', withoutSessions: 'refuse', cookies: cart },
   {

@@ -1,4 +1,4 @@
-/** The user service, wired: accounts in Postgres, sessions in Redis. */
+/** The user service, wired: accounts and API keys in Postgres, sessions and what the gateway needs of the keys in Redis. */
 import { sessionCookieName } from '@shop/contracts/cookies'
 import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { createRegistry } from '@shop/redis-kit/discovery'
@@ -15,6 +15,10 @@ import { watchRateLimits } from '@shop/service-kit/telemetry/rate-limit-metrics'
 import { createAccounts } from './accounts/accounts.ts'
 import { accountRoutes } from './accounts/routes.ts'
 import { createAccountStore } from './accounts/store.ts'
+import { createApiKeys, maxLiveApiKeys } from './api-keys/api-keys.ts'
+import { createProjection } from './api-keys/projection.ts'
+import { apiKeyRoutes } from './api-keys/routes.ts'
+import { createApiKeyStore } from './api-keys/store.ts'
 import type { Config } from './config.ts'
 import { keys } from './keys.ts'
 import { PrismaClient } from './prisma/client/client.ts'
@@ -60,10 +64,14 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const accounts = createAccounts(createAccountStore(prisma))
   accountRoutes(server, accounts)
   sessionRoutes(server, { signIn: createSignIn({ accounts, sessions, attempts }), sessions, cookie })
+  const apiKeyStore = createApiKeyStore(prisma, { maxLiveCount: maxLiveApiKeys })
+  const projection = createProjection(redis, { store: apiKeyStore, log })
+  apiKeyRoutes(server, createApiKeys({ store: apiKeyStore, projection, log }))
 
   return {
     server,
     registry: createRegistry(redis, { keys: registryKeys }),
+    loops: [{ name: 'api-keys', run: projection.run }],
     close: async () => {
       await Promise.all([prisma.$disconnect(), closeRedis(redis)])
     },

@@ -22,5 +22,24 @@ export const errors = defineErrors({
     'All sessions of this account were ended while you signed in; sign in again',
   ],
   sessionNotFound: ['not-found', 'session-not-found', 'You have no session with this id'],
+  apiKeyNotFound: ['not-found', 'api-key-not-found', 'No API key has this id'],
+  apiKeyEnded: ['conflict', 'api-key-ended', 'The API key was revoked or has expired; issue a new one'],
+  tooManyApiKeys: [
+    'conflict',
+    'too-many-api-keys',
+    (maxCount: number) => `There are ${maxCount} live API keys; revoke one first`,
+  ],
+  apiKeyExpired: [
+    'unprocessable',
+    'api-key-expired',
+    'The API key would have expired already',
+    { fields: [{ path: '/expiresAt', message: 'must be in the future', code: 'past' }] },
+  ],
+  quotaContradictory: [
+    'unprocessable',
+    'quota-contradictory',
+    'The quota per day is smaller than the quota per minute',
+    { fields: [{ path: '/quota/perDay', message: 'must not be smaller than perMinute', code: 'minimum' }] },
+  ],
   accountGone: ['unauthenticated', 'account-gone', 'This account no longer exists'],
 })

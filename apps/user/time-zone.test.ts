@@ -8,7 +8,7 @@ it.each([
   { database: 'Asia/Kolkata', process: 'America/New_York' },
 ])('an account is made now, with a database in $database and a process in $process', async (zones) => {
   vi.stubEnv('TZ', zones.process)
-  const user = await startUser({}, { timezone: zones.database })
+  const user = await startUser({}, { databaseSettings: { timezone: zones.database } })
   const body = { email: 'ada@example.com', password: 'correct horse battery', name: 'Ada' }
   const registered = await user.ask('/api/users', { method: 'POST', body })
   expect(registered.statusCode).toBe(201)

@@ -29,9 +29,10 @@ export async function missingInGateway(root: string, name: string): Promise<stri
     one.method === pattern.method && isLike(one.path, pattern.path)
   const unreachable = served.filter((one) => !internalPaths.includes(one.path) && !passed.some((to) => fits(one, to)))
   const unanswered = passed.filter((to) => !served.some((one) => fits(one, to)))
-  // The section of paths that have none.
+  // The section of paths that have none, and of these.
   const fallback = sectionOf('/nowhere', {})
-  const unsorted = passed.filter(({ path }) => sectionOf(path, {}) === fallback && !path.startsWith('/api/console'))
+  const isForAdministrators = (path: string) => /^\/api\/(?:api-keys|console)(?:\/|$)/.test(path)
+  const unsorted = passed.filter(({ path }) => sectionOf(path, {}) === fallback && !isForAdministrators(path))
   return [
     ...unreachable.map(({ method, path, file }) => `${routesFile}: add ${method} ${path}, which ${file} serves`),
     ...unanswered.map(({ method, path }) => `apps/${name}: serve ${method} ${path}, which ${routesFile} passes on`),

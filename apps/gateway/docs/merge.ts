@@ -20,6 +20,7 @@ const refusals = {
   unsafe: [errors.originNotAllowed],
   streams: [errors.tooManyStreams, errors.streamsExhausted],
   topics: [errors.topicNotFound],
+  scoped: [errors.apiKeyInvalid, errors.scopeMissing, errors.apiKeysUnavailable],
 } as const
 
 /** A route of the gateway, as a description has it: `/api/products/{sku}`. */
@@ -29,6 +30,8 @@ interface Operation {
   /** Undefined for a topic's: each owner describes it. */
   service?: Route['service']
   streams: boolean
+  /** Of the API keys that may use it. */
+  scope?: Route['scope']
 }
 
 /** @param descriptions a service that is missing leaves a gap that says so */
@@ -48,12 +51,13 @@ export function mergeDescriptions(descriptions: Descriptions): OpenApi {
     info: { title: 'Redis Shop', version: '1', description: descriptionOf(missing) },
     servers: [{ url: '/' }],
     tags,
-    security: [{}, { session: [] }],
+    security: anybody,
     paths: Object.fromEntries(Object.entries(paths).sort(([a], [b]) => comparePaths(a, b))),
     components: {
       schemas: schemas.all(),
       securitySchemes: {
         session: { type: 'apiKey', in: 'cookie', name: sessionCookieName, description: aboutSession },
+        apiKey: { type: 'http', scheme: 'bearer', description: aboutApiKey },
       },
     },
     ...(missing.length > 0 && { 'x-missing-services': missing }),
@@ -62,6 +66,12 @@ export function mergeDescriptions(descriptions: Descriptions): OpenApi {
 
 const aboutSession =
   'POST /api/sessions sets this cookie and the browser sends it by itself. A page cannot set it: leave this field empty.'
+
+const aboutApiKey =
+  'For the programs of partners. POST /api/api-keys issues a token, with scopes and a quota. The routes that list this scheme accept it.'
+
+/** A guest, or who the browser's cookie names. */
+const anybody = [{}, { session: [] }]
 
 const introduction = `To begin, press **Execute** on these four. Their examples fit together.
 
@@ -84,8 +94,8 @@ function descriptionOf(missing: readonly string[]): string {
 }
 
 function operations(): Operation[] {
-  const ofRoutes = routes.flatMap(({ methods, path, service, body, answer }) =>
-    methods.map((method) => ({ path, method, service, streams: (body ?? answer) !== undefined })),
+  const ofRoutes = routes.flatMap(({ methods, path, service, body, answer, scope }) =>
+    methods.map((method) => ({ path, method, service, scope, streams: (body ?? answer) !== undefined })),
   )
   const ofTopics = topicRoutes.flatMap(({ methods, path }) =>
     methods.map((method) => ({ path, method, streams: false })),
@@ -145,13 +155,20 @@ function gap({ path, service = 'user' }: Operation) {
   return { service, path, operation }
 }
 
-function publicOperation(operation: Json, path: string, { method, streams }: Operation): Json {
+function publicOperation(operation: Json, path: string, { method, streams, scope }: Operation): Json {
   const added = refusalResponses([
     ...refusals.always,
     ...(unsafe.has(method) ? refusals.unsafe : []),
     ...(streams ? refusals.streams : []),
+    ...(scope ? refusals.scoped : []),
   ])
-  return { tags: [sectionOf(path, operation)], ...operation, responses: joined(operation.responses, added) }
+  const security = scope && { security: [...anybody, { apiKey: [scope] }] }
+  return {
+    tags: [sectionOf(path, operation)],
+    ...operation,
+    ...security,
+    responses: joined(operation.responses, added),
+  }
 }
 
 /** Where both have a status, its codes are listed together; the shape is the service's. */

@@ -14,7 +14,7 @@ const sections = [
   { name: 'Products', description: 'Browse and search', prefixes: ['/api/products', '/api/categories'] },
   { name: 'Cart', description: 'Guests have a cart too; signing in keeps it', prefixes: ['/api/cart'] },
   { name: 'Orders', description: 'Order, follow, cancel', prefixes: ['/api/orders'] },
-  { name: administration, description: 'For administrators', prefixes: ['/api/console'] },
+  { name: administration, description: 'For administrators', prefixes: ['/api/api-keys', '/api/console'] },
   { name: 'Health', description: 'For orchestrators', prefixes: ['/health'] },
 ]
 const prefixes = sections.flatMap((section) => section.prefixes)

@@ -10,7 +10,7 @@ import type { CrossOriginCheck } from '@shop/service-kit/identity/cross-origin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { addressGroup, clientAddress } from '../address.ts'
 import { errors } from '../errors.ts'
-import type { Identify } from '../identity.ts'
+import type { Access, Identify } from '../identity.ts'
 import { internalPaths, type Route, routes } from '../routes.ts'
 import { originForm, requestHeaders, send } from './headers.ts'
 import type { ForwardStream } from './streaming.ts'
@@ -40,7 +40,7 @@ export function createForwarding(dependencies: Dependencies) {
 
   function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
     return untilClientGone(request, reply, async (abort) => {
-      const { identity } = await callerOf(request, route.withoutSessions)
+      const { identity } = await callerOf(request, route)
       const outgoing = toService(route, request, identity)
       if (route.body === 'stream' || route.answer === 'stream') {
         const caller = identity.userId ?? addressGroup(clientAddress(request))
@@ -52,10 +52,10 @@ export function createForwarding(dependencies: Dependencies) {
     })
   }
 
-  function callerOf(request: FastifyRequest, withoutSessions: Route['withoutSessions']) {
+  function callerOf(request: FastifyRequest, access: Access) {
     const { method, url: target, headers } = request
     if (isCrossOrigin({ method, target, headers })) throw errors.originNotAllowed()
-    return identify(request, withoutSessions)
+    return identify(request, access)
   }
 
   function toService({ service, cookies }: Destination, request: FastifyRequest, identity: Identity) {

@@ -1,0 +1,74 @@
+/** From `Authorization: Bearer` to the partner that sent it, and to the routes that its key may use. */
+import { timingSafeEqual } from 'node:crypto'
+import type { ApiKeyScope } from '@shop/contracts/api-key'
+import type { Redis } from '@shop/redis-kit/connection'
+import { isRedisOutage, isWrongType } from '@shop/redis-kit/errors'
+import { apiKeyFields, type apiKeyKeys, completeField } from '@shop/service-kit/identity/api-key-keys'
+import { parseApiKeyToken } from '@shop/service-kit/identity/api-key-token'
+import { errors } from './errors.ts'
+
+/** Names the key and cannot be used as the key; its quota is requests per minute and per day. */
+export interface CallerKey {
+  id: string
+  scopes: readonly string[]
+  perMinute: number
+  perDay: number
+}
+
+/** The credentials of the scheme Bearer (RFC 6750, 2.1); undefined without the header and for another scheme, which says nothing here. */
+export function bearerToken(authorization: string | undefined): string | undefined {
+  const [scheme, token = ''] = authorization?.trim().split(/ +(.*)/s) ?? []
+  return scheme?.toLowerCase() === 'bearer' ? token : undefined
+}
+
+export type ApiKeyReader = ReturnType<typeof createApiKeyReader>
+
+/**
+ * Asks Redis for each request and keeps no answer: a revoked key ends with the next one. Unknown, revoked, expired and rotated keys are
+ * one answer, 401 `api-key-invalid`, after the same work. While it is not known what the keys are, because Redis is unavailable or has
+ * lost them, the answer is 503: a partner whose key is valid must not be told to throw it away.
+ */
+export function createApiKeyReader(redis: Redis, { keys }: { keys: typeof apiKeyKeys }) {
+  return { read }
+
+  async function read(token: string): Promise<CallerKey> {
+    const parsed = parseApiKeyToken(token)
+    if (!parsed) throw errors.apiKeyInvalid()
+    const { id, digest } = parsed
+    const { fields, isComplete } = await stored(id)
+    const [storedDigest, scopes, perMinute, perDay] = fields
+    if (isSame(digest, storedDigest) && typeof scopes === 'string') {
+      return { id, scopes: scopes.split(' '), perMinute: Number(perMinute), perDay: Number(perDay) }
+    }
+    throw isComplete || storedDigest ? errors.apiKeyInvalid() : errors.apiKeysUnavailable({ retryAfterMs: 1_000 })
+  }
+
+  /** Two commands that are written together: one round trip on a single server. */
+  async function stored(id: string) {
+    try {
+      const [fields, complete] = await Promise.all([
+        redis.hmget(keys.key.key(id), ...apiKeyFields),
+        redis.hexists(keys.projection.key(), completeField),
+      ])
+      return { fields, isComplete: complete === 1 }
+    } catch (error) {
+      // A key of another type is replaced by the user service at its next rewrite.
+      if (!isRedisOutage(error) && !isWrongType(error)) throw error
+      throw errors.apiKeysUnavailable({ cause: error, retryAfterMs: 1_000 })
+    }
+  }
+}
+
+/** A key that is absent is compared too. */
+function isSame(digest: string, stored: string | null | undefined): boolean {
+  const [ours, theirs] = [Buffer.from(digest), Buffer.from(stored ?? '-'.repeat(digest.length))]
+  return ours.length === theirs.length && timingSafeEqual(ours, theirs)
+}
+
+/** Throws 403 `scope-missing` unless the key may use a route of this scope. A route without a scope is for no key. */
+export function requireScope({ scopes }: CallerKey, scope: ApiKeyScope | undefined): void {
+  if (scope !== undefined && scopes.includes(scope)) return
+  const named = scope === undefined ? '' : `, scope="${scope}"`
+  const headers = { 'www-authenticate': `Bearer realm="redis-shop", error="insufficient_scope"${named}` }
+  throw errors.scopeMissing({ headers })
+}
