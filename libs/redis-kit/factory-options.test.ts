@@ -7,6 +7,7 @@ import { createIdempotency, idempotencyKeys } from './idempotency/idempotency.ts
 import { createLock, lockKeys } from './lock/lock.ts'
 import { channelKeys, createChannel } from './pubsub/pubsub.ts'
 import { createRateLimits } from './rate-limit/dimensions.ts'
+import { createLeakyQueue, leakyQueueKeys } from './rate-limit/queue/queue.ts'
 import { createRateLimit, rateLimitKeys } from './rate-limit/rate-limit.ts'
 import { createRetryBudget, retry } from './retry/retry.ts'
 import { createSessions, sessionKeys } from './session/session.ts'
@@ -46,6 +47,18 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
     'createRateLimit',
     (o) => createRateLimit(redis, { ...limit, onUnavailable: 'local', ...o }),
     { timer: ['deadlineMs'], other: ['maxLocalIds', 'maxKnownDenialMs'] },
+  ],
+  [
+    'createLeakyQueue',
+    (o) =>
+      createLeakyQueue(redis, {
+        keys: leakyQueueKeys('t', 'test', 'cache'),
+        limit: { count: 1, periodMs: 1_000 },
+        capacity: 1,
+        onUnavailable: 'local',
+        ...o,
+      }),
+    { timer: ['deadlineMs'], other: ['maxLocalIds', 'capacity'] },
   ],
   ['createRateLimits', (o) => createRateLimits(o), { timer: ['deadlineMs'] }],
   ['createRegistry', (o) => createRegistry(redis, { keys: discoveryKeys('t'), ...o }), { timer: ['ttlMs'] }],
