@@ -80,6 +80,7 @@ export function problemOf(error: unknown, where: { path?: string; requestId?: st
 /** Fastify's error handler and `frameworkErrors` at once. */
 export function sendProblem(error: unknown, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const answer = problemOf(error, { path: pathOf(request.url), requestId: request.id })
+  request.server.metrics.countProblem(answer.status, answer.body.code)
   if (answer.status >= 500) logFailure(error, answer, request)
   return reply
     .code(answer.status)

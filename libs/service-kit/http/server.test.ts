@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { createIdentityMinter, generateIdentityKeys, identityHeader } from '../identity/identity.ts'
 import type { Probe } from '../process/health.ts'
 import { createLog } from '../telemetry/log.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
 import { defineErrors } from './errors.ts'
 import { createServer, type ServerOptions } from './server.ts'
 
@@ -187,6 +188,24 @@ describe('metrics', () => {
     expect(text).toMatch(/http_request_duration_seconds_count\{.*route="\/api\/things\/:id",status="200",.*\} 3/)
     expect(text).toMatch(/http_request_duration_seconds_count\{.*route="none",status="404",.*\} 2/)
     expect(text).not.toContain('nowhere')
+  })
+
+  test('count problems by status and code, and nothing else of them', async () => {
+    const { server } = things()
+    await server.inject({ url: '/api/things/1', headers: guest })
+    for (const path of ['/nowhere/4', '/nowhere/5', '/%zz']) await server.inject(path)
+    const { text } = await server.metrics.page()
+    const problems = text.split('\n').filter((line) => line.startsWith('http_problems_total{'))
+    expect(problems).toEqual([
+      'http_problems_total{status="404",code="route-not-found",service="things",instance=""} 2',
+      'http_problems_total{status="400",code="url-malformed",service="things",instance=""} 1',
+    ])
+  })
+
+  test('count problems of more codes than a service has together', () => {
+    const metrics = createMetrics({ service: 'things', instanceId: '' })
+    for (let i = 0; i < 510; i++) metrics.countProblem(400, `code-${i}`)
+    return expect(metrics.page().then(({ text }) => text.match(/code="other"[^}]*} (\d+)/)?.[1])).resolves.toBe('10')
   })
 
   test('take those of the service', async () => {
