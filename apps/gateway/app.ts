@@ -1,6 +1,7 @@
 /** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/connection'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
+import { createChannel } from '@shop/redis-kit/pubsub'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessionReader } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/call/client'
@@ -12,6 +13,7 @@ import { ConfigError } from '@shop/service-kit/process/config'
 import { directoryProbe, redisProbe } from '@shop/service-kit/process/health'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
+import type { FastifyRequest } from 'fastify'
 import { createApiKeyReader } from './api-key.ts'
 import { type Config, readTrust } from './config.ts'
 import { consoleRoutes } from './console.ts'
@@ -19,9 +21,13 @@ import { createDescriptions } from './docs/descriptions.ts'
 import { docsRoutes } from './docs/routes.ts'
 import { createIdentify } from './identity.ts'
 import { keys } from './keys.ts'
+import { createLimits } from './limits/limits.ts'
+import { createOverrides, overrideKeys } from './limits/overrides/overrides.ts'
+import { type ChangeHint, createOverrideSync } from './limits/overrides/sync.ts'
 import { type PolicyTable, policiesOf } from './limits/policy.ts'
 import { defaultPolicyFile, readPolicyFile } from './limits/policy-file/policy-file.ts'
 import { createPolicyStore } from './limits/policy-store.ts'
+import { limitRoutes } from './limits/routes.ts'
 import { limitRequests } from './limits.ts'
 import { createForwarding, forwardRoutes } from './proxy/proxy.ts'
 import { createStreaming } from './proxy/streaming.ts'
@@ -47,7 +53,10 @@ export async function buildApp(
   const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
   const streamConnectionCount = config.STREAM_MAX_COUNT
   const client = createServiceClient({ directory, streamConnectionCount })
-  await directory.start()
+  const overrides = createOverrides(state)
+  const hints = createChannel<ChangeHint>(state, subscriber, { keys: overrideKeys.hints })
+  const sync = createOverrideSync({ overrides, hints, store: policies, instanceId, log })
+  await Promise.all([directory.start(), sync.start()])
 
   const addresses = createRateLimit(cache, {
     keys: keys.addresses,
@@ -83,11 +92,14 @@ export async function buildApp(
   })
   forwardRoutes(server, forwarding)
   consoleRoutes(server, client, forwarding)
+  const identityOf = async (request: FastifyRequest) => (await forwarding.callerOf(request, { withoutSessions: 'refuse' })).identity
+  limitRoutes(server, createLimits({ store: policies, overrides, sync }), identityOf)
   docsRoutes(server, createDescriptions({ client, services, log }))
 
   return {
     server,
     registry,
+    loops: [sync.loop],
     reload: policies.reload,
     close: async () => {
       await Promise.all([client.close(), directory.close()])

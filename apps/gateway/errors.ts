@@ -1,9 +1,18 @@
 /** Every way in which the gateway itself says no. */
 import { defineErrors } from '@shop/service-kit/http/errors'
+import { Type } from 'typebox'
 
 export const errors = defineErrors({
   routeNotFound: ['not-found', 'route-not-found', 'This path does not exist'],
   topicNotFound: ['not-found', 'topic-not-found', 'No service has a topic with this name'],
+  policyNotFound: ['not-found', 'policy-not-found', 'No policy has this name'],
+  policyContradictory: ['unprocessable', 'policy-contradictory', (detail: string) => detail],
+  policyChanged: [
+    'conflict',
+    'policy-changed',
+    'The policy has changed since you read it; read it again',
+    { members: Type.Object({ revision: Type.String({ description: 'The revision in force' }) }) },
+  ],
   originNotAllowed: ['forbidden', 'origin-not-allowed', 'Pages of other origins may not send unsafe requests'],
   tooManyRequests: ['too-many', 'too-many-requests', 'Too many requests from this address; wait, then try again'],
   sessionsUnavailable: [

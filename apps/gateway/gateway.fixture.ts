@@ -9,6 +9,7 @@ import { createRegistration, createRegistry, discoveryKeys } from '@shop/redis-k
 import { createSessions } from '@shop/redis-kit/session'
 import { createIdentityVerifier, generateIdentityKeys } from '@shop/service-kit/identity'
 import { loadConfig } from '@shop/service-kit/process/config'
+import { startLoops } from '@shop/service-kit/process/loop'
 import { startRedisWithUsers } from '@shop/service-kit/storage/redis-users.fixture'
 import { createLog } from '@shop/service-kit/telemetry/log'
 import { createMetrics } from '@shop/service-kit/telemetry/metrics'
@@ -44,12 +45,13 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
   for (const service of services) await addInstance(service, answers[service])
 
   const identity = generateIdentityKeys()
-  const gateway = await serve({
+  const environment = {
     REDIS_STATE_URL: state.urlAs('gateway'),
     REDIS_CACHE_URL: cache.urlAs('gateway'),
     IDENTITY_PRIVATE_KEY: identity.IDENTITY_PRIVATE_KEY,
     ...env,
-  })
+  }
+  const gateway = await serve(environment)
   const sessions = createSessions(redis, { keys: keys.sessions, idleMs: 60_000, absoluteMs: 600_000 })
 
   return {
@@ -61,6 +63,7 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
     register,
     verify: createIdentityVerifier(identity.IDENTITY_PUBLIC_KEY),
     addInstance,
+    addGateway,
     stop,
   }
 
@@ -79,6 +82,13 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
     return kill
   }
 
+  /** A further instance of the gateway, with the same Redis. */
+  async function addGateway(more: Record<string, string> = {}): Promise<Gateway> {
+    const another = await serve({ ...environment, ...more })
+    started.push(() => another.stop())
+    return another
+  }
+
   async function register(service: string, id: string, port: number) {
     const registration = createRegistration(registry, { id, service, host: '127.0.0.1', port, startedAtMs: Date.now() })
     await registration.start()
@@ -95,19 +105,23 @@ async function startAround<Gateway extends { url: string; stop(): Promise<unknow
 
 async function serveHere(env: Record<string, string>) {
   const stopping = new AbortController()
-  const metrics = createMetrics({ service: 'gateway', instanceId: 'gateway-test' })
+  const instanceId = env.INSTANCE_ID ?? 'gateway-test'
+  const metrics = createMetrics({ service: 'gateway', instanceId })
+  const log = createLog({ service: 'gateway', instanceId, level: 'silent' })
   const app = await buildApp(loadConfig(configSchema, env), {
     name: 'gateway',
-    instanceId: 'gateway-test',
-    log: createLog({ service: 'gateway', instanceId: 'gateway-test', level: 'silent' }),
+    instanceId,
+    log,
     metrics,
     stopping: stopping.signal,
   })
   await app.server.listen({ port: 0, host: '127.0.0.1' })
+  const loops = startLoops(app.loops ?? [], log)
   const url = `http://127.0.0.1:${(app.server.server.address() as AddressInfo).port}`
   async function stop() {
     stopping.abort()
     await app.server.close()
+    await loops.stop()
     await app.close()
   }
   return { url, metrics, stop }

@@ -4,6 +4,7 @@ import { type RateLimitKeys, rateLimitKeys } from '@shop/redis-kit/rate-limit'
 import { ALGORITHMS, type Algorithm, MAX_PERIOD_MS } from '@shop/redis-kit/rate-limit/algorithms'
 import { sessionKeys } from '@shop/redis-kit/session'
 import { apiKeyKeys } from '@shop/service-kit/identity/api-key-keys'
+import { overrideKeys } from './limits/overrides/overrides.ts'
 
 type Role = 'cache' | 'state'
 
@@ -25,4 +26,7 @@ function limitKeys(role: Role): Record<Algorithm, RateLimitKeys> {
 
 const counters = [keys.addresses, ...Object.values(keys.limits).flatMap((ofRole) => Object.values(ofRole))]
 
-export const keyFamilies = distinctFamilies(counters.flatMap(({ bucket, refund }) => [bucket, refund]))
+export const keyFamilies = distinctFamilies([
+  ...counters.flatMap(({ bucket, refund }) => [bucket, refund]),
+  ...Object.values(overrideKeys),
+])

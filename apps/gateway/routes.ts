@@ -166,6 +166,13 @@ export const topicRoutes: readonly Pick<Route, 'methods' | 'path' | 'limits'>[] 
   { methods: ['POST'], path: '/api/console/streams/:topic/dead/:id/redrive', limits: 'admin' },
 ]
 
+/** The limits themselves: answered by the gateway, for administrators. See limits/routes.ts. */
+export const limitsPath = '/api/console/limits'
+export const limitRouteList: readonly Pick<Route, 'methods' | 'path'>[] = [
+  { methods: ['GET'], path: limitsPath },
+  { methods: ['PUT', 'DELETE'], path: `${limitsPath}/:policy` },
+]
+
 /** What services ask each other under a path that would fit one above. From outside there is nothing. */
 export const internalPaths: readonly string[] = ['/api/products/quote']
 

@@ -125,6 +125,16 @@ describe('/docs', () => {
     expect(await (await fetch(`${gateway.url}/docs/yaml`)).text()).toMatch(/^openapi: 3\.1\.0$/m)
   })
 
+  it('has the routes that the gateway answers itself, with their bodies, examples and refusals', async () => {
+    const { paths, components } = (await (await fetch(`${gateway.url}/docs/json`)).json()) as OpenApi
+    const { get, put } = { ...paths['/api/console/limits'], ...paths['/api/console/limits/{policy}'] }
+    expect(get).toMatchObject({ summary: 'Show the limits in force', tags: ['Administration'] })
+    expect(put?.requestBody.content['application/json'].schema.$ref).toBe('#/components/schemas/LimitOverride')
+    expect(components.schemas.LimitOverride?.examples).toHaveLength(1)
+    expect(put?.responses[409].description).toContain('`policy-changed`')
+    expect(put?.responses[403].description).toContain('`origin-not-allowed`')
+  })
+
   it('is a page whose scripts and styles all come from here, under a policy that allows no others', async () => {
     for (const path of ['/docs', '/docs/']) {
       const response = await fetch(gateway.url + path)

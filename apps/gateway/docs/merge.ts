@@ -3,9 +3,12 @@ import { sessionCookieName } from '@shop/contracts/cookies'
 import { StreamOverview } from '@shop/contracts/streams'
 import { type Json, type OpenApi, refusalResponses } from '@shop/service-kit/http/openapi'
 import { errors } from '../errors.ts'
-import { internalPaths, type Route, routes, services, topicListPath, topicRoutes } from '../routes.ts'
+import { internalPaths, limitRouteList, type Route, routes, services, topicListPath, topicRoutes } from '../routes.ts'
 import type { Descriptions } from './descriptions.ts'
 import { comparePaths, sectionOf, tags } from './sections.ts'
+
+/** The gateway describes its own routes as a service does. */
+export const gatewayName = 'gateway'
 
 const unsafe = new Set(['post', 'put', 'patch', 'delete'])
 
@@ -28,7 +31,7 @@ interface Operation {
   path: string
   method: string
   /** Undefined for a topic's: each owner describes it. */
-  service?: Route['service']
+  service?: Route['service'] | typeof gatewayName
   streams: boolean
   /** Of the API keys that may use it. */
   scope?: Route['scope']
@@ -100,7 +103,10 @@ function operations(): Operation[] {
   const ofTopics = topicRoutes.flatMap(({ methods, path }) =>
     methods.map((method) => ({ path, method, streams: false })),
   )
-  return [...ofRoutes, ...ofTopics].map((one) => ({
+  const ofLimits = limitRouteList.flatMap(({ methods, path }) =>
+    methods.map((method) => ({ path, method, service: gatewayName, streams: false }) as const),
+  )
+  return [...ofRoutes, ...ofTopics, ...ofLimits].map((one) => ({
     ...one,
     path: templateOf(one.path),
     method: one.method.toLowerCase(),

@@ -4,7 +4,7 @@ import fastifySwaggerUi from '@fastify/swagger-ui'
 import type { OpenApi } from '@shop/service-kit/http/openapi'
 import type { Server } from '@shop/service-kit/http/server'
 import type { createDescriptions, Descriptions } from './descriptions.ts'
-import { mergeDescriptions } from './merge.ts'
+import { gatewayName, mergeDescriptions } from './merge.ts'
 
 /** The page has inline styles and pictures. Its scripts are files of ours, and it may send requests to this origin only. */
 const contentSecurityPolicy = [
@@ -32,7 +32,7 @@ export function docsRoutes(server: Server, descriptions: ReturnType<typeof creat
       // The plugin wants the document at once: what has to be waited for is done before its handler.
       uiHooks: {
         preHandler: async ({ url }) => {
-          if (/^\/docs\/(json|yaml)/.test(url)) merge(await descriptions.current())
+          if (/^\/docs\/(json|yaml)/.test(url)) await merge(await descriptions.current())
         },
       },
       transformSpecification: () => (merged?.result ?? {}) as never,
@@ -41,7 +41,9 @@ export function docsRoutes(server: Server, descriptions: ReturnType<typeof creat
     })
   })
 
-  function merge(of: Descriptions) {
-    if (merged?.of !== of) merged = { of, result: mergeDescriptions(of) }
+  async function merge(of: Descriptions) {
+    if (merged?.of === of) return
+    const own = await server.describeApi()
+    merged = { of, result: mergeDescriptions(new Map([...of, [gatewayName, own]])) }
   }
 }

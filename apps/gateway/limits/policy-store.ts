@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto'
 import { ConfigError } from '@shop/service-kit/process/config'
 import type { Log } from '@shop/service-kit/telemetry/log'
+import { type Effective, withOverrides } from './overrides/effective.ts'
+import type { StoredOverride } from './overrides/overrides.ts'
 import type { PolicySource, PolicyStore, PolicyTable } from './policy.ts'
 
 interface Dependencies {
@@ -12,10 +14,32 @@ interface Dependencies {
   log: Log
 }
 
-export function createPolicyStore({ source, read, log }: Dependencies): PolicyStore {
+/** What the console shows of a table besides the table. */
+export interface OverriddenTable extends Effective {
+  file: PolicySource
+  table: PolicyTable
+}
+
+export interface OverriddenPolicyStore extends PolicyStore {
+  details(): OverriddenTable
+  /** Replaces all overrides. Those that do not fit are left out and logged, each once. */
+  override(stored: readonly StoredOverride[]): void
+}
+
+export function createPolicyStore({ source, read, log }: Dependencies): OverriddenPolicyStore {
   const listeners = new Set<(table: PolicyTable) => void>()
-  let table = versioned(source)
-  return { current: () => table, onChange, reload }
+  let file = source
+  let overrides: readonly StoredOverride[] = []
+  let effective = withOverrides(file, overrides)
+  let table = versioned(effective.source)
+  let warned = new Set<string>()
+  return {
+    current: () => table,
+    details: () => ({ ...effective, file, table }),
+    onChange,
+    override,
+    reload,
+  }
 
   function onChange(listener: (table: PolicyTable) => void): () => void {
     listeners.add(listener)
@@ -24,7 +48,8 @@ export function createPolicyStore({ source, read, log }: Dependencies): PolicySt
 
   async function reload(): Promise<void> {
     try {
-      replace(await read())
+      file = await read()
+      apply()
       log.info({ version: table.version }, 'rate limits read again')
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error
@@ -32,11 +57,27 @@ export function createPolicyStore({ source, read, log }: Dependencies): PolicySt
     }
   }
 
-  function replace(next: PolicySource): void {
+  function override(stored: readonly StoredOverride[]): void {
+    overrides = stored
+    apply()
+  }
+
+  function apply(): void {
     const { version } = table
-    table = versioned(next)
+    effective = withOverrides(file, overrides)
+    table = versioned(effective.source)
+    warnOfUnused()
     if (table.version === version) return
+    log.info({ version: table.version, overrides: [...effective.applied.keys()] }, 'rate limits changed')
     for (const listener of listeners) listener(table)
+  }
+
+  function warnOfUnused(): void {
+    const before = warned
+    warned = new Set(effective.unused.map((unused) => JSON.stringify(unused)))
+    for (const unused of effective.unused) {
+      if (!before.has(JSON.stringify(unused))) log.warn(unused, 'rate limit override ignored')
+    }
   }
 }
 

@@ -1,0 +1,79 @@
+/** The table of the file with the overrides on top: pure, and the same in every instance. */
+import type { LimitValues } from '@shop/contracts/limits'
+import { type AppliedPolicy, type DimensionName, type LimitPolicy, type PolicySource, policiesOf } from '../policy.ts'
+import { isPerKey, type PolicyProblem, problemsOf } from '../policy-rules.ts'
+import type { SoundOverride, StoredOverride } from './overrides.ts'
+
+/** Below this an administrator could lock everybody out of the routes that would undo it. */
+const leastAdminPerMinute = 10
+
+export interface Effective {
+  source: PolicySource
+  /** By policy: the override in force. */
+  applied: ReadonlyMap<string, SoundOverride>
+  unused: readonly { policy: string; revision: string; reason: string }[]
+}
+
+export function withOverrides(source: PolicySource, stored: readonly StoredOverride[]): Effective {
+  const policies = new Map(allPolicies(source).map((one) => [one.policy.name, one]))
+  const applied = new Map<string, SoundOverride>()
+  const changed = new Map<LimitPolicy, LimitPolicy>()
+  const unused: { policy: string; revision: string; reason: string }[] = []
+  for (const override of stored) {
+    const known = policies.get(override.policy)
+    const reason = reasonAgainst(source, known, override)
+    if (reason === undefined && known !== undefined && override.problem === undefined) {
+      applied.set(override.policy, override)
+      changed.set(known.policy, overridden(known.policy, override.values))
+    } else {
+      unused.push({ policy: override.policy, revision: override.revision, reason: reason ?? 'unknown policy' })
+    }
+  }
+  const rules = source.rules.map((rule) => ({
+    ...rule,
+    policies: rule.policies.map((policy) => changed.get(policy) ?? policy),
+  }))
+  return { source: { ...source, rules }, applied, unused }
+}
+
+function reasonAgainst(source: PolicySource, known: AppliedPolicy | undefined, override: StoredOverride) {
+  if (known === undefined) return 'the file has no policy of this name'
+  if (override.problem !== undefined) return override.problem
+  return problemsOfOverride(source, known, override.values)[0]?.reason
+}
+
+/** Every contradiction of these values in this table, with the field to blame. */
+export function problemsOfOverride(
+  source: PolicySource,
+  { dimension, policy }: AppliedPolicy,
+  values: LimitValues,
+): PolicyProblem[] {
+  if (isPerKey(policy.limit)) {
+    return [{ field: 'limit', reason: 'the count of this policy is a property of each API key: change it there' }]
+  }
+  const next = overridden(policy, values)
+  const problems = problemsOf(next, dimension)
+  if (problems.length === 0 && limitsAdministrators(source, dimension, policy) && isBelowAdmin(values)) {
+    const reason = `administrators are limited by this policy: leave them ${leastAdminPerMinute} requests per minute at least`
+    return [{ field: 'limit', reason: `${reason}, or nobody can change it back` }]
+  }
+  return problems
+}
+
+/** Absent fields are as in the file, but for the burst: it belongs to the limit, and so is that of the limit. */
+export function overridden({ burst: _fileBurst, ...policy }: LimitPolicy, values: LimitValues): LimitPolicy {
+  const { limit, burst, algorithm = policy.algorithm, onUnavailable = policy.onUnavailable } = values
+  return { ...policy, limit, algorithm, onUnavailable, ...(burst !== undefined && { burst }) }
+}
+
+export function allPolicies({ rules }: Pick<PolicySource, 'rules'>): AppliedPolicy[] {
+  return rules.flatMap(({ dimension, policies }) => policies.map((policy) => ({ dimension, policy })))
+}
+
+function limitsAdministrators(source: PolicySource, dimension: DimensionName, { name }: LimitPolicy): boolean {
+  return dimension !== 'api-key' && policiesOf(source, 'admin').some(({ policy }) => policy.name === name)
+}
+
+function isBelowAdmin({ limit: { count, periodMs }, burst = count }: LimitValues): boolean {
+  return (count * 60_000) / periodMs < leastAdminPerMinute || burst < leastAdminPerMinute
+}
