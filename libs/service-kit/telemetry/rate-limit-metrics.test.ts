@@ -1,6 +1,7 @@
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { RedisUnavailable } from '@shop/redis-kit/errors'
 import { createRateLimit, type RateLimitOptions, rateLimitKeys } from '@shop/redis-kit/rate-limit'
+import { createLeakyQueue, type LeakyQueueOptions, leakyQueueKeys } from '@shop/redis-kit/rate-limit/queue'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test } from 'vitest'
 import { createHealth } from '../process/health.ts'
@@ -43,6 +44,18 @@ async function setUp() {
     })
     return limits.watch(policy, limit)
   }
+  function queueOf(policy: string, options: Partial<LeakyQueueOptions> = {}) {
+    return createLeakyQueue(outage.isOn ? away() : redis, {
+      keys: leakyQueueKeys(namespace, policy, 'state'),
+      limit: { count: 3, periodMs: 600_000 },
+      capacity: 10,
+      onUnavailable: 'open',
+      deadlineMs: 9_000,
+      onDegraded: limits.onDegraded(policy),
+      onReserved: limits.onReserved(policy),
+      ...options,
+    })
+  }
   /** Of the series with these labels, besides those of the process. */
   async function value(name: string, labels: Record<string, string>): Promise<number | undefined> {
     const { text } = await metrics.page()
@@ -55,7 +68,14 @@ async function setUp() {
   const decided = (policy: string, decision: 'allowed' | 'denied', degraded = false) =>
     value('rate_limit_decisions_total', { policy, decision, degraded: String(degraded) })
   const observed = (policy: string) => value('rate_limit_duration_seconds_count', { policy })
-  return { build, limits, clock, outage, health, lines, decided, observed, metrics }
+  return { build, queueOf, limits, clock, outage, health, lines, value, decided, observed, metrics }
+}
+
+/** A server that is not there. */
+function away() {
+  const redis = connectRedis('redis://127.0.0.1:1', { name: 'test', commandTimeoutMs: 100 })
+  onTestFinished(() => closeRedis(redis))
+  return redis
 }
 
 const logged = (lines: Record<string, unknown>[]) =>
@@ -211,6 +231,22 @@ test('a refund that fails degrades health and is no decision', async () => {
   expect(charge && (await address.refund('a', charge))).toBe(false)
   expect((await health.ready()).status).toBe('degraded')
   expect(await decided('address', 'allowed', true)).toBe(0)
+})
+
+test('reservations of a queue are counted, timed, and their waits measured', async () => {
+  const { queueOf, outage, decided, observed, value, lines } = await setUp()
+  const queue = queueOf('payment', { capacity: 1 })
+  await queue.run('all', async () => {})
+  await queue.reserve('all')
+  expect((await queue.reserve('all')).allowed).toBe(false)
+  expect([await decided('payment', 'allowed'), await decided('payment', 'denied')]).toEqual([2, 1])
+  expect(await observed('payment')).toBe(3)
+  expect(await value('rate_limit_queue_delay_seconds_count', { policy: 'payment' })).toBe(2)
+  expect(await value('rate_limit_queue_delay_seconds_sum', { policy: 'payment' })).toBeCloseTo(200, 0)
+  outage.isOn = true
+  await queueOf('mail', { onUnavailable: 'closed' }).reserve('all')
+  expect(await decided('mail', 'denied', true)).toBe(1)
+  expect(logged(lines)).toEqual([{ ...degradedLine('mail', 1), reason: 'UNREACHABLE' }])
 })
 
 test('policies beyond two hundred are counted together as other', async () => {

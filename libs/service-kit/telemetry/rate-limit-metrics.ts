@@ -10,6 +10,7 @@
  * and a degraded check of health for ten seconds. No id is reported: ids are addresses and accounts.
  */
 import type { Decision, RateLimit } from '@shop/redis-kit/rate-limit'
+import type { Reservation } from '@shop/redis-kit/rate-limit/queue'
 import { codeOf, type Probe } from '../process/health.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -17,7 +18,9 @@ import type { Metrics } from './metrics.ts'
 export interface RateLimitWatch {
   /** The same limit, counted and timed. Limits of one name, before and after a new policy say, are counted together. */
   watch<Limit extends RateLimit>(policy: string, limit: Limit): Limit
-  /** For the option `onDegraded` of the limit of this name: the reason in its log lines. */
+  /** For the option `onReserved` of the queue of this name: its reservations are counted and timed, and their waits measured. */
+  onReserved(policy: string): (reservation: Reservation, durationMs: number) => void
+  /** For the option `onDegraded` of the limit, or queue, of this name: the reason in its log lines. */
   onDegraded(policy: string): (error: unknown) => void
   /** Degraded while Redis had no part in a decision of the last ten seconds. */
   probe: Probe
@@ -54,9 +57,10 @@ const MAX_POLICIES = 200
 
 export function watchRateLimits({ log, metrics, nowMs = () => performance.now() }: RateLimitWatchOptions) {
   const policies = new Map<string, Policy>()
-  const durations = declare(metrics, policies)
+  const { durations, delays } = declare(metrics, policies)
   const seen: RateLimitWatch = {
     watch,
+    onReserved,
     onDegraded: (policy) => (error) => void noteReason(policyOf(policy), error),
     probe: { name: 'rate-limits', required: false, check: checkHealth },
   }
@@ -85,6 +89,15 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
     }
   }
 
+  function onReserved(name: string) {
+    const policy = policyOf(name)
+    return (reservation: Reservation, durationMs: number) => {
+      durations.observe({ policy: policy.name }, durationMs / 1000)
+      if (reservation.allowed) delays.observe({ policy: policy.name }, reservation.delayMs / 1000)
+      count(policy, reservation)
+    }
+  }
+
   function policyOf(name: string): Policy {
     const key = policies.has(name) || policies.size < MAX_POLICIES ? name : 'other'
     const policy = policies.get(key) ?? newPolicy(key)
@@ -92,7 +105,7 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
     return policy
   }
 
-  function count(policy: Policy, { allowed, degraded }: Decision) {
+  function count(policy: Policy, { allowed, degraded }: Pick<Decision, 'allowed' | 'degraded'>) {
     if (degraded) {
       policy[allowed ? 'allowedDegradedCount' : 'deniedDegradedCount'] += 1
       policy.unloggedCount += 1
@@ -140,32 +153,46 @@ function newPolicy(name: string): Policy {
 }
 
 const durationBuckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1]
+const delayBuckets = [0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
 
 function declare(metrics: Metrics, policies: ReadonlyMap<string, Policy>) {
   return metrics.extend((prom, registers) => {
+    const common = { labelNames: ['policy'], registers }
     new prom.Counter({
+      ...common,
       name: 'rate_limit_decisions_total',
       help: 'Decisions of rate limits; degraded ones were made without Redis',
       labelNames: ['policy', 'decision', 'degraded'],
-      registers,
       collect() {
         this.reset()
         for (const policy of policies.values()) {
-          const add = (decision: string, degraded: string, value: number) =>
-            this.inc({ policy: policy.name, decision, degraded }, value)
-          add('allowed', 'false', policy.allowedCount)
-          add('denied', 'false', policy.deniedCount)
-          add('allowed', 'true', policy.allowedDegradedCount)
-          add('denied', 'true', policy.deniedDegradedCount)
+          for (const [decision, degraded, total] of totalsOf(policy)) {
+            this.inc({ policy: policy.name, decision, degraded }, total)
+          }
         }
       },
     })
-    return new prom.Histogram({
+    const durations = new prom.Histogram({
+      ...common,
       name: 'rate_limit_duration_seconds',
       help: 'Duration of decisions; those from memory (known denials) are not observed',
-      labelNames: ['policy'],
       buckets: durationBuckets,
-      registers,
     })
+    const delays = new prom.Histogram({
+      ...common,
+      name: 'rate_limit_queue_delay_seconds',
+      help: 'Time from a reservation in a queue to its slot',
+      buckets: delayBuckets,
+    })
+    return { durations, delays }
   })
+}
+
+function totalsOf(policy: Policy) {
+  return [
+    ['allowed', 'false', policy.allowedCount],
+    ['denied', 'false', policy.deniedCount],
+    ['allowed', 'true', policy.allowedDegradedCount],
+    ['denied', 'true', policy.deniedDegradedCount],
+  ] as const
 }

@@ -57,6 +57,22 @@ describe.each(['standalone', 'cluster', 'acl user'] as const)('a leaky queue on 
     expect((await queue.reserve('b')).delayMs).toBe(0)
   })
 
+  test('each reservation is reported, also one of a run and one that is refused', async () => {
+    const reported: [allowed: boolean, delayMs: number][] = []
+    const onReserved = (reservation: Reservation, durationMs: number) => {
+      expect(durationMs).toBeGreaterThan(0)
+      reported.push([reservation.allowed, Math.round(reservation.delayMs / INTERVAL_MS)])
+    }
+    const { queue } = fresh({ capacity: 1, onReserved })
+    await queue.run('a', async () => {})
+    for (let i = 0; i < 2; i++) await queue.reserve('a')
+    expect(reported).toEqual([
+      [true, 0],
+      [true, 1],
+      [false, 0],
+    ])
+  })
+
   test('a call with a cost takes as many intervals', async () => {
     const { queue } = fresh()
     expect(await queue.reserve('a', { cost: 3 })).toMatchObject({ allowed: true, delayMs: 0, remaining: 1 })

@@ -56,6 +56,8 @@ export interface LeakyQueueOptions {
   maxLocalIds?: number
   /** Gets the reason of each degraded reservation: for a log line or a counter. */
   onDegraded?: (error: unknown) => void
+  /** Gets each reservation, those of `run` too, and how long it took to know it: for metrics. */
+  onReserved?: (reservation: Reservation, durationMs: number) => void
 }
 
 /** `remaining` is how many more units would be taken now; `resetAfterMs` the time until nothing waits any more. */
@@ -90,7 +92,7 @@ export interface LeakyQueue {
 
 /** Throws a RangeError for a rate that cannot be kept. The verbs reject only for what is no outage: a bad cost, no permission. */
 export function createLeakyQueue(redis: Redis, options: LeakyQueueOptions): LeakyQueue {
-  const { keys, limit, capacity, onUnavailable, onDegraded } = options
+  const { keys, limit, capacity, onUnavailable, onDegraded, onReserved } = options
   const { deadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
   const owner = `leaky queue ${keys.pattern}`
   checkNumbers(owner, options, {
@@ -106,7 +108,14 @@ export function createLeakyQueue(redis: Redis, options: LeakyQueueOptions): Leak
     return (await take(id, reserveOptions)).reservation
   }
 
-  async function take(id: string, { cost = 1, maxDelayMs }: ReserveOptions = {}): Promise<Taken> {
+  async function take(id: string, reserveOptions?: ReserveOptions): Promise<Taken> {
+    const startedAtMs = performance.now()
+    const taken = await ask(id, reserveOptions)
+    onReserved?.(taken.reservation, performance.now() - startedAtMs)
+    return taken
+  }
+
+  async function ask(id: string, { cost = 1, maxDelayMs }: ReserveOptions = {}): Promise<Taken> {
     checkNumbers(owner, { cost, maxDelayMs }, { cost: { min: 1, isWhole: true }, maxDelayMs: { min: 0 } })
     const common = { limitCount: limit.count, degraded: false }
     if (cost > limit.count) return { reservation: { ...neverFits, ...common } }
