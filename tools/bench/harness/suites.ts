@@ -4,6 +4,7 @@ import type { Suite } from './suite.ts'
 const suites: Record<string, () => Promise<{ suite: unknown }>> = {
   cache: () => import('../cache/suite.ts'),
   http: () => import('../http/suite.ts'),
+  'rate-limit': () => import('../rate-limit/suite.ts'),
   stream: () => import('../stream/suite.ts'),
 }
 

@@ -1,0 +1,53 @@
+/** A decision that admits, asked of Redis. */
+import { closedLoop, pickerOf } from '../harness/closed-loop.ts'
+import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
+import { raw, rawCorked, textbook } from './by-hand.ts'
+import { ids, type Limit, type Limiting, type Servers, useUp } from './limiter.ts'
+import { ours } from './ours.ts'
+import { fastifyCorked, peers } from './peers.ts'
+
+/** More than the share of one id of what a fast machine decides, so that all are admitted. */
+const limit: Limit = { count: 1_000, periodMs: 60_000 }
+
+/** Throws when one of the ids was denied: a denial costs less than an admission. */
+async function deciding({ id, open }: Limiting, { redisUrl }: Servers): Promise<Running> {
+  const limiter = await open({ redisUrl, limit, space: `decision-${id}` })
+  await useUp(limiter, limit, 'used-up')
+  const pick = pickerOf(ids)
+  async function takeOne() {
+    if (!(await limiter.take(pick()))) throw new Error(`${id} denied an id that is far from its limit`)
+  }
+  return {
+    measure: (plan) => closedLoop(takeOne, plan),
+    close: async () => void (await limiter.close()),
+  }
+}
+
+const contender = (limiting: Limiting): Contender<Servers> => ({
+  ...limiting,
+  start: (servers) => deciding(limiting, servers),
+})
+
+export const decision: Table<Servers> = {
+  id: 'decision',
+  title: 'Rate limit: a decision of Redis',
+  note:
+    '64 callers, 10,000 ids at random, 1,000 per minute for each; all are admitted. Each contender has first used one id up and was ' +
+    'denied. @upstash/ratelimit runs over ioredis and not over HTTP. The log keeps an entry for each unit of the last minute.',
+  columns: closedLoopColumns,
+  ratios: [
+    { metric: 'perSecond', to: 'raw', label: 'x raw Lua' },
+    { metric: 'perSecond', to: 'gcra', label: 'x gcra' },
+    { metric: 'cpuUs', to: 'gcra', label: 'CPU x gcra' },
+  ],
+  contenders: [...ours, rawCorked, raw, fastifyCorked, textbook, ...peers].map(contender),
+  goals: [
+    {
+      text: 'gcra at least 1.2 x every library',
+      metric: 'perSecond',
+      contender: 'gcra',
+      than: peers.map(({ id }) => id),
+      atLeast: 1.2,
+    },
+  ],
+}
