@@ -11,7 +11,7 @@ const limit: Limit = { count: 10, periodMs: 24 * 3_600_000 }
 const hot = 'hot'
 
 /** Looking at the clock costs as much as a denial in this process. */
-const inProcess = new Set(['gcra', 'flexible-blocking', ...upstash.map(({ id }) => id)])
+const inProcess = new Set([...ours, flexibleBlocking, ...upstash].map(({ id }) => id))
 
 async function denying({ id, open }: Limiting, { redisUrl }: Servers): Promise<Running> {
   const limiter = await open({ redisUrl, limit, space: `denied-${id}` })

@@ -1,6 +1,7 @@
 /** One request that is limited by its address, its user and its session: admitted by all three, or not charged. */
 
 import { closeRedis } from '@shop/redis-kit/connection'
+import type { RateLimit } from '@shop/redis-kit/rate-limit'
 import { createRateLimits } from '@shop/redis-kit/rate-limit/dimensions'
 import { closedLoop, pickerOf } from '../harness/closed-loop.ts'
 import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
@@ -22,17 +23,26 @@ interface Joining extends Pick<Limiting, 'id' | 'label' | 'role'> {
   open(opening: Opening): Promise<Joint>
 }
 
+type Dimension = { name: string; limit: RateLimit }
+
 const together: Joining = {
   id: 'joint',
   label: 'redis-kit/rate-limit, createRateLimits',
   role: 'ours',
   async open({ redisUrl, limit, space }) {
     const redis = await connectOurs(redisUrl)
-    const dimensions = names.map((name) => ({ name, limit: limitOn(redis, { limit, space: `${space}-${name}` }) }))
-    const { check } = createRateLimits(dimensions, { deadlineMs: 2_000 })
+    const [address, user, session] = names.map((name) => ({
+      name,
+      limit: limitOn(redis, { algorithm: 'gcra', limit, space: `${space}-${name}` }),
+    })) as [Dimension, Dimension, Dimension]
+    const { check } = createRateLimits({ deadlineMs: 2_000 })
     return {
       async take(ids) {
-        const { allowed, decisions } = await check(ids)
+        const { allowed, decisions } = await check([
+          { ...address, id: ids.address },
+          { ...user, id: ids.user },
+          { ...session, id: ids.session },
+        ])
         if (decisions.some(({ decision }) => decision.degraded)) throw new Error('decided without Redis')
         return allowed
       },
