@@ -14,8 +14,8 @@ local now = time[1] * 1000000 + time[2]
 
 local stored = redis.pcall('GET', key)
 if type(stored) == 'table' and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
-local isTat = type(stored) == 'string' and string.find(stored, '^%d+$')
-local tat = math.max(isTat and tonumber(stored) or now, now)
+local tat = tonumber(stored)
+if not tat or tat % 1 ~= 0 or tat < now then tat = now end -- `% 1` finds fractions, and infinity and "nan" too
 -- Further ahead than a full burst: this clock is behind the one that wrote it (failover), or the limit was lowered. Repaired
 -- in Redis even when denied, or each denial would meet the same future again, and the ban last as long as the skew.
 local isAstray = tat > now + tolerance
@@ -30,8 +30,8 @@ if isCharged then tat = tat + charge end
 
 local resetAfterMs = math.ceil((tat - now) / 1000)
 if isCharged or isPenalty or isAstray then
-  -- At least 1: PX 0 is an error. '%.0f': `..` and tostring round to 14 digits.
-  redis.call('SET', key, string.format('%.0f', tat), 'PX', math.max(1, resetAfterMs))
+  -- At least 1: PX 0 is an error. A number as it is: redis.call writes 17 digits, `..` and tostring round to 14.
+  redis.call('SET', key, tat, 'PX', math.max(1, resetAfterMs))
 end
 
 local remaining = math.floor((tolerance - (tat - now)) / interval)
