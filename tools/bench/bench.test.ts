@@ -37,6 +37,24 @@ describe('npm run bench', () => {
     expect(ours).toBeLessThan(naive as number)
   })
 
+  it('weighs what a limit keeps, and shows whose clock it trusts', { timeout: 120_000 }, async () => {
+    const file = join(folder, 'limits.json')
+    const measured = async (table: string) => {
+      const args = ['--table', table, '--only', 'gcra,textbook', '--rounds', '1', '--quick', '--json', file]
+      const { code, err } = await bench('rate-limit', ...args)
+      expect(err).toContain('round 1 of 1')
+      expect(code).toBe(0)
+      return readResult(file).tables[0]?.rows.map(({ medians }) => medians) ?? []
+    }
+    const [gcra, textbook] = await measured('memory')
+    expect(gcra?.bytes1000).toBeGreaterThan(50)
+    expect(gcra?.bytes1000).toBeLessThan(textbook?.bytes1000 as number)
+    const [right, wrong] = await measured('clock')
+    expect(right?.afterwards).toBeGreaterThanOrEqual(10)
+    expect(wrong?.afterwards).toBe(0)
+    expect(wrong?.extra).toBeGreaterThanOrEqual(10)
+  })
+
   it.each([
     [['no-such-suite'], 'unknown suite "no-such-suite"'],
     [['cache', '--rounds', '0'], '--rounds must be a whole number'],
