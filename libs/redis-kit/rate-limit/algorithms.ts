@@ -5,6 +5,7 @@
 import type { KeyFamily, KeyType } from '../keys.ts'
 import { type Script, script } from '../script.ts'
 import { type Rate, requireCount, spacingOf } from './gcra.ts'
+import { tokenUnitsOf } from './token-units.ts'
 
 /** A leap year: a limit per year is possible. */
 export const MAX_PERIOD_MS = 366 * 24 * 60 * 60 * 1000
@@ -43,10 +44,17 @@ interface Kind {
   /** What a bucket holds, for the page of keys. */
   holds: string
   /** Throws a RangeError for a limit that the algorithm cannot keep. */
-  plan?(policy: Policy): Plan
+  plan(policy: Policy): Plan
 }
 
 const gcra = scriptsOf('gcra')
+const tokenBucket = scriptsOf('token-bucket')
+const fixedWindow = scriptsOf('fixed-window')
+const slidingWindowCounter = scriptsOf('sliding-window-counter')
+const slidingWindowLog = scriptsOf('sliding-window-log')
+
+/** About 100 bytes each, per id. */
+const MAX_LOG_COUNT = 10_000
 
 export const kinds: Record<Algorithm, Kind> = {
   gcra: {
@@ -59,11 +67,43 @@ export const kinds: Record<Algorithm, Kind> = {
       return { ...gcra, numbers, lifeMs: toleranceUs / 1000, intervalMs: intervalUs / 1000 }
     },
   },
-  'token-bucket': { type: 'hash', periods: 1, holds: 'the tokens, and when they were counted, microseconds' },
-  'fixed-window': { type: 'string', periods: 1, holds: 'the start of a window, microseconds, and the units in it' },
-  'sliding-window-counter': { type: 'hash', periods: 2, holds: 'the units in a window and in the one before it' },
-  'sliding-window-log': { type: 'zset', periods: 1, holds: 'the time of each unit of the last period, microseconds' },
+  'token-bucket': {
+    type: 'hash',
+    periods: 1,
+    holds: 'its tokens, and when they were counted, microseconds',
+    plan(policy) {
+      const { unit, refillPerUs } = tokenUnitsOf(policy)
+      const intervalMs = unit / refillPerUs / 1000
+      const numbers = [unit, refillPerUs, policy.burst]
+      return { ...tokenBucket, numbers, lifeMs: intervalMs * policy.burst, intervalMs }
+    },
+  },
+  'fixed-window': {
+    type: 'string',
+    periods: 1,
+    holds: 'the start of a window, microseconds, and the units in it',
+    plan: (policy) => ({ ...fixedWindow, ...windowOf(policy), lifeMs: policy.periodMs }),
+  },
+  'sliding-window-counter': {
+    type: 'hash',
+    periods: 2,
+    holds: 'the start of a window, microseconds, the units in it and in the one before',
+    plan: (policy) => ({ ...slidingWindowCounter, ...windowOf(policy), lifeMs: policy.periodMs * 2 }),
+  },
+  'sliding-window-log': {
+    type: 'zset',
+    periods: 1,
+    holds: 'each unit of the last period, and when it was charged, microseconds',
+    plan(policy) {
+      if (policy.count > MAX_LOG_COUNT) {
+        throw new RangeError(`limit.count of a log must be at most ${MAX_LOG_COUNT}: each unit is a member in memory`)
+      }
+      return { ...slidingWindowLog, ...windowOf(policy), lifeMs: policy.periodMs }
+    },
+  },
 }
+
+export const ALGORITHMS = Object.keys(kinds) as readonly Algorithm[]
 
 /** The algorithm with this limit. Throws a RangeError for a limit that it cannot keep, or that the keys have no room for. */
 export function planOf(policy: Policy, bucket: KeyFamily): Plan {
@@ -77,7 +117,6 @@ export function planOf(policy: Policy, bucket: KeyFamily): Plan {
   if (kind.type !== bucket.type) {
     throw new RangeError(`${bucket.pattern} is a ${bucket.type}, and ${algorithm} needs a ${kind.type}`)
   }
-  if (!kind.plan) throw new RangeError(`${algorithm} is not built yet`)
   const plan = kind.plan(policy)
   if ('ms' in bucket.ttl && plan.lifeMs > bucket.ttl.ms) {
     throw new RangeError(`a full burst takes ${plan.lifeMs} ms to refill, longer than ${bucket.pattern} may live`)
@@ -85,7 +124,10 @@ export function planOf(policy: Policy, bucket: KeyFamily): Plan {
   return plan
 }
 
-export const ALGORITHMS = Object.keys(kinds) as readonly Algorithm[]
+function windowOf({ count, periodMs, burst, algorithm }: Policy): Pick<Plan, 'numbers'> {
+  if (burst !== count) throw new RangeError(`${algorithm} has no burst of its own: omit it, or make it ${count}`)
+  return { numbers: [count, Math.round(periodMs * 1000)] }
+}
 
 function scriptsOf(name: Algorithm): Pick<Plan, 'decide' | 'refund'> {
   return {

@@ -3,6 +3,7 @@ import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
 import { isRedisOutage } from '../errors.ts'
 import { within } from '../flow/deadline.ts'
 import type { Verdict } from './gcra.ts'
+import type { LocalBucket } from './local-bucket.ts'
 
 /** The wait announced by a limiter that fails closed. How long the outage lasts is unknown: neither long nor at once. */
 const CLOSED_RETRY_MS = 1000
@@ -10,6 +11,12 @@ const CLOSED_RETRY_MS = 1000
 export const fixedVerdicts: Record<'open' | 'closed', Verdict> = {
   open: { allowed: true, remaining: 0, retryAfterMs: 0, resetAfterMs: 0 },
   closed: { allowed: false, remaining: 0, retryAfterMs: CLOSED_RETRY_MS, resetAfterMs: CLOSED_RETRY_MS },
+}
+
+/** For limits that keep no share of their own. */
+export function createFixedAnswer(onUnavailable: 'open' | 'closed'): LocalBucket {
+  const answer = () => fixedVerdicts[onUnavailable]
+  return { check: answer, peek: answer, penalize: answer, reset() {} }
 }
 
 /** A decision that comes later is of no use to the request that waits for it. */

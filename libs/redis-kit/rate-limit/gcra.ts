@@ -42,12 +42,17 @@ export function spacingOf({ count, periodMs, burst }: BurstRate): Spacing {
   requireCount('limit.count', count)
   requireCount('burst', burst)
   if (!(periodMs > 0 && Number.isFinite(periodMs))) throw new RangeError(`limit.periodMs must be > 0, not ${periodMs}`)
+  const intervalUs = intervalUsOf({ count, periodMs })
+  return { intervalUs, toleranceUs: intervalUs * burst }
+}
+
+export function intervalUsOf({ count, periodMs }: Rate): number {
   const exactUs = (periodMs * 1000) / count
   const intervalUs = Math.ceil(exactUs)
   if (intervalUs / exactUs - 1 > MAX_ROUNDING) {
     throw new RangeError(`${count} per ${periodMs} ms is too fast for one key: an interval of ${exactUs} us`)
   }
-  return { intervalUs, toleranceUs: intervalUs * burst }
+  return intervalUs
 }
 
 /** `tatUs` is 0 for an id never seen. The verdict's `tatUs` is what to remember of it. */

@@ -16,6 +16,7 @@ export function createLocalBucket(
   policy: BurstRate,
   { instances, maxIds, nowMs }: { instances: () => number; maxIds: number; nowMs: () => number },
 ): LocalBucket {
+  spacingOf(policy) // an impossible share is refused now, and not at the first outage
   const tats = new Map<string, number>()
 
   function check(id: string, cost: number): Verdict {

@@ -7,7 +7,7 @@ import type { Redis } from '../connection/connection.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type Algorithm, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
-import { fixedVerdicts, inTime, requireOutage } from './degraded.ts'
+import { createFixedAnswer, inTime, requireOutage } from './degraded.ts'
 import { createDenials } from './denials.ts'
 import type { Rate, Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
@@ -151,7 +151,10 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
   const policy: Policy = { count: limit.count, periodMs: limit.periodMs, burst, algorithm }
   const plan = planOf(policy, keys.bucket)
   const denials = createDenials({ burst: policy.burst, intervalMs: plan.intervalMs, maxAgeMs, maxIds, nowMs })
-  const local = createLocalBucket(policy, { instances, maxIds, nowMs })
+  const local =
+    onUnavailable === 'local'
+      ? createLocalBucket(policy, { instances, maxIds, nowMs })
+      : createFixedAnswer(onUnavailable)
   return { policy, check, peek, penalize, refund, reset, knownDenial }
 
   function check(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
@@ -184,8 +187,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     } catch (error) {
       requireOutage(error)
       onDegraded?.(error)
-      const verdict = onUnavailable === 'local' ? local[mode](id, cost) : fixedVerdicts[onUnavailable]
-      return { ...verdict, limitCount: limit.count, degraded: true, charge: undefined }
+      return { ...local[mode](id, cost), limitCount: limit.count, degraded: true, charge: undefined }
     }
   }
 

@@ -13,9 +13,9 @@ local now = time[1] * 1000000 + time[2]
 local stored = redis.pcall('GET', key)
 if type(stored) == 'table' and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
 local isTat = type(stored) == 'string' and string.find(stored, '^%d+$')
--- Further ahead than a full burst: the next check cuts it, and with it forgives what lies beyond.
+-- Not ahead: the bucket is full. Further ahead than a burst: the next check cuts it, and forgives what lies beyond.
 if not isTat or chargedTat <= now or chargedTat > now + tolerance then return 0 end
-if stored + 0 > now + tolerance then return 0 end
+if stored + 0 <= now or stored + 0 > now + tolerance then return 0 end
 if not redis.call('SET', marker, 1, 'NX', 'PX', math.ceil((chargedTat - now) / 1000)) then return 0 end
 
 local tat = stored - charge
