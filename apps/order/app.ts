@@ -18,6 +18,7 @@ import { directoryProbe, prismaProbe, redisProbe } from '@shop/service-kit/proce
 import { createPool, createPrismaAdapter } from '@shop/service-kit/storage/database'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
+import { watchRateLimits } from '@shop/service-kit/telemetry/rate-limit-metrics'
 import { createCarts } from './cart/cart.ts'
 import { createCartOwner } from './cart/owner.ts'
 import { cartRoutes } from './cart/routes.ts'
@@ -38,6 +39,7 @@ import { createOrderStore } from './orders/store.ts'
 import { hearCallbacks } from './payment/callbacks.ts'
 import { giveMoneyBack } from './payment/refunds.ts'
 import { createSimulatedProvider } from './payment/simulated-provider.ts'
+import { createPaymentTurns } from './payment/turns.ts'
 import { PrismaClient } from './prisma/client/client.ts'
 
 /** The outbox' relay holds one connection to listen and one to publish; the third is for comparing and cleaning up. */
@@ -64,6 +66,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       if (decision.cartReturn === 'due') cartAlarm.ring()
     },
   })
+  const limits = watchRateLimits({ log, metrics })
   const server = createServer({
     log,
     name,
@@ -73,6 +76,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       prismaProbe(prisma),
       redisProbe('redis-state', redis, { required: true, family: keys.cart }),
       directoryProbe(directory),
+      limits.probe,
     ],
   })
   const carts = createCarts(redis, { keys: keys.cart, ttlMs: config.CART_TTL_MS })
@@ -95,7 +99,13 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   const relay = createTopicRelay(redis, { keys: keys.orderEvents, pool, connect: connectBlocking, log })
   const provider = createSimulatedProvider(prisma)
   const paymentTimeoutMs = config.PAYMENT_TIMEOUT_MS
-  const saga = createSaga({ store: orders, provider, paymentTimeoutMs })
+  const inTurn = createPaymentTurns(redis, {
+    keys: keys.paymentCalls,
+    ratePerSecond: config.PAYMENT_RATE_PER_SECOND,
+    maxWaitMs: paymentTimeoutMs,
+    onDegraded: limits.onDegraded('payment'),
+  })
+  const saga = createSaga({ store: orders, provider, inTurn, paymentTimeoutMs })
   const stock = createTopic(redis, { keys: keys.catalogStock })
   return {
     server,
@@ -104,7 +114,10 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       { name: 'outbox', run: relay.run },
       { name: 'stock-events', run: consumeStock({ stock, saga, consumer: instanceId, connect: connectBlocking, log }) },
       { name: 'payment-callbacks', run: hearCallbacks({ provider, saga }) },
-      { name: 'refunds', run: giveMoneyBack({ prisma, orders, provider, alarm: refundAlarm, paymentTimeoutMs, log }) },
+      {
+        name: 'refunds',
+        run: giveMoneyBack({ prisma, orders, provider, inTurn, alarm: refundAlarm, paymentTimeoutMs, log }),
+      },
       { name: 'carts', run: settleCarts({ prisma, orders, carts, alarm: cartAlarm, log }) },
       {
         name: 'deadline',

@@ -47,10 +47,16 @@ export const configSchema = Type.Object({
     minimum: 1,
   }),
   PAYMENT_TIMEOUT_MS: Integer({
-    doc: 'Longest wait for the payment provider',
+    doc: 'Longest wait for the payment provider, and before that for the turn to call it',
     default: 1_000,
     minimum: 10,
     maximum: 60_000,
+  }),
+  PAYMENT_RATE_PER_SECOND: Integer({
+    doc: 'Most calls to the payment provider per second, of all instances, evenly spaced',
+    default: 1_000,
+    minimum: 1,
+    maximum: 10_000,
   }),
 })
 

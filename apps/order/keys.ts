@@ -4,6 +4,7 @@ import { idempotencyKeys } from '@shop/redis-kit/idempotency'
 import { distinctFamilies } from '@shop/redis-kit/keys'
 import { lockKeys } from '@shop/redis-kit/lock'
 import { channelKeys } from '@shop/redis-kit/pubsub'
+import { leakyQueueKeys } from '@shop/redis-kit/rate-limit/queue'
 import { topicKeys } from '@shop/redis-kit/stream'
 import { cartKeys } from './cart/cart.ts'
 
@@ -14,6 +15,7 @@ export const keys = {
   checkout: idempotencyKeys('order', 'checkout'),
   status: channelKeys('order', 'status'),
   cleanup: lockKeys('order', 'cleanup'),
+  paymentCalls: leakyQueueKeys('order', 'payment', 'state'),
   orderEvents: topicKeys(orderEvents.service, orderEvents.entity, orderEvents),
   catalogStock: topicKeys(catalogStock.service, catalogStock.entity, catalogStock),
 }
@@ -23,5 +25,6 @@ export const keyFamilies = distinctFamilies([
   keys.checkout,
   keys.status,
   ...Object.values(keys.cleanup),
+  keys.paymentCalls,
   ...keys.orderEvents.families,
 ])

@@ -6,7 +6,7 @@ import type { Topic } from '@shop/redis-kit/stream'
 import { settle } from '@shop/service-kit/events'
 import { eventMustWait } from '@shop/service-kit/storage/outage'
 import type { Log } from '@shop/service-kit/telemetry/log'
-import { PaymentOutcomeUnknown } from '../payment/provider.ts'
+import { PaymentOutcomeUnknown, PaymentPostponed } from '../payment/provider.ts'
 import type { Saga } from './saga.ts'
 
 const group = 'order'
@@ -49,7 +49,10 @@ async function consume({ stock, saga, consumer, connect, log }: Dependencies, si
   await Promise.all(Array.from({ length: concurrency }, worker))
 }
 
-/** A provider that does not answer is asked for as long as the reservation holds: the order is then cancelled and it ends by itself. */
+/**
+ * A provider that does not answer, or has no turn for us, is asked for as long as the reservation holds: the order is then cancelled and
+ * it ends by itself.
+ */
 function isOutage(error: unknown): boolean {
-  return error instanceof PaymentOutcomeUnknown || eventMustWait(error)
+  return error instanceof PaymentOutcomeUnknown || error instanceof PaymentPostponed || eventMustWait(error)
 }

@@ -5,19 +5,22 @@
 import type { StockEvent } from '@shop/contracts/events'
 import { originIn } from '@shop/service-kit/telemetry/origin'
 import type { Answer, PaymentProvider } from '../payment/provider.ts'
+import type { InTurn } from '../payment/turns.ts'
 import { paymentAnswered, stockGone, stockRejected, stockReserved } from './order.ts'
 import type { OrderStore, UpdateOptions } from './store.ts'
 
 interface Dependencies {
   store: OrderStore
   provider: PaymentProvider
+  inTurn: InTurn
+  /** Without the wait for its turn. */
   paymentTimeoutMs: number
 }
 
 /** The inbox' group for what the payment provider says of its own accord. */
 const callbackGroup = 'payment-provider'
 
-export function createSaga({ store, provider, paymentTimeoutMs }: Dependencies) {
+export function createSaga({ store, provider, inTurn, paymentTimeoutMs }: Dependencies) {
   return { handle, hear }
 
   /** What the catalog says. */
@@ -29,13 +32,13 @@ export function createSaga({ store, provider, paymentTimeoutMs }: Dependencies) 
     else await store.update(data.orderId, (order) => stockRejected(order, data.reason ?? 'out-of-stock'), heard)
   }
 
-  /** Throws when the provider did not answer: the message comes again, and the same key is asked about. */
+  /** Throws when the provider did not answer or was not asked: the message comes again, and the same key is asked about. */
   async function pay(orderId: string, heard: UpdateOptions): Promise<void> {
     const asked = await store.update(orderId, stockReserved, heard)
     if (asked?.decision.payment?.status !== 'asked') return
     const { totalCents, currency, card } = asked.order
     const charge = { key: orderId, amountCents: totalCents, currency, card }
-    const answer = await provider.charge(charge, AbortSignal.timeout(paymentTimeoutMs))
+    const answer = await inTurn(() => provider.charge(charge, AbortSignal.timeout(paymentTimeoutMs)))
     await store.update(orderId, (order) => paymentAnswered(order, answer), { origin: heard.origin })
   }
 

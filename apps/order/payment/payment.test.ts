@@ -11,6 +11,7 @@ import { PrismaClient } from '../prisma/client/client.ts'
 import type { PaymentProvider } from './provider.ts'
 import { giveMoneyBack } from './refunds.ts'
 import { createSimulatedProvider } from './simulated-provider.ts'
+import type { InTurn } from './turns.ts'
 
 const order = await startOrder()
 const { prisma, told, sayStock, customer, placed, cancel, statusOf } = order
@@ -19,6 +20,7 @@ afterAll(order.stop)
 
 const patience = { timeout: 15_000, interval: 20 }
 const signal = new AbortController().signal
+const inTurn: InTurn = (work) => work()
 const charge = (card: string) => ({ key: randomUUID(), amountCents: 900, currency: 'EUR', card })
 const booksOf = (key: string) => prisma.simulatedCharge.findUniqueOrThrow({ where: { key } })
 const countOf = async (id: string, type: string) => (await told(id)).filter((event) => event.type === type).length
@@ -87,7 +89,16 @@ describe('money that is due', () => {
     const alarm = createAlarm()
     const orders = createOrderStore(books, { instance: 'test' })
     const log = createLog({ service: 'test', instanceId: 'test', level: 'silent' })
-    const loop = giveMoneyBack({ prisma: books, provider, alarm, orders, log, paymentTimeoutMs: 1_000, retryBaseMs: 1 })
+    const loop = giveMoneyBack({
+      prisma: books,
+      provider,
+      inTurn,
+      alarm,
+      orders,
+      log,
+      paymentTimeoutMs: 1_000,
+      retryBaseMs: 1,
+    })
     const running = [loop(stopping.signal), loop(stopping.signal)]
     const refund = () => books.refund.findUniqueOrThrow({ where: { orderId } })
     const look = async () => {
@@ -128,7 +139,7 @@ it('a refund that another instance gives back does not stay a failure of this on
   const provider = { refund: () => Promise.reject(new Error('the provider is away')) } as unknown as PaymentProvider
   const [alarm, orders] = [createAlarm(), createOrderStore(books, { instance: 'test' })]
   const log = createLog({ service: 'test', instanceId: 'test', level: 'silent' })
-  const loop = giveMoneyBack({ prisma: books, provider, alarm, orders, log, paymentTimeoutMs: 60_000 })
+  const loop = giveMoneyBack({ prisma: books, provider, inTurn, alarm, orders, log, paymentTimeoutMs: 60_000 })
   const stopping = new AbortController()
   const running = loop(stopping.signal, pulse)
   await expect.poll(() => [...failing], patience).toEqual(['provider'])

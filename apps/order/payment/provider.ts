@@ -53,6 +53,12 @@ export interface PaymentProvider {
   callbacks(signal: AbortSignal, onNone?: () => void): AsyncIterable<PaymentCallback>
 }
 
+/** The provider was not asked: too many calls wait for their turn. Ask again later. */
+export class PaymentPostponed extends Error {
+  readonly code = 'PAYMENT_POSTPONED'
+  override readonly name = 'PaymentPostponed'
+}
+
 export class PaymentOutcomeUnknown extends Error {
   readonly code = 'PAYMENT_OUTCOME_UNKNOWN'
   override readonly name = 'PaymentOutcomeUnknown'

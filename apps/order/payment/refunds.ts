@@ -12,15 +12,17 @@ import { centsOf } from '../orders/row.ts'
 import type { OrderStore } from '../orders/store.ts'
 import type { PrismaClient } from '../prisma/client/client.ts'
 import type { PaymentProvider, Refund } from './provider.ts'
+import type { InTurn } from './turns.ts'
 
 interface Dependencies {
   prisma: PrismaClient
   orders: OrderStore
   provider: PaymentProvider
+  inTurn: InTurn
   /** Rings when a refund became due here; others are found by looking. */
   alarm: Alarm
   paymentTimeoutMs: number
-  /** The pause after the first attempt, doubled after each; never shorter than two calls of the provider take. @default 2_000 */
+  /** The pause after the first attempt, doubled after each; never shorter than a call of the provider and the wait for its turn take. @default 2_000 */
   retryBaseMs?: number
   log: Log
 }
@@ -37,7 +39,7 @@ type DueRow = Omit<DueRefund, 'amountCents'> & { totalCents: bigint }
 
 /** Any number of instances may run it: whoever takes a refund moves its time on, so that the others leave it alone. */
 export function giveMoneyBack(dependencies: Dependencies) {
-  const { prisma, orders, provider, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
+  const { prisma, orders, provider, inTurn, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
   const firstMs = Math.max(retryBaseMs, 2 * paymentTimeoutMs)
   return (signal: AbortSignal, pulse?: Pulse) => {
     let mayBeFailing = true // an earlier run of this loop may have failed
@@ -78,7 +80,7 @@ export function giveMoneyBack(dependencies: Dependencies) {
   /** Resolves with what went wrong. */
   async function giveBack({ round, attempts, ...refund }: DueRefund): Promise<unknown> {
     try {
-      await provider.refund(refund, AbortSignal.timeout(paymentTimeoutMs))
+      await inTurn(() => provider.refund(refund, AbortSignal.timeout(paymentTimeoutMs)))
       await orders.update(refund.key, (order) => refunded(order, round))
     } catch (error) {
       log.warn({ err: error, orderId: refund.key, attempts }, 'refund postponed')
