@@ -10,6 +10,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Redis } from '@shop/redis-kit/connection'
+import { isWrongType } from '@shop/redis-kit/errors'
 import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { every } from '@shop/redis-kit/flow/every'
 import type { Pulse } from '@shop/redis-kit/flow/pulse'
@@ -82,7 +83,7 @@ export function createProjection(redis: Redis, { store, log }: Dependencies) {
     // First: among these are the keys that were revoked during an outage. The last batch is empty.
     for (let rows = await project(store.pending); rows.length > 0 && !signal.aborted; )
       rows = await project(store.pending)
-    const isComplete = (await redis.hexists(apiKeyKeys.projection.key(), completeField)) === 1
+    const isComplete = await readComplete()
     if (isComplete && !mayBeOutdated && performance.now() < rewrittenAtMs + rewriteMs) return
     mayBeOutdated = false
     const startedAtMs = performance.now()
@@ -92,6 +93,16 @@ export function createProjection(redis: Redis, { store, log }: Dependencies) {
     }
     rewrittenAtMs = startedAtMs
     if (!isComplete) log.info('API keys written to Redis, which lacked them')
+  }
+
+  /** A key of another type says nothing: the rewrite replaces it. */
+  async function readComplete(): Promise<boolean> {
+    try {
+      return (await redis.hexists(apiKeyKeys.projection.key(), completeField)) === 1
+    } catch (error) {
+      if (isWrongType(error)) return false
+      throw error
+    }
   }
 
   /** False when it was interrupted: by a stop, by another loss, or by the rewrite of another instance. */
