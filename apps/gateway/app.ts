@@ -92,7 +92,8 @@ export async function buildApp(
   })
   forwardRoutes(server, forwarding)
   consoleRoutes(server, client, forwarding)
-  const identityOf = async (request: FastifyRequest) => (await forwarding.callerOf(request, { withoutSessions: 'refuse' })).identity
+  const identityOf = async (request: FastifyRequest) =>
+    (await forwarding.callerOf(request, { withoutSessions: 'refuse' })).identity
   limitRoutes(server, createLimits({ store: policies, overrides, sync }), identityOf)
   docsRoutes(server, createDescriptions({ client, services, log }))
 

@@ -32,7 +32,9 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   })
   const tls = redisTls(config)
   const onStateChange = logRedisState({ role: 'state', log })
-  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, onStateChange, commandTimeoutMs: 1_000 })
+  // Soon after Redis is back, API keys that were revoked meanwhile have to end there.
+  const timing = { commandTimeoutMs: 1_000, reconnectMaxMs: 300 }
+  const redis = connectRedis(config.REDIS_STATE_URL, { name: instanceId, tls, onStateChange, ...timing })
   warnOfEviction(redis, { role: 'state', log })
   const sessions = createSessions(redis, {
     keys: keys.sessions,

@@ -29,7 +29,7 @@ const factories: [name: string, make: Make, options: { timer?: string[]; other?:
   [
     'connectRedis',
     (o) => connectRedis(url, { name: 't', ...o }),
-    { timer: ['commandTimeoutMs', 'blockMs'], other: ['maxPendingCount', 'maxPendingBytes'] },
+    { timer: ['commandTimeoutMs', 'blockMs', 'reconnectMaxMs'], other: ['maxPendingCount', 'maxPendingBytes'] },
   ],
   ['connectSubscriber', (o) => connectSubscriber(url, { name: 't', ...o }), { timer: ['commandTimeoutMs'] }],
   ['createLock', (o) => createLock(redis, { keys: lockKeys('t', 'test'), ...o }), { timer: ['ttlMs', 'maxHoldMs'] }],

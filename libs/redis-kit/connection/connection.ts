@@ -36,6 +36,8 @@ export interface RedisOptions {
   commandTimeoutMs?: number
   /** Role `blocking`: the longest BLOCK that is used. Commands settle within this and two seconds. @default 2000 */
   blockMs?: number
+  /** Longest pause between two attempts to connect; the pauses are random and grow up to it. @default 2000 */
+  reconnectMaxMs?: number
   /** Commands accepted and not settled; more are refused with RedisOverloaded. @default 10000 */
   maxPendingCount?: number
   /** Their arguments together. @default 64 MiB */
@@ -70,6 +72,7 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
     // A silent connection is given up after twice as long.
     commandTimeoutMs: { min: 1, max: MAX_TIMER_MS / 2 },
     blockMs: { min: 1, max: MAX_TIMER_MS - BLOCK_MARGIN_MS },
+    reconnectMaxMs: { min: 1, max: MAX_TIMER_MS },
     maxPendingCount: { min: 1, isWhole: true },
     maxPendingBytes: { min: 1 },
   })
@@ -80,6 +83,7 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
     name,
     // Later than the deadline: one slow command costs its caller an answer, a silent connection costs us the connection.
     silenceMs: isBlocking ? timeoutMs : Math.max(1000, 2 * commandTimeoutMs),
+    reconnectMaxMs: options.reconnectMaxMs,
     tls: options.tls,
     natMap: options.natMap ?? target.natMap,
   })

@@ -18,6 +18,8 @@ export interface Profile {
   name: string
   /** With an answer due and no byte for so long, the connection counts as dead and is replaced. */
   silenceMs: number
+  /** The longest pause between two attempts to connect. @default 2000 */
+  reconnectMaxMs?: number
   tls?: Tls
   natMap?: NatMap
 }
@@ -28,13 +30,14 @@ const RECONNECTION = { baseMs: 50, capMs: 2000 }
 const MAX_NODE_ATTEMPTS = 8
 
 /** When a server comes back, its thousand clients must not come back in step. */
-export const reconnectDelayMs = (attempt: number): number => fullJitterMs(attempt, RECONNECTION)
+export const reconnectDelayMs = (attempt: number, capMs = RECONNECTION.capMs): number =>
+  fullJitterMs(attempt, { ...RECONNECTION, capMs })
 
 /** In a script's error too. */
 export const isDemotion = ({ message }: Error): boolean => replyWord(message) === 'READONLY'
 
 /** For every connection to a server that executes commands. */
-export function serverOptions(target: Target, { name, silenceMs, tls }: Profile): RedisOptions {
+export function serverOptions(target: Target, { name, silenceMs, reconnectMaxMs, tls }: Profile): RedisOptions {
   return {
     username: target.username,
     password: target.password,
@@ -57,7 +60,7 @@ export function serverOptions(target: Target, { name, silenceMs, tls }: Profile)
     keepAlive: 10_000,
     noDelay: true,
 
-    retryStrategy: reconnectDelayMs,
+    retryStrategy: (attempt) => reconnectDelayMs(attempt, reconnectMaxMs),
     maxLoadingRetryTime: 1000,
     // After a failover we may be talking to a replica. 1 = reconnect and let the command fail; 2 would resend it.
     reconnectOnError: (error) => (isDemotion(error) ? 1 : false),
@@ -76,7 +79,7 @@ export function sentinelOptions(target: Target, profile: Profile): RedisOptions 
     enableTLSForSentinelMode: target.isTls,
     sentinelTLS: target.isTls ? { ...profile.tls } : undefined,
     sentinelCommandTimeout: 1000,
-    sentinelRetryStrategy: reconnectDelayMs, // a number, always: anything else would end the client for good
+    sentinelRetryStrategy: (attempt) => reconnectDelayMs(attempt, profile.reconnectMaxMs), // a number, always: anything else would end the client for good
     // Off, on purpose: it hears of a switch from the Sentinels, but when it hears of it while ioredis is asking them for the
     // new master, it makes that attempt fail for good and the client ends. A closed connection, `socketTimeout` and
     // READONLY lead to the same question without it.
@@ -87,6 +90,7 @@ export function sentinelOptions(target: Target, profile: Profile): RedisOptions 
 
 export function clusterOptions(target: Target, profile: Profile): ClusterOptions {
   const { enableOfflineQueue: _, retryStrategy: __, ...redisOptions } = serverOptions(target, profile)
+  const delayMs = (attempt: number) => reconnectDelayMs(attempt, profile.reconnectMaxMs)
   return {
     redisOptions,
     enableOfflineQueue: false,
@@ -97,9 +101,9 @@ export function clusterOptions(target: Target, profile: Profile): ClusterOptions
     retryDelayOnFailover: 0,
     retryDelayOnClusterDown: 0,
     retryDelayOnTryAgain: 50,
-    clusterRetryStrategy: reconnectDelayMs,
+    clusterRetryStrategy: delayMs,
     // Without it a lost node is dropped and dialled again by every single command, with no pause in between.
-    clusterNodeRetryStrategy: (attempt) => (attempt <= MAX_NODE_ATTEMPTS ? reconnectDelayMs(attempt) : null),
+    clusterNodeRetryStrategy: (attempt) => (attempt <= MAX_NODE_ATTEMPTS ? delayMs(attempt) : null),
     slotsRefreshInterval: 5000,
     slotsRefreshTimeout: 1000,
     natMap: profile.natMap,
