@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local stored = redis.pcall('HMGET', key, 'start', 'current', 'previous')
 if stored.err and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
-local function whole(text) return type(text) == 'string' and string.find(text, '^%d+$') and tonumber(text) or nil end
+local function whole(text) local n = tonumber(text) return n and n >= 0 and n % 1 == 0 and n end -- infinity % 1 is "nan"
 local since, current, previous = whole(stored[1]), whole(stored[2]), whole(stored[3])
 if not (since and current and previous) or chargedEnd <= now or now < since then return 0 end
 local age = since + 2 * window - chargedEnd -- 0: charged in the window of `current`; one window: in that of `previous`

@@ -7,15 +7,13 @@
      Another type or other fields at the key: no units. Clock: the server's. allow-oom: as in gcra.lua. ]]
 local key, mode = KEYS[1], ARGV[4]
 local limit, window, cost = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-
 local time = redis.call('TIME') -- once: inside a script it is not frozen before Redis 7.2
 local now = time[1] * 1000000 + time[2]
-local left = window - now % window
-local start = now + left - window
+local start, left = now - now % window, window - now % window
 
 local stored = redis.pcall('HMGET', key, 'start', 'current', 'previous')
 if stored.err and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
-local function whole(text) return type(text) == 'string' and string.find(text, '^%d+$') and tonumber(text) or nil end
+local function whole(text) local n = tonumber(text) return n and n >= 0 and n % 1 == 0 and n end -- infinity % 1 is "nan"
 local since, current, previous = whole(stored[1]), whole(stored[2]), whole(stored[3])
 local isKnown = since and current and previous
 if not isKnown or since < start - window then since, current, previous = start, 0, 0 end
@@ -25,21 +23,18 @@ local isAstray = since > start -- see fixed-window.lua
 
 local function room(units) return (limit - current - units) * window end -- for the previous units, times us: whole numbers
 local function spare() return math.max(0, math.floor((room(0) - previous * left) / window)) end
-local isPenalty = mode == 'penalize'
-if isPenalty then current, cost = current + math.min(cost, spare()), 1 end
+if mode == 'penalize' then current, cost = current + math.min(cost, spare()), 1 end
 local isAllowed = previous * left <= room(cost)
 local isCharged = isAllowed and mode == 'check'
 if isCharged then current = current + cost end
-
-if isCharged or isPenalty or isAstray then
+if isCharged or mode == 'penalize' or isAstray then
   if not isKnown then redis.call('DEL', key) end
-  redis.call('HSET', key, 'start', string.format('%.0f', start), 'current', current, 'previous', previous)
+  redis.call('HSET', key, 'start', start, 'current', current, 'previous', previous)
   redis.call('PEXPIRE', key, math.ceil((left + window) / 1000))
 end
+-- The previous units have to move out of the last window length; or, in the next window, the current ones. Above 2^52: rounded.
+local moveOutUs = room(cost) >= 0 and left - math.floor(room(cost) / previous)
+  or left + window - math.floor((limit - cost) * window / current)
+local retryUs = (isAllowed and 0) or (cost > limit and -1000) or moveOutUs + (limit * window > 2 ^ 52 and 1 or 0)
 local resetUs = (current > 0 and left + window) or (previous > 0 and left) or 0
-local retryUs = (isAllowed and 0) or (cost > limit and -1000)
--- Until the previous units have moved out far enough, or in the next window the current ones, which then are the previous.
-if not retryUs and room(cost) >= 0 then retryUs = left - math.floor(room(cost) / previous) end
-if not retryUs then retryUs = left + window - math.floor((limit - cost) * window / current) end
-local rounding = retryUs > 0 and limit * window > 2 ^ 52 and 1 or 0 -- us, by which the quotients may be too large
-return { isAllowed and 1 or 0, spare(), math.ceil((retryUs + rounding) / 1000), math.ceil(resetUs / 1000), start + 2 * window }
+return { isAllowed and 1 or 0, spare(), math.ceil(retryUs / 1000), math.ceil(resetUs / 1000), start + 2 * window }

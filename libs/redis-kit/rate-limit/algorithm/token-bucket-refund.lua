@@ -12,7 +12,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local stored = redis.pcall('HMGET', key, 'tokens', 'part', 'at')
 if stored.err and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
-local function whole(text) return type(text) == 'string' and string.find(text, '^%d+$') and tonumber(text) or nil end
+local function whole(text) local n = tonumber(text) return n and n >= 0 and n % 1 == 0 and n end -- infinity % 1 is "nan"
 local tokens, part, at = whole(stored[1]), whole(stored[2]), whole(stored[3])
 if not (tokens and part and at) or chargedFull <= now or chargedFull > now + math.ceil(full / rate) then return 0 end
 local level = tokens * unit + math.min(part, unit - 1) + math.max(0, now - at) * rate
@@ -23,8 +23,7 @@ level = level + cost
 if level >= full then
   redis.call('DEL', key)
 else
-  local text = function(number) return string.format('%.0f', number) end
-  redis.call('HSET', key, 'tokens', text(math.floor(level / unit)), 'part', text(level % unit), 'at', text(now))
+  redis.call('HSET', key, 'tokens', math.floor(level / unit), 'part', level % unit, 'at', now)
   redis.call('PEXPIRE', key, math.ceil(math.ceil((full - level) / rate) / 1000))
 end
 return 1

@@ -15,7 +15,7 @@ local now = time[1] * 1000000 + time[2]
 
 local stored = redis.pcall('HMGET', key, 'tokens', 'part', 'at')
 if stored.err and not string.find(stored.err, 'WRONGTYPE', 1, true) then return stored end
-local function whole(text) return type(text) == 'string' and string.find(text, '^%d+$') and tonumber(text) or nil end
+local function whole(text) local n = tonumber(text) return n and n >= 0 and n % 1 == 0 and n end -- infinity % 1 is "nan"
 local tokens, part, at = whole(stored[1]), whole(stored[2]), whole(stored[3])
 local isKnown = tokens and part and at
 local level = isKnown and math.min(full, tokens * unit + math.min(part, unit - 1)) or full
@@ -34,8 +34,7 @@ local fullInUs = math.ceil((full - level) / rate)
 local resetAfterMs = math.ceil(fullInUs / 1000)
 if isCharged or isPenalty or isAstray then
   if not isKnown then redis.call('DEL', key) end
-  local text = function(number) return string.format('%.0f', number) end
-  redis.call('HSET', key, 'tokens', text(math.floor(level / unit)), 'part', text(level % unit), 'at', text(now))
+  redis.call('HSET', key, 'tokens', math.floor(level / unit), 'part', level % unit, 'at', now)
   redis.call('PEXPIRE', key, math.max(1, resetAfterMs))
 end
 return { isAllowed and 1 or 0, math.floor(level / unit), retryAfterMs, resetAfterMs, now + fullInUs }
