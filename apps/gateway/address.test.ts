@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { addressGroup, clientAddress, trustedProxies } from './address.ts'
 
+const oneProxy = trustedProxies('1')
 const from = (ip: string, remoteAddress = '192.0.2.1') =>
-  clientAddress({ ip, raw: { socket: { remoteAddress } } } as never)
+  clientAddress({ socket: { remoteAddress }, headers: { 'x-forwarded-for': ip } } as never, oneProxy)
 const groupOf = (ip: string) => addressGroup(from(ip))
 
 describe('an address', () => {

@@ -1,6 +1,6 @@
 /** From which address a request comes, and which addresses the rate limit counts together. */
+import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP, isIPv6 } from 'node:net'
-import type { FastifyRequest } from 'fastify'
 
 /** Answers whether the proxy at `address`, the `hop`-th from here, is believed about the address before it. */
 export type TrustProxy = (address: string | undefined, hop: number) => boolean
@@ -42,13 +42,29 @@ function addNetwork(networks: BlockList, network: string) {
   networks.addSubnet(address, bits, family === 6 ? 'ipv6' : 'ipv4')
 }
 
-/** The client's address; that of the connection when a proxy has written something else in its place. */
-export function clientAddress({ ip, raw }: Pick<FastifyRequest, 'ip' | 'raw'>): string {
-  return bareAddress(ip) ?? bareAddress(raw.socket.remoteAddress) ?? ''
+/**
+ * The client's address: from the peer back through X-Forwarded-For, for as long as the proxy that wrote the next entry is trusted. That
+ * of the peer when a trusted proxy has written something else in its place.
+ */
+export function clientAddress({ socket, headers }: Pick<IncomingMessage, 'socket' | 'headers'>, trust: TrustProxy) {
+  const peer = socket.remoteAddress
+  const forwarded = String(headers['x-forwarded-for'] ?? '')
+  let address = peer
+  let end = forwarded.length
+  let hop = 0
+  while (end > 0 && trust(address, hop)) {
+    const comma = forwarded.lastIndexOf(',', end - 1)
+    const entry = forwarded.slice(comma + 1, end).trim()
+    end = comma
+    if (entry === '') continue
+    address = entry
+    hop += 1
+  }
+  return bareAddress(address) ?? bareAddress(peer) ?? ''
 }
 
 /** Without a port (`203.0.113.7:4711`, `[2001:db8::1]:4711`), a zone, or the form of IPv4 in IPv6; undefined for anything else. */
-function bareAddress(text = ''): string | undefined {
+export function bareAddress(text = ''): string | undefined {
   const [, bracketed, dotted] = /^(?:\[([^\]]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/.exec(text) ?? []
   const address = (bracketed ?? dotted ?? text).split('%')[0] as string
   if (isIP(address) === 0) return undefined

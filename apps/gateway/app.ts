@@ -2,19 +2,25 @@
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/connection'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createChannel } from '@shop/redis-kit/pubsub'
-import { createRateLimit } from '@shop/redis-kit/rate-limit'
 import { createSessionReader } from '@shop/redis-kit/session'
 import { createServiceClient } from '@shop/service-kit/call/client'
 import { answersAsItself } from '@shop/service-kit/call/instance-check'
 import { createServer } from '@shop/service-kit/http/server'
 import { createIdentityMinter } from '@shop/service-kit/identity'
 import type { App, Surroundings } from '@shop/service-kit/process'
-import { ConfigError } from '@shop/service-kit/process/config'
 import { directoryProbe, redisProbe } from '@shop/service-kit/process/health'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
-import type { FastifyRequest } from 'fastify'
+import { watchRateLimits } from '@shop/service-kit/telemetry/rate-limit-metrics'
+import { admitRequests } from './admission/admission.ts'
+import { createBulkheads } from './admission/bulkheads.ts'
+import { limitConnections } from './admission/connections.ts'
+import { createLimitOf } from './admission/limit-of-policy.ts'
+import { createLimitSet } from './admission/limit-set.ts'
+import { createRequestLimits } from './admission/request-limits.ts'
+import { createTally } from './admission/tally.ts'
 import { createApiKeyReader } from './api-key.ts'
+import { createCallerOf } from './caller.ts'
 import { type Config, readTrust } from './config.ts'
 import { consoleRoutes } from './console.ts'
 import { createDescriptions } from './docs/descriptions.ts'
@@ -24,11 +30,9 @@ import { keys } from './keys.ts'
 import { createLimits } from './limits/limits.ts'
 import { createOverrides, overrideKeys } from './limits/overrides/overrides.ts'
 import { type ChangeHint, createOverrideSync } from './limits/overrides/sync.ts'
-import { type PolicyTable, policiesOf } from './limits/policy.ts'
 import { defaultPolicyFile, readPolicyFile } from './limits/policy-file/policy-file.ts'
 import { createPolicyStore } from './limits/policy-store.ts'
 import { limitRoutes } from './limits/routes.ts'
-import { limitRequests } from './limits.ts'
 import { createForwarding, forwardRoutes } from './proxy/proxy.ts'
 import { createStreaming } from './proxy/streaming.ts'
 import { services } from './routes.ts'
@@ -58,12 +62,10 @@ export async function buildApp(
   const sync = createOverrideSync({ overrides, hints, store: policies, instanceId, log })
   await Promise.all([directory.start(), sync.start()])
 
-  const addresses = createRateLimit(cache, {
-    keys: keys.addresses,
-    ...addressLimit(policies.current()),
-    onUnavailable: 'local',
-    instances: () => Math.max(1, directory.instances(name).length),
-  })
+  const watch = watchRateLimits({ log, metrics })
+  const instances = () => Math.max(1, directory.instances(name).length)
+  const limits = createLimitSet(policies, createLimitOf({ redis: { cache, state }, watch, instances }))
+  const tally = createTally({ log, metrics })
 
   const server = createServer({
     log,
@@ -75,26 +77,34 @@ export async function buildApp(
     probes: [
       redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
       directoryProbe(directory),
-      redisProbe('redis-cache', cache, { required: false, family: keys.addresses.bucket }),
+      redisProbe('redis-cache', cache, { required: false, family: keys.limits.cache.gcra.bucket }),
+      watch.probe,
     ],
   })
-  limitRequests(server, addresses)
+  const identify = createIdentify({
+    sessions: createSessionReader(state, { keys: keys.sessions }),
+    apiKeys: createApiKeyReader(state, { keys: keys.apiKeys }),
+  })
+  const callerOf = createCallerOf(server, { identify, isCrossOrigin })
+  const maxCountPerAddress = () => policies.current().maxConnectionsPerAddress
+  limitConnections(server.server, { maxCountPerAddress, trustProxy, tally })
+  admitRequests(server, {
+    trustProxy,
+    limits: createRequestLimits(limits, config.IDENTITY_PRIVATE_KEY),
+    bulkheads: createBulkheads(policies),
+    callerOf,
+    tally,
+  })
   const forwarding = createForwarding({
     client,
     forwardStream: createStreaming({ client, metrics, stopping, ...streamLimits(config) }),
-    identify: createIdentify({
-      sessions: createSessionReader(state, { keys: keys.sessions }),
-      apiKeys: createApiKeyReader(state, { keys: keys.apiKeys }),
-    }),
+    callerOf,
     mint: createIdentityMinter(config.IDENTITY_PRIVATE_KEY),
-    isCrossOrigin,
     timeoutMs: config.REQUEST_TIMEOUT_MS,
   })
   forwardRoutes(server, forwarding)
   consoleRoutes(server, client, forwarding)
-  const identityOf = async (request: FastifyRequest) =>
-    (await forwarding.callerOf(request, { withoutSessions: 'refuse' })).identity
-  limitRoutes(server, createLimits({ store: policies, overrides, sync }), identityOf)
+  limitRoutes(server, createLimits({ store: policies, overrides, sync }), callerOf)
   docsRoutes(server, createDescriptions({ client, services, log }))
 
   return {
@@ -103,19 +113,11 @@ export async function buildApp(
     loops: [sync.loop],
     reload: policies.reload,
     close: async () => {
+      tally.close()
       await Promise.all([client.close(), directory.close()])
       await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])
     },
   }
-}
-
-/** The throttle of an address. */
-function addressLimit(table: PolicyTable) {
-  for (const { dimension, policy } of policiesOf(table, 'browse')) {
-    const { limit, burst } = policy
-    if (dimension === 'address' && 'count' in limit) return { limit, burst: burst ?? limit.count }
-  }
-  throw new ConfigError(['the file with the limits has no policy of the dimension address for browse'])
 }
 
 function streamLimits(config: Config) {

@@ -25,9 +25,9 @@ const patienceMs = 3_000
 export function consoleRoutes(server: Server, client: ServiceClient, forwarding: Forwarding) {
   const { forward, callerOf, toService, untilClientGone } = forwarding
 
-  server.get(topicListPath, { config: { limits: 'admin' } }, (request, reply) =>
+  server.get(topicListPath, { config: { limits: 'admin', access: { withoutSessions: 'refuse' } } }, (request, reply) =>
     untilClientGone(request, reply, async ({ signal }) => {
-      const { identity } = await callerOf(request, { withoutSessions: 'refuse' })
+      const { identity } = await callerOf(request)
       const ask = (service: Owner) =>
         client.request({ ...toService({ service }, request, identity), method: 'GET', deadlineMs: patienceMs, signal })
       const answers = await Promise.all(owners.map((service) => answerOf(service, ask, request)))
@@ -41,7 +41,7 @@ export function consoleRoutes(server: Server, client: ServiceClient, forwarding:
     server.route<{ Params: { topic: string } }>({
       method: withHead(methods),
       url: path,
-      config: { limits },
+      config: { limits, access: { withoutSessions: 'refuse' } },
       handler: (request, reply) => {
         const service = ownerOf.get(request.params.topic)
         if (!service) throw errors.topicNotFound()

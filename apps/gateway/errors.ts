@@ -14,7 +14,13 @@ export const errors = defineErrors({
     { members: Type.Object({ revision: Type.String({ description: 'The revision in force' }) }) },
   ],
   originNotAllowed: ['forbidden', 'origin-not-allowed', 'Pages of other origins may not send unsafe requests'],
-  tooManyRequests: ['too-many', 'too-many-requests', 'Too many requests from this address; wait, then try again'],
+  tooManyRequests: ['too-many', 'too-many-requests', 'Too many requests; wait, then try again'],
+  tooManyConcurrent: [
+    'too-many',
+    'too-many-concurrent',
+    'Too many requests of this address are under way; try again when some have ended',
+  ],
+  overloaded: ['unavailable', 'overloaded', 'Too many requests are under way; try again in a moment'],
   sessionsUnavailable: [
     'unavailable',
     'sessions-unavailable',
@@ -30,7 +36,7 @@ export const errors = defineErrors({
   apiKeysUnavailable: ['unavailable', 'api-keys-unavailable', 'The API key cannot be checked now; try again'],
   streamsExhausted: ['unavailable', 'streams-exhausted', 'Too many streams are open; try again in a moment'],
   tooManyStreams: ['too-many', 'too-many-streams', 'You have too many streams open; close one first'],
-  uploadTooLarge: ['too-large', 'body-too-large', (maxBytes: number) => `The body is larger than ${maxBytes} bytes`],
+  bodyTooLarge: ['too-large', 'body-too-large', (maxBytes: number) => `The body is larger than ${maxBytes} bytes`],
   uploadStalled: ['invalid', 'upload-stalled', 'The upload stalled: no data arrived in time'],
   serviceUnavailable: [
     'unavailable',

@@ -7,7 +7,7 @@ import { type CookieRequest, readCookie } from '@shop/service-kit/identity/sessi
 import type { FastifyRequest } from 'fastify'
 import { type ApiKeyReader, bearerToken, type CallerKey, requireScope } from './api-key.ts'
 import { errors } from './errors.ts'
-import type { Route } from './routes.ts'
+import type { Access } from './routes.ts'
 
 /** Who asks: the identity that the services see and, for a partner, the API key that decides about routes and quota. */
 export interface Caller {
@@ -16,9 +16,6 @@ export interface Caller {
 }
 
 const guest: Identity = { role: 'guest' }
-
-/** What a route says about who may ask. */
-export type Access = Pick<Route, 'withoutSessions' | 'scope'>
 
 type Asking = CookieRequest & Pick<FastifyRequest, 'log'>
 
@@ -46,7 +43,7 @@ export function createIdentify({ sessions, apiKeys }: Dependencies) {
     return { identity: guest, apiKey }
   }
 
-  async function identityOfCookie(request: Asking, withoutSessions: Route['withoutSessions']): Promise<Identity> {
+  async function identityOfCookie(request: Asking, withoutSessions: Access['withoutSessions']): Promise<Identity> {
     const id = readCookie(sessionCookieName, request)
     if (id === undefined) return guest
     try {

@@ -9,7 +9,6 @@ import { overrideKeys } from './limits/overrides/overrides.ts'
 type Role = 'cache' | 'state'
 
 export const keys = {
-  addresses: rateLimitKeys('gateway', 'address', 'cache'),
   /** The counters of the policies: one family per role and algorithm, because each algorithm has a type of key. */
   limits: { cache: limitKeys('cache'), state: limitKeys('state') } satisfies Record<Role, unknown>,
   sessions: sessionKeys('user', { sharedWith: { gateway: 'write' } }),
@@ -24,7 +23,7 @@ function limitKeys(role: Role): Record<Algorithm, RateLimitKeys> {
   return Object.fromEntries(ALGORITHMS.map(ofAlgorithm)) as Record<Algorithm, RateLimitKeys>
 }
 
-const counters = [keys.addresses, ...Object.values(keys.limits).flatMap((ofRole) => Object.values(ofRole))]
+const counters = Object.values(keys.limits).flatMap((ofRole) => Object.values(ofRole))
 
 export const keyFamilies = distinctFamilies([
   ...counters.flatMap(({ bucket, refund }) => [bucket, refund]),

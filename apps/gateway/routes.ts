@@ -23,10 +23,18 @@ export const routeClasses = [
 ] as const
 export type RouteClass = (typeof routeClasses)[number]
 
+export function perRouteClass<Value>(make: (routeClass: RouteClass) => Value): Record<RouteClass, Value> {
+  const values = {} as Record<RouteClass, Value>
+  for (const routeClass of routeClasses) values[routeClass] = make(routeClass)
+  return values
+}
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** At the gateway, where all routes but those of health have one. */
     limits?: RouteClass
+    /** On every route that asks who the caller is. */
+    access?: Access
   }
 }
 
@@ -52,6 +60,9 @@ export interface Route {
    */
   answer?: 'stream'
 }
+
+/** What a route says about who may ask. */
+export type Access = Pick<Route, 'withoutSessions' | 'scope'>
 
 const cart: readonly CookieName[] = [cartCookieName]
 /** Sign-in ends the session that the browser had before. */

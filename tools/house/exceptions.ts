@@ -14,7 +14,6 @@ export const exceptions: Exceptions = {
   unreached: {
     'libs/test-kit/': 'The test kit: tests are its users.',
     'libs/redis-kit/cache/messagepack.ts': 'An option of the cache that no app takes.',
-    'libs/redis-kit/rate-limit/dimensions.ts': 'Several limits in one check. No app needs more than one.',
     'libs/redis-kit/session/encryption.ts': 'An option of sessions that no app takes.',
     'tools/house/boundaries.ts':
       'The rules of a test, in a file of their own so that planted faults can be passed to them.',

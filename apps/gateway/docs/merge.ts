@@ -16,6 +16,8 @@ const unsafe = new Set(['post', 'put', 'patch', 'delete'])
 const refusals = {
   always: [
     errors.tooManyRequests,
+    errors.tooManyConcurrent,
+    errors.overloaded,
     errors.sessionsUnavailable,
     errors.serviceUnavailable,
     { kind: 'timed-out', code: 'service-timed-out' },

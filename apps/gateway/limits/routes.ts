@@ -4,24 +4,24 @@ import type { ErrorMaker } from '@shop/service-kit/http/errors'
 import { readJsonOnly } from '@shop/service-kit/http/json-body'
 import { noBody } from '@shop/service-kit/http/openapi'
 import type { Server } from '@shop/service-kit/http/server'
-import { type Identity, identityErrors, requireAdmin } from '@shop/service-kit/identity'
+import { identityErrors, requireAdmin } from '@shop/service-kit/identity'
 import type { FastifyRequest } from 'fastify'
+import type { CallerOf } from '../caller.ts'
 import { errors } from '../errors.ts'
 import { limitsPath } from '../routes.ts'
 import type { Limits } from './limits.ts'
 
-/** @param identityOf rejects for a page of another origin */
-export function limitRoutes(
-  server: Server,
-  limits: Limits,
-  identityOf: (request: FastifyRequest) => Promise<Identity>,
-) {
+export function limitRoutes(server: Server, limits: Limits, callerOf: CallerOf) {
   const admin = (...own: ErrorMaker[]) => ({
     onRequest: async (request: FastifyRequest) => {
-      request.identity = await identityOf(request)
+      request.identity = (await callerOf(request)).identity
       requireAdmin(request)
     },
-    config: { limits: 'admin', refusals: [identityErrors.signInRequired, identityErrors.adminOnly, ...own] } as const,
+    config: {
+      limits: 'admin',
+      access: { withoutSessions: 'refuse' },
+      refusals: [identityErrors.signInRequired, identityErrors.adminOnly, ...own],
+    } as const,
   })
   const changing = (request: FastifyRequest, policy: string, revision: string) => {
     return { policy, revision, by: requireAdmin(request).userId }

@@ -6,11 +6,9 @@ import { type Identity, identityHeader } from '@shop/contracts/identity'
 import type { ServiceClient } from '@shop/service-kit/call/client'
 import type { Server } from '@shop/service-kit/http/server'
 import type { createIdentityMinter } from '@shop/service-kit/identity'
-import type { CrossOriginCheck } from '@shop/service-kit/identity/cross-origin'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { addressGroup, clientAddress } from '../address.ts'
+import type { CallerOf } from '../caller.ts'
 import { errors } from '../errors.ts'
-import type { Access, Identify } from '../identity.ts'
 import { internalPaths, type Route, routes } from '../routes.ts'
 import { originForm, requestHeaders, send } from './headers.ts'
 import type { ForwardStream } from './streaming.ts'
@@ -18,9 +16,8 @@ import type { ForwardStream } from './streaming.ts'
 interface Dependencies {
   client: ServiceClient
   forwardStream: ForwardStream
-  identify: Identify
+  callerOf: CallerOf
   mint: ReturnType<typeof createIdentityMinter>
-  isCrossOrigin: CrossOriginCheck
   timeoutMs: number
 }
 
@@ -35,27 +32,21 @@ type Destination = Pick<Route, 'service' | 'cookies'>
 export type Forwarding = ReturnType<typeof createForwarding>
 
 export function createForwarding(dependencies: Dependencies) {
-  const { client, forwardStream, identify, mint, isCrossOrigin, timeoutMs } = dependencies
+  const { client, forwardStream, callerOf, mint, timeoutMs } = dependencies
   return { forward, callerOf, toService, untilClientGone }
 
   function forward(route: Route, request: FastifyRequest, reply: FastifyReply) {
     return untilClientGone(request, reply, async (abort) => {
-      const { identity } = await callerOf(request, route)
+      const { identity } = await callerOf(request)
       const outgoing = toService(route, request, identity)
       if (route.body === 'stream' || route.answer === 'stream') {
-        const caller = identity.userId ?? addressGroup(clientAddress(request))
+        const caller = identity.userId ?? request.addressGroup
         return forwardStream({ route, outgoing, caller, request, reply, abort })
       }
       const body = request.body as Buffer | undefined
       const { signal } = abort
       return send(reply, await client.request({ ...outgoing, body, deadlineMs: timeoutMs, signal }))
     })
-  }
-
-  function callerOf(request: FastifyRequest, access: Access) {
-    const { method, url: target, headers } = request
-    if (isCrossOrigin({ method, target, headers })) throw errors.originNotAllowed()
-    return identify(request, access)
   }
 
   function toService({ service, cookies }: Destination, request: FastifyRequest, identity: Identity) {
@@ -112,14 +103,18 @@ export function forwardRoutes(server: Server, { forward }: Forwarding) {
     streaming.removeAllContentTypeParsers()
     streaming.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
     for (const route of routes.filter(({ body }) => body === 'stream')) {
-      streaming.route({ ...options(route), config: { limits: route.limits, streamsBody: true } })
+      streaming.route({ ...options(route), config: { ...configOf(route), streamsBody: true } })
     }
   })
 
   function options(route: Route) {
     const handler = (request: FastifyRequest, reply: FastifyReply) => forward(route, request, reply)
-    return { method: withHead(route.methods), url: route.path, config: { limits: route.limits }, handler }
+    return { method: withHead(route.methods), url: route.path, config: configOf(route), handler }
   }
+}
+
+function configOf({ limits, withoutSessions, scope }: Route) {
+  return { limits, access: { withoutSessions, scope } }
 }
 
 /** A service answers HEAD wherever it answers GET, and alone knows with which headers. */

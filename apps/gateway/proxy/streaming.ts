@@ -60,7 +60,7 @@ export function createStreaming(options: StreamingOptions) {
     abort.signal.throwIfAborted()
     reply.raw.once('close', slots.take(route.service, caller))
     const hasBody = route.body === 'stream' && request.body !== undefined
-    const limits = { maxBytes: uploadMaxBytes, idleMs }
+    const limits = { maxBytes: Math.min(uploadMaxBytes, request.bodyMaxBytes), idleMs }
     const body = hasBody ? receive(request.raw, limits, (error) => abort.abort(error)) : outgoing.body
     // After an early answer the service's connection would wait for the rest of the body.
     if (body instanceof Readable) reply.raw.once('close', () => body.destroy())

@@ -22,7 +22,7 @@ export function receive(raw: IncomingMessage, limits: UploadLimits, refuse: (err
     transform(chunk: Buffer, _encoding, done) {
       timer.refresh()
       byteCount += chunk.length
-      if (byteCount > maxBytes) refuse(errors.uploadTooLarge(maxBytes))
+      if (byteCount > maxBytes) refuse(errors.bodyTooLarge(maxBytes))
       else done(null, chunk)
     },
     flush(done) {
@@ -34,7 +34,7 @@ export function receive(raw: IncomingMessage, limits: UploadLimits, refuse: (err
       done(error)
     },
   })
-  if (Number(raw.headers['content-length']) > maxBytes) refuse(errors.uploadTooLarge(maxBytes))
+  if (Number(raw.headers['content-length']) > maxBytes) refuse(errors.bodyTooLarge(maxBytes))
   else raw.pipe(body)
   return body
 

@@ -29,3 +29,15 @@ test('the count is over all names', () => {
   for (const leave of leaves) leave?.()
   expect(count()).toBe(0)
 })
+
+test('a number of places that changes decides about the next, and takes no place away', () => {
+  let maxCount = 2
+  const { take, count } = createSlots(() => maxCount)
+  const leave = take('a')
+  take('a')
+  maxCount = 1
+  leave?.()
+  expect([count(), take('a')]).toEqual([1, undefined])
+  maxCount = 3
+  expect(take('a')).toBeDefined()
+})

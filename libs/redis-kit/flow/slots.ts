@@ -6,14 +6,16 @@ export interface Slots {
   count(): number
 }
 
-export function createSlots(maxCount: number): Slots {
+/** @param maxCount places of each name; a function for a number that changes: who has a place keeps it */
+export function createSlots(maxCount: number | (() => number)): Slots {
+  const maxCountNow = typeof maxCount === 'number' ? () => maxCount : maxCount
   /** Without names whose count is 0. */
   const counts = new Map<string, number>()
   let totalCount = 0
   return { take, count: () => totalCount }
 
   function take(name: string): (() => void) | undefined {
-    if ((counts.get(name) ?? 0) >= maxCount) return undefined
+    if ((counts.get(name) ?? 0) >= maxCountNow()) return undefined
     change(name, 1)
     let isTaken = true
     return () => {

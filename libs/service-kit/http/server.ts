@@ -66,6 +66,10 @@ declare module 'fastify' {
     health: Health
     metrics: Metrics
   }
+  interface FastifyRequest {
+    /** It was refused and counted with others, so that its line in the log is for `debug` only. */
+    isTallied: boolean
+  }
   interface FastifyContextConfig {
     /** The body is read piece by piece, for as long as it takes: the route itself limits its size and its silences. */
     streamsBody?: boolean
@@ -115,6 +119,7 @@ export function createServer(options: ServerOptions) {
   server.decorate('health', createHealth(probes))
   server.decorate('metrics', metrics)
   server.decorateRequest('identity', null as never)
+  server.decorateRequest('isTallied', false)
   server.setValidatorCompiler(createValidatorCompiler())
   server.setErrorHandler((error, request, reply) => sendProblem(error, request, reply))
   answerUnknownRoutes(server)
@@ -136,7 +141,7 @@ export function createServer(options: ServerOptions) {
   return server.withTypeProvider<TypeBoxTypeProvider>()
 }
 
-/** One line per request, when it is over. Probes ask every second, so theirs are for `debug` only. */
+/** One line per request, when it is over. Probes ask every second and refusals come in floods, so theirs are for `debug` only. */
 function requestLog(metrics: Metrics): LogController {
   const controller = new LogController({ requestIdLogLabel: 'requestId' })
   controller.incomingRequest = () => {}
@@ -146,7 +151,7 @@ function requestLog(metrics: Metrics): LogController {
     const fields = { method: request.method, route, status: reply.statusCode, durationMs }
     metrics.observeRequest(request.method, route, reply.statusCode, durationMs)
     if (error) request.log.warn({ ...fields, err: error }, 'response aborted')
-    else if (route.startsWith('/health/')) request.log.debug(fields, 'request completed')
+    else if (route.startsWith('/health/') || request.isTallied) request.log.debug(fields, 'request completed')
     else request.log.info(fields, 'request completed')
   }
   return controller

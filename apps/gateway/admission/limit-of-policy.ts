@@ -1,0 +1,32 @@
+/** One policy as a limit on the Redis that it names, seen in metrics and in health. */
+import type { Redis } from '@shop/redis-kit/connection'
+import { createRateLimit, type Rate, type RateLimit } from '@shop/redis-kit/rate-limit'
+import type { RateLimitWatch } from '@shop/service-kit/telemetry/rate-limit-metrics'
+import { keys } from '../keys.ts'
+import type { LimitPolicy } from '../limits/policy.ts'
+
+interface Dependencies {
+  redis: Record<LimitPolicy['role'], Redis>
+  watch: RateLimitWatch
+  /** How many gateways share the limits. */
+  instances: () => number
+}
+
+/** @param rate the policy's own, or the quota of an API key */
+export type LimitOf = (policy: LimitPolicy, rate: Rate) => RateLimit
+
+export function createLimitOf({ redis, watch, instances }: Dependencies): LimitOf {
+  return function limitOf({ name, algorithm, burst, role, onUnavailable }, limit) {
+    const rateLimit = createRateLimit(redis[role], {
+      keys: keys.limits[role][algorithm],
+      prefix: [name],
+      algorithm,
+      limit,
+      burst: burst ?? limit.count,
+      onUnavailable,
+      instances,
+      onDegraded: watch.onDegraded(name),
+    })
+    return watch.watch(name, rateLimit)
+  }
+}
