@@ -10,6 +10,7 @@ import { Redis as Server } from 'ioredis'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { isRedisOutage, RedisUnavailable } from '../errors.ts'
 import { closeRedis, connectRedis, connectSubscriber, type Redis, type RedisOptions, whenReady } from './connection.ts'
+import { type Refusal, refusingWrites } from './refusing-writes.fixture.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -130,35 +131,7 @@ test('a server that is full is an outage for writes and serves reads', async () 
   expect(await redis.get('key')).toBeNull()
 })
 
-/** How a real server is brought to say it, and how it is brought out of it. */
-const refusingWrites: Record<
-  string,
-  { config?: Record<string, string>; harm: (direct: Server) => unknown; heal: (direct: Server) => unknown }
-> = {
-  READONLY: { harm: (direct) => direct.replicaof('127.0.0.1', 1), heal: (direct) => direct.replicaof('NO', 'ONE') },
-  NOREPLICAS: {
-    harm: (direct) => direct.config('SET', 'min-replicas-to-write', 1),
-    heal: (direct) => direct.config('SET', 'min-replicas-to-write', 0),
-  },
-  OOM: {
-    harm: (direct) => direct.config('SET', 'maxmemory', 1),
-    heal: (direct) => direct.config('SET', 'maxmemory', 0),
-  },
-  MISCONF: {
-    config: { save: '3600 1' },
-    harm: async (direct) => {
-      const [, dir] = (await direct.config('GET', 'dir')) as [string, string]
-      await rm(dir, { recursive: true })
-      await direct.set('dirty', '1')
-      await direct.bgsave()
-      await until(async () => (await direct.info('persistence')).includes('rdb_last_bgsave_status:err'))
-    },
-    heal: (direct) => direct.config('SET', 'save', ''),
-  },
-}
-describe.each(Object.keys(refusingWrites))('%s', (word) => {
-  const { config, harm, heal } = refusingWrites[word] as (typeof refusingWrites)[string]
-
+describe.each(Object.entries<Refusal>(refusingWrites))('%s', (word, { config, harm, heal }) => {
   test('is an outage by every door, and over with its cause', async () => {
     const server = await start({ config })
     const redis = connect(server.url)
