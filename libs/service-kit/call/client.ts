@@ -47,6 +47,8 @@ export interface ServiceClientOptions extends ConnectionOptions {
   retryRatio?: number
   /** Retries that may follow each other after a quiet time. @default connectionCount: what may be under way to an instance that dies */
   retryBurstCount?: number
+  /** Gets each request without an answer: for a counter. */
+  onUnavailable?: (error: ServiceUnavailable) => void
 }
 
 export interface ServiceClient {
@@ -90,6 +92,15 @@ export function createServiceClient(options: ServiceClientOptions): ServiceClien
   return { request: request as ServiceClient['request'], inspect, close }
 
   async function request(given: ServiceRequest): Promise<ServiceResponse<Buffer | Readable>> {
+    try {
+      return await requestWithin(given)
+    } catch (error) {
+      if (error instanceof ServiceUnavailable) options.onUnavailable?.(error)
+      throw error
+    }
+  }
+
+  async function requestWithin(given: ServiceRequest): Promise<ServiceResponse<Buffer | Readable>> {
     const { peerOf, connections, slots } = given.stream || given.body instanceof Readable ? streams : calls
     const peer = peerOf(given.service)
     const leave = slots.take(given.service)
