@@ -59,7 +59,7 @@ test('without Redis the provider is asked at once', async () => {
   expect(reasons).toHaveLength(3)
 })
 
-test('orders above the rate are paid later, and each of them once', async () => {
+test('orders above the rate are paid later, each of them once, and counted', async () => {
   // No call has the time to wait for its turn: each comes again, as after an outage of the provider.
   const order = await startOrder({ PAYMENT_RATE_PER_SECOND: '1', PAYMENT_TIMEOUT_MS: '500' })
   onTestFinished(order.stop)
@@ -74,4 +74,8 @@ test('orders above the rate are paid later, and each of them once', async () => 
   expect(new Map(charges.map(({ key, attempts }) => [key, attempts]))).toEqual(new Map(placed.map(({ id }) => [id, 1])))
   const last = await order.prisma.order.findFirstOrThrow({ orderBy: { confirmedAt: 'desc' } })
   expect(Number(last.confirmedAt)).toBeGreaterThanOrEqual(startMs + 2_000)
+  const { text } = await order.metrics.page()
+  const decisions = text.split('\n').filter((line) => line.startsWith('rate_limit_decisions_total{policy="payment"'))
+  const allowed = decisions.find((line) => line.includes('decision="allowed",degraded="false"'))
+  expect(allowed).toMatch(/ 3$/)
 })

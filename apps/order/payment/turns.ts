@@ -4,30 +4,30 @@
  */
 import type { Redis } from '@shop/redis-kit/connection'
 import type { KeyFamily } from '@shop/redis-kit/keys'
-import { createLeakyQueue } from '@shop/redis-kit/rate-limit/queue'
+import { createLeakyQueue, type LeakyQueueOptions } from '@shop/redis-kit/rate-limit/queue'
 import { PaymentPostponed } from './provider.ts'
 
 /** Works when it is the call's turn. Throws PaymentPostponed when too many calls wait: the provider was not asked. */
 export type InTurn = <Value>(work: () => Promise<Value>) => Promise<Value>
 
-export interface TurnsOptions {
+export interface TurnsOptions extends Pick<LeakyQueueOptions, 'onReserved' | 'onDegraded'> {
   keys: KeyFamily
   ratePerSecond: number
   /** The longest that a call waits. */
   maxWaitMs: number
-  onDegraded: (error: unknown) => void
 }
 
 /** There is one provider. */
 const queueId = 'provider'
 
 export function createPaymentTurns(redis: Redis, options: TurnsOptions): InTurn {
-  const { keys, ratePerSecond, maxWaitMs, onDegraded } = options
+  const { keys, ratePerSecond, maxWaitMs, onReserved, onDegraded } = options
   const queue = createLeakyQueue(redis, {
     keys,
     limit: { count: ratePerSecond, periodMs: 1_000 },
     capacity: Math.floor((ratePerSecond * maxWaitMs) / 1_000),
     onUnavailable: 'open', // the rate is good manners: an order is worth more
+    onReserved,
     onDegraded,
   })
   return async (work) => {

@@ -51,8 +51,7 @@ async function setUp() {
       capacity: 10,
       onUnavailable: 'open',
       deadlineMs: 9_000,
-      onDegraded: limits.onDegraded(policy),
-      onReserved: limits.onReserved(policy),
+      ...limits.queueOptions(policy),
       ...options,
     })
   }

@@ -10,7 +10,7 @@
  * and a degraded check of health for ten seconds. No id is reported: ids are addresses and accounts.
  */
 import type { Decision, RateLimit } from '@shop/redis-kit/rate-limit'
-import type { Reservation } from '@shop/redis-kit/rate-limit/queue'
+import type { LeakyQueueOptions, Reservation } from '@shop/redis-kit/rate-limit/queue'
 import { codeOf, type Probe } from '../process/health.ts'
 import type { Log } from './log.ts'
 import type { Metrics } from './metrics.ts'
@@ -18,9 +18,9 @@ import type { Metrics } from './metrics.ts'
 export interface RateLimitWatch {
   /** The same limit, counted and timed. Limits of one name, before and after a new policy say, are counted together. */
   watch<Limit extends RateLimit>(policy: string, limit: Limit): Limit
-  /** For the option `onReserved` of the queue of this name: its reservations are counted and timed, and their waits measured. */
-  onReserved(policy: string): (reservation: Reservation, durationMs: number) => void
-  /** For the option `onDegraded` of the limit, or queue, of this name: the reason in its log lines. */
+  /** Options of the queue of this name: its reservations are counted and timed, and their waits measured. */
+  queueOptions(policy: string): Required<Pick<LeakyQueueOptions, 'onReserved' | 'onDegraded'>>
+  /** For the option `onDegraded` of the limit of this name: the reason in its log lines. */
   onDegraded(policy: string): (error: unknown) => void
   /** Degraded while Redis had no part in a decision of the last ten seconds. */
   probe: Probe
@@ -60,8 +60,8 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
   const { durations, delays } = declare(metrics, policies)
   const seen: RateLimitWatch = {
     watch,
-    onReserved,
-    onDegraded: (policy) => (error) => void noteReason(policyOf(policy), error),
+    queueOptions,
+    onDegraded,
     probe: { name: 'rate-limits', required: false, check: checkHealth },
   }
   return seen
@@ -89,12 +89,22 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
     }
   }
 
-  function onReserved(name: string) {
+  function queueOptions(name: string) {
     const policy = policyOf(name)
-    return (reservation: Reservation, durationMs: number) => {
+    function onReserved(reservation: Reservation, durationMs: number) {
       durations.observe({ policy: policy.name }, durationMs / 1000)
       if (reservation.allowed) delays.observe({ policy: policy.name }, reservation.delayMs / 1000)
       count(policy, reservation)
+    }
+    return { onReserved, onDegraded: onDegraded(name) }
+  }
+
+  /** Peeks, penalties and refunds that fail end here too. They are no decisions, so only health shows them. */
+  function onDegraded(name: string) {
+    const policy = policyOf(name)
+    return (error: unknown) => {
+      policy.reason = codeOf(error)
+      policy.degradedAtMs = nowMs()
     }
   }
 
@@ -115,12 +125,6 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
       policy[allowed ? 'allowedCount' : 'deniedCount'] += 1
       if (policy.isReported) logIfOver(policy)
     }
-  }
-
-  /** Peeks, penalties and refunds that fail end here too. They are no decisions, so only health shows them. */
-  function noteReason(policy: Policy, error: unknown) {
-    policy.reason = codeOf(error)
-    policy.degradedAtMs = nowMs()
   }
 
   function logDegraded(policy: Policy) {
