@@ -1,7 +1,7 @@
 /** What a policy must not be, wherever it comes from: the file, or an administrator's override. */
 import type { Rate } from '@shop/redis-kit/rate-limit'
-import { MAX_PERIOD_MS } from '@shop/redis-kit/rate-limit/algorithms'
-import { spacingOf } from '@shop/redis-kit/rate-limit/gcra'
+import { MAX_PERIOD_MS, planOf } from '@shop/redis-kit/rate-limit/algorithms'
+import { keys } from '../keys.ts'
 import type { DimensionName, LimitPolicy, PerKeyRate } from './policy.ts'
 
 /** Algorithms with a burst of their own; the burst of a window is its count. */
@@ -39,7 +39,7 @@ export function problemsOf(policy: LimitPolicy, dimension: DimensionName): Polic
     policy.burst === undefined ? 'limit' : 'burst',
     cost > room && `${named} ${room} is below cost ${cost}: never admitted`,
   )
-  add('limit', speedProblem(limit, policy))
+  add('limit', unkeptProblem(limit, policy))
   return problems
 }
 
@@ -73,12 +73,11 @@ function burstProblem({ algorithm, burst }: LimitPolicy) {
   return wholeProblem('burst', burst)
 }
 
-/** What the algorithm cannot count exactly enough, or would have to remember for more than a year. */
-function speedProblem(limit: Rate, { algorithm, burst = limit.count }: LimitPolicy) {
-  if (!burstAlgorithms.includes(algorithm)) return undefined
+/** What the algorithm cannot count exactly enough, or would have to remember for longer than its keys may live. */
+function unkeptProblem(limit: Rate, { algorithm, role, burst = limit.count }: LimitPolicy) {
   try {
-    const { toleranceUs } = spacingOf({ ...limit, burst })
-    return toleranceUs / 1000 > MAX_PERIOD_MS && 'a full burst must be available again within 366d'
+    planOf({ ...limit, burst, algorithm }, keys.limits[role][algorithm].bucket)
+    return undefined
   } catch (error) {
     if (error instanceof RangeError) return error.message
     throw error

@@ -18,6 +18,13 @@ async function tick(signal: AbortSignal) {
   tell('loop ended')
 }
 
+let reloadCount = 0
+async function reload() {
+  reloadCount += 1
+  tell(`reload ${reloadCount}`)
+  if (reloadCount === 1) throw new Error('the first reload fails')
+}
+
 function connectRegistry(url: string, namespace: string) {
   const redis = connectRedis(url, { name: 'fixture' })
   return { registry: createRegistry(redis, { keys: discoveryKeys(namespace) }), close: () => closeRedis(redis) }
@@ -32,6 +39,7 @@ await runService({
     REGISTRY_URL: Type.Optional(Url({ schemes: ['redis'], doc: 'Where it registers' })),
     REGISTRY_NAMESPACE: Text({ default: 'registry', doc: 'Prefix of the keys of the registry' }),
     BREAK_SCHEMA: Flag({ default: false, doc: 'Has a route whose schema cannot be compiled' }),
+    RELOADS: Flag({ default: false, doc: 'Can reload; the first time fails' }),
     FAIL_TO_CLOSE: Flag({ default: false, doc: 'Fails while closing' }),
   }),
   async build(config, { log, name, metrics, stopping }) {
@@ -65,6 +73,7 @@ await runService({
       server,
       ...(registry && { registry: registry.registry }),
       loops: [{ name: 'ticker', run: tick }],
+      ...(config.RELOADS && { reload }),
       async close() {
         tell('connections closed')
         await registry?.close()

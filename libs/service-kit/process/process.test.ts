@@ -61,6 +61,30 @@ function parse(line: string): Record<string, unknown> {
 
 const url = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
 
+describe('SIGHUP', () => {
+  test('reloads what can be reloaded, and a reload that fails is logged and ends nothing', async () => {
+    const service = start({ RELOADS: 'true' })
+    const { port } = await service.hears('listening')
+    const reloaded = [service.hears('reload 1'), service.hears('reload 2')]
+    service.child.kill('SIGHUP')
+    await reloaded[0]
+    service.child.kill('SIGHUP')
+    await reloaded[1]
+    expect((await fetch(url(port, '/with-schema'))).status).toBe(200)
+    service.child.kill('SIGTERM')
+    const { code, lines } = await service.closed
+    expect(code).toBe(0)
+    expect(lines.map(({ msg }) => msg)).toContain('reload failed')
+  })
+
+  test('ends a process that has nothing to reload, as by default', async () => {
+    const service = start()
+    await service.hears('listening')
+    service.child.kill('SIGHUP')
+    expect(await service.closed).toMatchObject({ code: null, signal: 'SIGHUP' })
+  })
+})
+
 describe('stopping', () => {
   test('SIGTERM lets the running request finish, then the loops, then the connections, then exits 0', async () => {
     const service = start()

@@ -25,6 +25,9 @@ interface Dependencies {
   readEveryMs?: number
 }
 
+/** After a read that failed. The gap of a reconnect may come before commands work again. */
+const retryMs = 500
+
 /** All changes are announced under one id. */
 const everyPolicy = 'all'
 
@@ -77,7 +80,8 @@ export function createOverrideSync(dependencies: Dependencies) {
           pulse.ok()
         } catch (error) {
           if (!isDependencyOutage(error)) throw error
-          pulse.failed(error) // the reconnect is a gap, which rings
+          pulse.failed(error)
+          setTimeout(alarm.ring, retryMs).unref()
         }
       })
     } finally {

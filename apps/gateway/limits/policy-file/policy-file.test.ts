@@ -96,11 +96,7 @@ it.each([
     '7: only an api-key has an own quota, not the dimension address',
   ],
   ['a rate too fast for one key', { limit: '700000 per 1s' }, /^7: 700000 per 1000 ms is too fast/],
-  [
-    'a burst that takes years',
-    { limit: '1 per 366d', burst: 2 },
-    '7: a full burst must be available again within 366d',
-  ],
+  ['a burst that takes years', { limit: '1 per 366d', burst: 2 }, /^7: a full burst takes \d+ ms to refill/],
   [
     'a name that no header can have',
     { name: 'Größe "x"' },
