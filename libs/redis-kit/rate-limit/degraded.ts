@@ -16,7 +16,7 @@ export const fixedVerdicts: Record<'open' | 'closed', Verdict> = {
 /** For limits that keep no share of their own. */
 export function createFixedAnswer(onUnavailable: 'open' | 'closed'): LocalBucket {
   const answer = () => fixedVerdicts[onUnavailable]
-  return { check: answer, peek: answer, penalize: answer, reset() {} }
+  return { check: answer, peek: answer, penalize: answer, refund: () => undefined, reset() {} }
 }
 
 /** A decision that comes later is of no use to the request that waits for it. */

@@ -266,6 +266,17 @@ describe('several limits behind a proxy that breaks', () => {
     expect((await user.check('u')).remaining).toBe(9 - chargedCount - 1)
   })
 
+  test('a degraded limit that keeps a share in this process is uncharged as well when another one refuses', async () => {
+    const [address, user] = [await brokenLimit('local'), soundLimit(1)]
+    const questions = [
+      { name: 'address', limit: address, id: 'a' },
+      { name: 'user', limit: user, id: 'u' },
+    ]
+    await user.check('u')
+    for (let i = 0; i < 30; i++) expect((await limits.check(questions)).allowed).toBe(false)
+    expect(await address.check('a')).toMatchObject({ degraded: true, remaining: 8 })
+  })
+
   test('a limit that refuses is obeyed while another one is degraded', async () => {
     const user = soundLimit(1)
     const questions = [

@@ -48,7 +48,7 @@ export interface RateLimits {
  * until time gives it back.
  *
  * A degraded limit counts as its `onUnavailable` says. One that fails closed refuses the request, and the others get their charge
- * back; one that fails open or local leaves the decision to the others. What `local` took in this process is not given back.
+ * back; one that fails open or local leaves the decision to the others. What `local` took in this process is given back as well.
  */
 export function createRateLimits({ deadlineMs = 50 }: { deadlineMs?: number } = {}): RateLimits {
   checkNumbers('rate limits', { deadlineMs }, { deadlineMs: { min: 1, max: MAX_TIMER_MS } })

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decide, spacingOf } from './gcra.ts'
+import { type Charge, decide, spacingOf } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
 /** A reproducible source of integers below n (mulberry32). */
@@ -91,6 +91,38 @@ describe('the limit of one process alone', () => {
     expect(admitted(50)).toHaveLength(5)
     now = 80 // 25 per second: two more
     expect(admitted(50)).toHaveLength(2)
+  })
+
+  test('a peek takes nothing, and a penalty leaves nothing', () => {
+    const bucket = createLocalBucket(
+      { count: 100, periodMs: 1000, burst: 20 },
+      { instances: () => 4, maxIds: 10, nowMs: () => 0 },
+    )
+    expect(bucket.peek('a', 2)).toEqual({ allowed: true, remaining: 5, retryAfterMs: 0, resetAfterMs: 0 })
+    expect(bucket.penalize('a', 2)).toMatchObject({ allowed: true, remaining: 3, resetAfterMs: 80 })
+    expect(bucket.penalize('a', 9)).toMatchObject({ allowed: false, remaining: 0, retryAfterMs: 40, resetAfterMs: 200 })
+  })
+
+  test('a charge is given back once, exactly, and not after time may have done so', () => {
+    let now = 0
+    const instances = { count: 4 }
+    const bucket = createLocalBucket(
+      { count: 100, periodMs: 1000, burst: 20 },
+      { instances: () => instances.count, maxIds: 10, nowMs: () => now },
+    )
+    const charges = Array.from({ length: 5 }, () => bucket.check('a', 1).charge)
+    const [first, second] = charges as [Charge, Charge]
+    expect(bucket.check('a', 1).charge).toBeUndefined()
+    expect(bucket.refund('a', second)).toBe(true)
+    expect(bucket.refund('a', second)).toBe(false)
+    expect(bucket.check('a', 1).allowed).toBe(true)
+    expect(bucket.check('a', 1).allowed).toBe(false)
+    now = 40 // one of 25 per second: the first charge has drained
+    expect(bucket.refund('a', first)).toBe(false)
+    instances.count = 1 // what was taken does not change with the share
+    expect(bucket.refund('a', charges[4] as Charge)).toBe(true)
+    expect(bucket.peek('a', 1).remaining).toBe(20 - (5 - 1 - 1) * 4)
+    expect(bucket.refund('a', { ...first })).toBeUndefined() // of another process
   })
 
   test('a cost that the whole limit can bear is admitted by an instance whose share is smaller', () => {

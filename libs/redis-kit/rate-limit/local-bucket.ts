@@ -2,13 +2,15 @@
  * The limit of one process alone, for when Redis does not answer: this instance's share of the burst, refilled at its
  * share of the rate. All instances together then keep the limit about as well as traffic is spread evenly.
  */
-import { type BurstRate, decide, spacingOf, type Verdict } from './gcra.ts'
+import { type BurstRate, type Charge, decide, spacingOf, type Verdict } from './gcra.ts'
 
 export interface LocalBucket {
-  check(id: string, cost: number): Verdict
+  check(id: string, cost: number): Verdict & { charge?: Charge }
   peek(id: string, cost: number): Verdict
   /** Takes `cost` units, or as many as there are; answers as `peek` for one unit. */
   penalize(id: string, cost: number): Verdict
+  /** Once, and until time may have given it back. Undefined for a charge that was not made here. */
+  refund(id: string, charge: Charge): boolean | undefined
   reset(id: string): void
 }
 
@@ -18,15 +20,34 @@ export function createLocalBucket(
 ): LocalBucket {
   spacingOf(policy) // an impossible share is refused now, and not at the first outage
   const tats = new Map<string, number>()
+  let chargeCount = 0
+  /** How far each charge has moved the arrival time, which a later share would not tell; 0 when it was given back. */
+  const chargedUs = new WeakMap<Charge, number>()
+  return { check, peek, penalize, refund, reset: (id) => void tats.delete(id) }
 
-  function check(id: string, cost: number): Verdict {
-    const { tatUs, ...verdict } = decideNow(id, cost)
+  function check(id: string, cost: number): Verdict & { charge?: Charge } {
+    const { tatUs, intervalUs, ...verdict } = decideNow(id, cost)
     remember(tats, [id, tatUs], maxIds)
-    return verdict
+    if (!verdict.allowed) return verdict
+    chargeCount += 1
+    const charge = { cost, id: `local-${chargeCount}`, stampUs: tatUs }
+    chargedUs.set(charge, cost * intervalUs)
+    return { ...verdict, charge }
+  }
+  function refund(id: string, charge: Charge): boolean | undefined {
+    const byUs = chargedUs.get(charge)
+    if (byUs === undefined) return undefined
+    const tatUs = tats.get(id)
+    if (tatUs === undefined || byUs === 0 || charge.stampUs <= nowUs()) return false
+    chargedUs.set(charge, 0)
+    tats.set(id, tatUs - byUs)
+    return true
   }
   function peek(id: string, cost: number): Verdict {
-    const { tatUs: _, ...verdict } = decideNow(id, cost)
-    return verdict
+    const { tatUs, intervalUs, ...verdict } = decideNow(id, cost)
+    if (!verdict.allowed) return verdict
+    const resetAfterMs = Math.ceil((tatUs - cost * intervalUs - nowUs()) / 1000)
+    return { ...verdict, remaining: verdict.remaining + cost, resetAfterMs } // as if it were not taken
   }
   function penalize(id: string, cost: number): Verdict {
     const units = Math.min(cost, peek(id, 1).remaining)
@@ -35,9 +56,11 @@ export function createLocalBucket(
   }
   function decideNow(id: string, cost: number) {
     const share = shareOf(policy, Math.max(1, Math.floor(instances())), cost)
-    return decide(tats.get(id) ?? 0, Math.round(nowMs() * 1000), share, cost)
+    return { ...decide(tats.get(id) ?? 0, nowUs(), share, cost), intervalUs: share.intervalUs }
   }
-  return { check, peek, penalize, reset: (id) => void tats.delete(id) }
+  function nowUs() {
+    return Math.round(nowMs() * 1000)
+  }
 }
 
 /** A cost that the whole limit can bear must fit into the share of one instance, or it would never be admitted. */

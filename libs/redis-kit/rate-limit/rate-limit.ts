@@ -9,11 +9,11 @@ import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type Algorithm, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
 import { createFixedAnswer, inTime, requireOutage } from './degraded.ts'
 import { createDenials } from './denials.ts'
-import type { Rate, Verdict } from './gcra.ts'
+import type { Charge, Rate, Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
 export type { Algorithm, Policy } from './algorithms.ts'
-export type { Rate } from './gcra.ts'
+export type { Charge, Rate } from './gcra.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
@@ -97,21 +97,12 @@ export interface RateLimitOptions {
   breaker?: { run<Value>(work: () => Promise<Value>): Promise<Value> }
 }
 
-/** What was taken, for giving it back. */
-export interface Charge {
-  cost: number
-  /** Unique: a charge can be given back once. */
-  id: string
-  /** Until then, by the server's clock, the charge can be given back; later, time may have done so. */
-  stampUs: number
-}
-
 export interface Decision extends Verdict {
   /** The rate's count, as configured. */
   limitCount: number
   /** Redis had no part in this decision: see `onUnavailable`. */
   degraded: boolean
-  /** Present when Redis charged for it. */
+  /** Present when it was charged for, in Redis or to the share of this process: for giving it back. */
   charge?: Charge
 }
 
@@ -187,7 +178,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     } catch (error) {
       requireOutage(error)
       onDegraded?.(error)
-      return { ...local[mode](id, cost), limitCount: limit.count, degraded: true, charge: undefined }
+      return { charge: undefined, ...local[mode](id, cost), limitCount: limit.count, degraded: true }
     }
   }
 
@@ -197,6 +188,8 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
   }
 
   async function refund(id: string, charge: Charge, deadlineMs = usualDeadlineMs): Promise<boolean> {
+    const givenBackHere = local.refund(id, charge)
+    if (givenBackHere !== undefined) return givenBackHere
     const bothKeys = [keys.bucket.key(...prefix, id), keys.refund.key(...prefix, id, charge.id)]
     try {
       const run = () => plan.refund(redis, bothKeys, [...plan.numbers, charge.cost, charge.stampUs, charge.id])
