@@ -1,6 +1,7 @@
 /** The limits of this repository, one algorithm each. */
 import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
 import { type Algorithm, createRateLimit, type RateLimit, rateLimitKeys } from '@shop/redis-kit/rate-limit'
+import { ALGORITHMS } from '@shop/redis-kit/rate-limit/algorithms'
 import type { Limiter, Limiting, Opening } from './limiter.ts'
 
 export async function connectOurs(url: string): Promise<Redis> {
@@ -8,9 +9,6 @@ export async function connectOurs(url: string): Promise<Redis> {
   await whenReady(redis, 5_000)
   return redis
 }
-
-/** The five, as far as a table compares them; the first is the default. */
-const algorithms = ['gcra'] as const satisfies readonly Algorithm[]
 
 /** Throws at the first decision in which Redis had no part: it would be the fastest of all. */
 async function open(algorithm: Algorithm, { redisUrl, limit, space }: Opening): Promise<Limiter> {
@@ -40,7 +38,7 @@ export function limitOn(
   })
 }
 
-export const ours: readonly Limiting[] = algorithms.map((algorithm) => ({
+export const ours: readonly Limiting[] = ALGORITHMS.map((algorithm) => ({
   id: algorithm,
   label: `redis-kit/rate-limit, ${algorithm}`,
   role: 'ours',
