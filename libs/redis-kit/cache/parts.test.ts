@@ -1,11 +1,9 @@
 /** The parts of a cache that know nothing of Redis. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test, vi } from 'vitest'
-import { OutcomeUnknown } from '../errors.ts'
 import { createBatch } from './batch.ts'
 import { createServerClock } from './clock.ts'
 import { createCoarseClock } from './coarse-clock.ts'
-import { createDeadline } from './deadline.ts'
 import { codecIdOf, type Envelope, newToken, open, seal, tokenOf } from './envelope.ts'
 import { createLoader, LoaderOverloaded, LoadTimeout } from './loader.ts'
 
@@ -88,25 +86,6 @@ describe('the loader', () => {
     }
     await expect(run(throwing)).rejects.toThrow('at once')
     expect(stats().runningCount).toBe(0)
-  })
-})
-
-describe('a deadline', () => {
-  test('lets answers and errors pass, and ends what takes too long', async () => {
-    const within = createDeadline(20)
-    expect(await within(performance.now(), async () => 'answer')).toBe('answer')
-    await expect(within(performance.now(), () => Promise.reject(new Error('no')))).rejects.toThrow('no')
-    await expect(within(performance.now(), () => new Promise(() => {}))).rejects.toBeInstanceOf(OutcomeUnknown)
-    expect(await within(performance.now(), async () => 'again')).toBe('again')
-  })
-
-  test('does not blame the other side for a pause of this process', async () => {
-    const within = createDeadline(20)
-    // Answered by an I/O event that is due long before the pause ends.
-    const answer = within(performance.now(), () => sleep(1, 'answer'))
-    const endMs = performance.now() + 100
-    while (performance.now() < endMs);
-    expect(await answer).toBe('answer')
   })
 })
 

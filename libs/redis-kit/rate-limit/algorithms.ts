@@ -131,7 +131,8 @@ function windowOf({ count, periodMs, burst, algorithm }: Policy): Pick<Plan, 'nu
 
 function scriptsOf(name: Algorithm): Pick<Plan, 'decide' | 'refund'> {
   return {
-    decide: script(new URL(`./algorithm/${name}.lua`, import.meta.url)),
+    // Binary, because its reply is numbers only: ioredis would look for text in it.
+    decide: script(new URL(`./algorithm/${name}.lua`, import.meta.url), { binary: true }),
     refund: script(new URL(`./algorithm/${name}-refund.lua`, import.meta.url)),
   }
 }

@@ -2,6 +2,7 @@
 import { BreakerOpen, BreakerTimeout } from '../circuit-breaker/errors.ts'
 import { isRedisOutage } from '../errors.ts'
 import { within } from '../flow/deadline.ts'
+import { createSharedDeadline } from '../flow/shared-deadline.ts'
 import type { Verdict } from './gcra.ts'
 import type { LocalBucket } from './local-bucket.ts'
 
@@ -27,9 +28,17 @@ class DecisionLate extends Error {
 
 export function inTime<Value>(decision: Promise<Value>, deadlineMs: number): Promise<Value> {
   return within(decision, deadlineMs, () => {
-    throw new DecisionLate(`no decision within ${deadlineMs} ms`)
+    throw late(deadlineMs)
   })
 }
+
+/** `inTime` whose usual deadline costs no timer for each decision. */
+export function createInTime(usualMs: number): typeof inTime {
+  const withinUsual = createSharedDeadline(usualMs, () => late(usualMs))
+  return (decision, deadlineMs) => (deadlineMs === usualMs ? withinUsual(() => decision) : inTime(decision, deadlineMs))
+}
+
+const late = (deadlineMs: number) => new DecisionLate(`no decision within ${deadlineMs} ms`)
 
 /** The fail mode is for outages. A missing permission or a broken script is a mistake, and must not pass for one. */
 export function requireOutage(error: unknown) {

@@ -7,7 +7,7 @@ import type { Redis } from '../connection/connection.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type Algorithm, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
-import { createFixedAnswer, inTime, requireOutage } from './degraded.ts'
+import { createFixedAnswer, createInTime, requireOutage } from './degraded.ts'
 import { createDenials } from './denials.ts'
 import type { Charge, Rate, Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
@@ -146,6 +146,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     onUnavailable === 'local'
       ? createLocalBucket(policy, { instances, maxIds, nowMs })
       : createFixedAnswer(onUnavailable)
+  const inTime = createInTime(usualDeadlineMs)
   return { policy, check, peek, penalize, refund, reset, knownDenial }
 
   function check(id: string, cost = 1, deadlineMs = usualDeadlineMs): Promise<Decision> {
