@@ -43,14 +43,19 @@ export function createApiKeyReader(redis: Redis, { keys }: { keys: typeof apiKey
     throw isComplete || storedDigest ? errors.apiKeyInvalid() : errors.apiKeysUnavailable({ retryAfterMs: 1_000 })
   }
 
-  /** Two commands that are written together: one round trip on a single server. */
+  /**
+   * Commands that are written together: one round trip on a single server. The mark is read before the key and after it: with the same
+   * mark there, nothing was lost in between.
+   */
   async function stored(id: string) {
+    const mark = keys.projection.key()
     try {
-      const [fields, complete] = await Promise.all([
+      const [before, fields, after] = await Promise.all([
+        redis.hget(mark, completeField),
         redis.hmget(keys.key.key(id), ...apiKeyFields),
-        redis.hexists(keys.projection.key(), completeField),
+        redis.hget(mark, completeField),
       ])
-      return { fields, isComplete: complete === 1 }
+      return { fields, isComplete: before !== null && before === after }
     } catch (error) {
       // A key of another type is replaced by the user service at its next rewrite.
       if (!isRedisOutage(error) && !isWrongType(error)) throw error

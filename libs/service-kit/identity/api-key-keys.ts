@@ -26,11 +26,11 @@ export const apiKeyKeys = {
     ...common,
     pattern: 'user:api-key-projection',
     example: [],
-    doc: 'whether the API keys are complete here: `complete` is absent after a loss, until all were written again',
+    doc: 'the mark that all API keys are here: `complete` is absent after a loss, until all were written again',
   }),
 }
 
 /** Of a key that is live. `scopes` are separated by a space. */
 export const apiKeyFields = ['digest', 'scopes', 'perMinute', 'perDay'] as const
-/** Of the projection: present when an absent key is an unknown key, and not one that was lost. */
+/** Of the projection: the mark. Without it an absent key may be one that was lost. Each rewrite makes a new mark. */
 export const completeField = 'complete'
