@@ -60,8 +60,8 @@ describe.skipIf(!ownStack)('on a shop that was used', () => {
       { command: 'redis-cli -u $STATE del order:cart:x', comment: 'refused' },
       { command: 'redis-cli -u $STATE xlen', comment: 'fails' },
       { command: "key=$(redis-cli -u $STATE --scan --pattern 'no:such:*' | head -1)", comment: 'finds no key' },
-      { command: 'redis-cli -u $STATE get user:rate-limit:sign-in:x', comment: 'empty' },
-      { command: 'redis-cli -u $STATE get user:rate-limit:sign-in:x', comment: 'nothing' },
+      { command: 'redis-cli -u $STATE get user:rate-limit:sign-in:{x}', comment: 'empty' },
+      { command: 'redis-cli -u $STATE get user:rate-limit:sign-in:{x}', comment: 'nothing' },
     ])
     const areGood = results.map(
       (result) => wanted(result.line).shown.asymmetricMatch(result.shown) && result.status === 0,

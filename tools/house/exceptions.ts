@@ -7,6 +7,7 @@ export const exceptions: Exceptions = {
     'libs/redis-kit/stream/stream.ts': 'The stream is to become two folders and a file of types, without the ring.',
   },
   folders: {
+    'libs/contracts': 'One file per subject; /docs takes the names of schemas from this one folder.',
     tools: 'One file per npm command: a script of package.json names it, and bootstrap.mjs starts it.',
     'libs/redis-kit/cache': 'The cache is to become one read in stages, in about 15 files.',
     'libs/redis-kit/stream': 'The stream is to become two folders: publishing and reading, and what an operator needs.',
