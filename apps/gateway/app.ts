@@ -3,7 +3,7 @@ import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/con
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createChannel } from '@shop/redis-kit/pubsub'
 import { createSessionReader } from '@shop/redis-kit/session'
-import { createServiceClient } from '@shop/service-kit/call/client'
+import { createCountedClient } from '@shop/service-kit/call/client-metrics'
 import { answersAsItself } from '@shop/service-kit/call/instance-check'
 import { createServer } from '@shop/service-kit/http/server'
 import { createIdentityMinter } from '@shop/service-kit/identity'
@@ -56,7 +56,7 @@ export async function buildApp(
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
   const streamConnectionCount = config.STREAM_MAX_COUNT
-  const client = createServiceClient({ directory, streamConnectionCount })
+  const client = createCountedClient({ directory, streamConnectionCount }, { metrics, services })
   const overrides = createOverrides(state)
   const hints = createChannel<ChangeHint>(state, subscriber, { keys: overrideKeys.hints })
   const sync = createOverrideSync({ overrides, hints, store: policies, instanceId, log })

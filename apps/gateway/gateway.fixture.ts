@@ -107,7 +107,9 @@ async function serveHere(env: Record<string, string>) {
   const stopping = new AbortController()
   const instanceId = env.INSTANCE_ID ?? 'gateway-test'
   const metrics = createMetrics({ service: 'gateway', instanceId })
-  const log = createLog({ service: 'gateway', instanceId, level: 'silent' })
+  const lines: Record<string, unknown>[] = []
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) }
+  const log = createLog({ service: 'gateway', instanceId, level: 'warn', destination })
   const app = await buildApp(loadConfig(configSchema, env), {
     name: 'gateway',
     instanceId,
@@ -124,7 +126,7 @@ async function serveHere(env: Record<string, string>) {
     await loops.stop()
     await app.close()
   }
-  return { url, metrics, stop }
+  return { url, metrics, lines, stop }
 }
 
 /** A small heap, so that what is kept in memory cannot hide. */

@@ -1,14 +1,13 @@
 /** The order service, wired: carts in Redis, orders in Postgres, events through the outbox. */
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/connection'
-import { createDirectory, createRegistry, type Directory } from '@shop/redis-kit/discovery'
+import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createAlarm } from '@shop/redis-kit/flow/alarm'
 import { createIdempotency } from '@shop/redis-kit/idempotency'
 import { createLock } from '@shop/redis-kit/lock'
 import { createChannel } from '@shop/redis-kit/pubsub'
 import { createTopic } from '@shop/redis-kit/stream'
 import { createJanitor } from '@shop/redis-kit/stream/janitor'
-import { createServiceClient, type ServiceClient } from '@shop/service-kit/call/client'
-import { createCallMetrics } from '@shop/service-kit/call/client-metrics'
+import { createCountedClient } from '@shop/service-kit/call/client-metrics'
 import { answersAsItself } from '@shop/service-kit/call/instance-check'
 import { streamConsoleRoutes } from '@shop/service-kit/events/stream-console'
 import { createEventStreams } from '@shop/service-kit/http/event-stream'
@@ -19,7 +18,6 @@ import { directoryProbe, prismaProbe, redisProbe } from '@shop/service-kit/proce
 import { createPool, createPrismaAdapter } from '@shop/service-kit/storage/database'
 import { logRedisState, redisTls, warnOfEviction } from '@shop/service-kit/storage/redis'
 import { registryKeys } from '@shop/service-kit/storage/registry-keys'
-import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 import { watchRateLimits } from '@shop/service-kit/telemetry/rate-limit-metrics'
 import { createCarts } from './cart/cart.ts'
 import { createCartOwner } from './cart/owner.ts'
@@ -55,7 +53,7 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
   warnOfEviction(redis, { role: 'state', log })
   const registry = createRegistry(redis, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: ['catalog'], answers: answersAsItself })
-  const services = createServices(directory, metrics)
+  const services = createCountedClient({ directory }, { metrics, services: ['catalog'] })
   await directory.start()
 
   const live = createLiveOrders({ hints: createChannel<Hint>(redis, subscriber, { keys: keys.status }), log })
@@ -142,13 +140,6 @@ export async function buildApp(config: Config, surroundings: Surroundings): Prom
       await Promise.all([prisma.$disconnect(), pool.end(), subscriber.close(), closeRedis(redis)])
     },
   }
-}
-
-function createServices(directory: Directory, metrics: Metrics): ServiceClient {
-  const callMetrics = createCallMetrics(metrics)
-  const client = createServiceClient({ directory, onUnavailable: callMetrics.onUnavailable })
-  callMetrics.watch(client, ['catalog'])
-  return client
 }
 
 function openConnections(config: Config, { instanceId, log }: Surroundings) {

@@ -4,8 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Instance } from '@shop/redis-kit/discovery'
 import { expect, onTestFinished, test } from 'vitest'
 import { createMetrics } from '../telemetry/metrics.ts'
-import { createServiceClient } from './client.ts'
-import { createCallMetrics } from './client-metrics.ts'
+import { createCountedClient } from './client-metrics.ts'
 
 /** An instance that answers when it is told to. */
 async function silentInstance() {
@@ -24,15 +23,12 @@ test('calls without an answer are counted by reason, and avoided instances are s
   const { server, address } = await silentInstance()
   let instances = [address]
   const metrics = createMetrics({ service: 'gateway', instanceId: '1' })
-  const callMetrics = createCallMetrics(metrics)
-  const client = createServiceClient({
-    directory: { instances: () => instances },
-    maxInFlightCount: 1,
-    balancer: { maxFailures: 1, maxEjectedRatio: 1, ejectionMs: 60_000 },
-    onUnavailable: callMetrics.onUnavailable,
-  })
+  const balancer = { maxFailures: 1, maxEjectedRatio: 1, ejectionMs: 60_000 }
+  const client = createCountedClient(
+    { directory: { instances: () => instances }, maxInFlightCount: 1, balancer },
+    { metrics, services: ['catalog'] },
+  )
   onTestFinished(() => client.close(0))
-  callMetrics.watch(client, ['catalog'])
   const seriesOf = async (name: string, labels: string) => {
     const line = (await metrics.page()).text.split('\n').find((one) => one.startsWith(`${name}{${labels}`))
     return line?.split(' ').at(-1)

@@ -1,18 +1,11 @@
-/**
- * Calls to other services, for Prometheus: those without an answer, by reason, and the instances that the balancer avoids.
- *
- *     const callMetrics = createCallMetrics(metrics)
- *     const services = createServiceClient({ directory, onUnavailable: callMetrics.onUnavailable })
- *     callMetrics.watch(services, ['catalog'])
- */
+/** A client whose calls are seen by Prometheus: those without an answer, by reason, and the instances that its balancer avoids. */
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { ServiceClient, ServiceUnavailable, UnavailableReason } from './client.ts'
+import { createServiceClient, type ServiceClient, type ServiceClientOptions, type UnavailableReason } from './client.ts'
 
-export interface CallMetrics {
-  /** For the option `onUnavailable` of the client. `overloaded` is this process's own limit; the other reasons lie beyond it. */
-  onUnavailable(error: ServiceUnavailable): void
-  /** Shows the instances of these services as the balancer of ordinary calls sees them whenever Prometheus asks. */
-  watch(client: Pick<ServiceClient, 'inspect'>, services: readonly string[]): void
+interface Seen {
+  metrics: Metrics
+  /** Whom it calls. */
+  services: readonly string[]
 }
 
 const reasons: readonly UnavailableReason[] = [
@@ -25,28 +18,24 @@ const reasons: readonly UnavailableReason[] = [
   'too-large',
 ]
 
-type Watched = { client: Pick<ServiceClient, 'inspect'>; service: string }
+type Counts = Map<string, Map<UnavailableReason, number>>
 
-export function createCallMetrics(metrics: Metrics): CallMetrics {
-  const counts = new Map<string, Map<UnavailableReason, number>>()
-  const watched: Watched[] = []
-  declare(metrics, counts, watched)
-
-  return {
-    onUnavailable({ service, reason }) {
-      const own = counts.get(service) ?? new Map<UnavailableReason, number>()
-      own.set(reason, (own.get(reason) ?? 0) + 1)
-      counts.set(service, own)
+/** `overloaded` is the limit of this process; the other reasons lie beyond it. */
+export function createCountedClient(options: ServiceClientOptions, { metrics, services }: Seen): ServiceClient {
+  const counts: Counts = new Map(services.map((service) => [service, new Map()]))
+  const client = createServiceClient({
+    ...options,
+    onUnavailable(error) {
+      const own = counts.get(error.service)
+      own?.set(error.reason, (own.get(error.reason) ?? 0) + 1)
+      options.onUnavailable?.(error)
     },
-    watch: (client, services) => void watched.push(...services.map((service) => ({ client, service }))),
-  }
+  })
+  declare(metrics, client, counts)
+  return client
 }
 
-function declare(
-  metrics: Metrics,
-  counts: ReadonlyMap<string, ReadonlyMap<UnavailableReason, number>>,
-  watched: readonly Watched[],
-) {
+function declare(metrics: Metrics, client: ServiceClient, counts: Counts) {
   metrics.extend((prom, registers) => {
     new prom.Counter({
       name: 'service_calls_failed_total',
@@ -64,7 +53,7 @@ function declare(
       labelNames: ['to', 'state'],
       registers,
       collect() {
-        for (const { client, service: to } of watched) {
+        for (const to of counts.keys()) {
           const instances = client.inspect(to)
           const ejectedCount = instances.filter(({ isEjected }) => isEjected).length
           this.set({ to, state: 'ejected' }, ejectedCount)
