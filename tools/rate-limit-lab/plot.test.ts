@@ -57,6 +57,11 @@ describe('in a terminal', () => {
     }
   })
 
+  test('at 80 columns no line is longer', () => {
+    const texts = bursts.map((burst) => plot({ ...burst, isOnTime: false, attempts: 3 }, plain))
+    expect(texts.flatMap((text) => text.split('\n')).filter((line) => line.length > 80)).toEqual([])
+  })
+
   test('plain text has ASCII only and no escapes; a terminal gets blocks and colours', () => {
     expect(plot(edge, plain)).toMatch(/^[\x20-\x7e\n]+$/)
     const rich = plot(edge, { width: 80, isUnicode: true, isColoured: true })
@@ -71,7 +76,7 @@ describe('in a terminal', () => {
   })
 
   test('a late machine is named', () => {
-    expect(plot({ ...edge, isOnTime: false, attempts: 3 }, plain)).toContain('Not on time in 3 attempts')
+    expect(plot({ ...edge, isOnTime: false, attempts: 3 }, plain)).toContain('Late in 3 attempts')
   })
 
   test.each([

@@ -30,14 +30,15 @@ export function plot(burst: Burst, options: PlotOptions): string {
   const line = (label: string, bars: string) => `${label.padEnd(labelWidth)}${bars}`
   return [
     paint('bold', burst.title),
-    paint('dim', `${limitText(burst)}. ${burst.lesson}`),
+    paint('dim', `${limitText(burst)}.`),
+    paint('dim', burst.lesson),
     '',
     line('requests', paint('dim', bars(sent, { highest: Math.max(...sent), edges, options }))),
     ...rows.map(({ algorithm }, index) =>
       line(labels[algorithm], paint('cyan', bars(admitted[index] ?? [], { highest: most, edges, options }))),
     ),
     ...axisLines(axisMs, sent.length, edges).map((text) => paint('dim', line('', text))),
-    paint('dim', line('', `A column is ${widthMs} ms, the highest ${most}; "|" is an edge of the window.`)),
+    paint('dim', line('', `A column is ${widthMs} ms, the highest is ${most}; | begins a window.`)),
     '',
     ...box(burst, options),
     ...remarksOf(burst),
@@ -99,5 +100,5 @@ export function plotOptionsOf(stream: Output, env: NodeJS.ProcessEnv): PlotOptio
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || ''
   const isUnicode = Boolean(stream.isTTY) && (/utf-?8/i.test(locale) || env.WT_SESSION !== undefined)
   const isColoured = styleText('bold', 'x', { stream }) !== 'x'
-  return { width: stream.columns ?? 80, isUnicode, isColoured }
+  return { width: stream.columns || 80, isUnicode, isColoured }
 }

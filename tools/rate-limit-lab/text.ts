@@ -1,5 +1,6 @@
 /** Words and numbers that the terminal and the picture share. */
 import type { Burst, BurstRow } from '@shop/redis-kit/rate-limit/lab'
+import { counted } from '../command-line/counted.ts'
 
 export const labels: Record<BurstRow['algorithm'], string> = {
   'fixed-window': 'fixed window',
@@ -34,7 +35,7 @@ export function remarksOf(burst: Burst): string[] {
   const timing = `The latest request was ${latestMs.toFixed(1)} ms late; instants are known to ${uncertainMs.toFixed(1)} ms.`
   const late = isOnTime
     ? []
-    : [`Not on time in ${attempts} attempts: the decisions were compared with the instants at which they were made.`]
+    : [`Late in ${counted(attempts, 'attempt')}: "expected" is what an algorithm admits at these instants.`]
   return [...wrong, timing, ...late]
 }
 

@@ -70,6 +70,7 @@ interface LimiterOptions {
 }
 
 function limiterOf(redis: Redis, { algorithm, keys, id }: LimiterOptions): LabContender {
+  const outage = createOutage()
   const limit = createRateLimit(redis, {
     keys,
     algorithm,
@@ -78,20 +79,23 @@ function limiterOf(redis: Redis, { algorithm, keys, id }: LimiterOptions): LabCo
     onUnavailable: 'closed',
     deadlineMs: DEADLINE_MS,
     maxLocalIds: 0, // a denial that this process knows would not be asked of Redis
+    onDegraded: outage.note,
   })
-  const ask = async () => answerOf({ ...(await limit.check(id)), delayMs: 0 })
+  const ask = async () => outage.answerOf({ ...(await limit.check(id)), delayMs: 0 })
   return { name: algorithm, key: keys.bucket.key(id), ask }
 }
 
 function queueOf(redis: Redis, keys: KeyFamily, id: string): LabContender {
+  const outage = createOutage()
   const queue = createLeakyQueue(redis, {
     keys,
     limit: LAB_LIMIT,
     capacity: LAB_BURST - 1, // one has its slot at once
     onUnavailable: 'closed',
     deadlineMs: DEADLINE_MS,
+    onDegraded: outage.note,
   })
-  return { name: 'leaky-queue', key: keys.key(id), ask: async () => answerOf(await queue.reserve(id)) }
+  return { name: 'leaky-queue', key: keys.key(id), ask: async () => outage.answerOf(await queue.reserve(id)) }
 }
 
 interface Decided {
@@ -100,7 +104,16 @@ interface Decided {
   delayMs: number
 }
 
-function answerOf({ allowed, degraded, delayMs }: Decided): Answer {
-  if (degraded) throw new RedisUnavailable(`no decision within ${DEADLINE_MS} ms`)
-  return { isAdmitted: allowed, delayMs }
+/** A decision without Redis shows nothing: it becomes the error that it was made of. */
+function createOutage() {
+  let reason: unknown
+  return {
+    note(error: unknown) {
+      reason = error
+    },
+    answerOf({ allowed, degraded, delayMs }: Decided): Answer {
+      if (degraded) throw new RedisUnavailable(`no decision from Redis: ${reason}`, { cause: reason })
+      return { isAdmitted: allowed, delayMs }
+    },
+  }
 }

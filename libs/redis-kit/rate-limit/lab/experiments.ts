@@ -27,7 +27,7 @@ export const EXPERIMENTS: readonly Experiment[] = [
   {
     name: 'edge',
     title: "200 requests in the 200 ms around a window's edge",
-    lesson: 'The fixed window admits twice its limit, because its count begins anew at the edge.',
+    lesson: 'The fixed window admits twice its limit: its count begins anew at the edge.',
     offsetsMs: evenly(200, { fromMs: -95, toMs: 95 }),
     axis: { fromMs: -100, toMs: 1_100 },
   },

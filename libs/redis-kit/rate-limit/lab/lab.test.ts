@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { testRedis } from '@shop/test-kit/redis'
+import { startRedis } from '@shop/test-kit/redis-server'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { closeRedis, connectRedis, type Redis, whenReady } from '../../connection/connection.ts'
+import { isRedisOutage } from '../../errors.ts'
 import { createContenders, type LabContender } from './contenders.ts'
 import { EXPERIMENTS, experimentOf } from './experiments.ts'
 import { type Burst, labKeys, runBursts, runOnce } from './lab.ts'
@@ -62,6 +64,19 @@ describe('on a server', () => {
 test('in a Cluster the clock is that of the node that decides', patience, async () => {
   const redis = await connect(cluster.url)
   expectRight(await runBursts(redis, { experiment: 'edge', keys: labKeys(cluster.namespace()) }))
+})
+
+test('a Redis user of the lab alone needs these commands, and no key beside lab:*', patience, async () => {
+  const commands =
+    'ping hello info eval evalsha time del get set hmget hset pexpire zadd zcount zrange zremrangebyscore'
+  const allowed = commands.split(' ').map((command) => `+${command}`)
+  const own = await startRedis({
+    acl: `user default off\nuser lab on >secret ~lab:* ${allowed.join(' ')}\n`,
+    username: 'lab',
+    password: 'secret',
+  })
+  onTestFinished(() => own.stop())
+  expectRight(await runBursts(await connect(own.url), { experiment: 'edge', keys: labKeys('lab') }))
 })
 
 describe('a planted limiter', () => {
@@ -166,6 +181,6 @@ describe('a run that cannot go on', () => {
     await whenReady(redis, 10_000)
     const onProgress = () => void proxy.refuse()
     const running = runBursts(redis, { experiment: 'double', keys: labKeys(server.namespace()), onProgress })
-    await expect(running).rejects.toThrow()
+    await expect(running).rejects.toSatisfy(isRedisOutage)
   })
 })
