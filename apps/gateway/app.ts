@@ -127,6 +127,5 @@ function streamLimits(config: Config) {
     timeoutMs: config.REQUEST_TIMEOUT_MS,
     idleMs: config.STREAM_IDLE_MS,
     maxMs: config.STREAM_MAX_MS,
-    uploadMaxBytes: config.UPLOAD_MAX_BYTES,
   }
 }

@@ -57,7 +57,6 @@ export const configSchema = Type.Object({
     minimum: 100,
     maximum: 86_400_000,
   }),
-  UPLOAD_MAX_BYTES: Integer({ doc: 'Largest body of a streamed upload', default: 536_870_912, minimum: 1 }),
 })
 
 export type Config = Static<typeof configSchema>

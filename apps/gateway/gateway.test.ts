@@ -4,16 +4,16 @@ import { text } from 'node:stream/consumers'
 import { closeRedis, connectRedis, whenReady } from '@shop/redis-kit/connection'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, startGateway } from './gateway.fixture.ts'
-import { policyFile } from './limits/policies.fixture.ts'
+import { limitImports, policyFile } from './limits/policies.fixture.ts'
 import { routes, services } from './routes.ts'
 
 const gateway = await startGateway()
 afterAll(gateway.stop)
 
 /** A file that admits this many requests of an address at once, and then one per second. */
-function slow(burst: number) {
+function slow(burst: number, importMaxBytes = '512MiB') {
   const limit = '1 per 1s'
-  return policyFile({ address: { limit, burst }, 'sign-in-address': { limit, burst } })
+  return policyFile({ address: { limit, burst }, 'sign-in-address': { limit, burst } }, limitImports(importMaxBytes))
 }
 
 interface Asked {
@@ -147,7 +147,7 @@ describe('a body of 16 MiB', () => {
   })
 
   it('over the limit of requests, or of an upload, is refused likewise', async () => {
-    const strict = await startGateway({ RATE_LIMIT_FILE: slow(5), UPLOAD_MAX_BYTES: '1000' })
+    const strict = await startGateway({ RATE_LIMIT_FILE: slow(5, '1000B') })
     const uploads = await send(strict.url, '/api/products/import', { 'content-type': 'text/csv' })
     const refused = [...(await send(strict.url, '/api/sessions')), ...(await send(strict.url, '/api/sessions'))]
     await strict.stop()

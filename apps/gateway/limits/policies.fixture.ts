@@ -41,3 +41,10 @@ export function policyFile(changes: PolicyChanges, change?: (file: PolicyFile) =
   writeFileSync(path, policyText(changes, change))
   return path
 }
+
+/** A change of the file: the largest body of an import. */
+export const limitImports = (bodyMaxBytes: string) => (file: PolicyFile) => {
+  for (const bulkhead of file.bulkheads) {
+    if (Array.isArray(bulkhead.routes) && bulkhead.routes.includes('import')) bulkhead.bodyMaxBytes = bodyMaxBytes
+  }
+}

@@ -8,6 +8,7 @@ import { buffer, json, text } from 'node:stream/consumers'
 import { setTimeout as elapse } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { type Answer, startGatewayProcess } from '../gateway.fixture.ts'
+import { limitImports, policyFile } from '../limits/policies.fixture.ts'
 
 const MiB = 1_048_576
 
@@ -142,7 +143,7 @@ describe('an upload', () => {
   })
 
   it('that is too large is refused, at once if it says so, else when it is', async () => {
-    const { upload } = await start({ UPLOAD_MAX_BYTES: String(2 * MiB) }, { catalog: digest })
+    const { upload } = await start({ RATE_LIMIT_FILE: policyFile({}, limitImports('2MiB')) }, { catalog: digest })
     const tooLarge = { status: 413, body: expect.objectContaining({ code: 'body-too-large' }) }
     const said = pieces(50)
     expect(await upload(said.body, { 'content-length': String(50 * MiB) }).answered).toEqual(tooLarge)

@@ -24,7 +24,6 @@ export interface StreamingOptions extends StreamSlotLimits {
   idleMs: number
   /** An event stream is ended after this, so that whoever comes back is looked at again: a session may have ended. */
   maxMs: number
-  uploadMaxBytes: number
   /** Aborted when this process begins to close: event streams end, and the clients come back through another gateway. */
   stopping: AbortSignal
 }
@@ -41,7 +40,7 @@ interface Stream {
 }
 
 export function createStreaming(options: StreamingOptions) {
-  const { client, metrics, timeoutMs, idleMs, uploadMaxBytes, stopping } = options
+  const { client, metrics, timeoutMs, idleMs, stopping } = options
   const slots = createStreamSlots(options)
   stopping.addEventListener('abort', slots.close, { once: true })
   metrics.extend((prom, registers) => {
@@ -60,7 +59,7 @@ export function createStreaming(options: StreamingOptions) {
     abort.signal.throwIfAborted()
     reply.raw.once('close', slots.take(route.service, caller))
     const hasBody = route.body === 'stream' && request.body !== undefined
-    const limits = { maxBytes: Math.min(uploadMaxBytes, request.bodyMaxBytes), idleMs }
+    const limits = { maxBytes: request.bodyMaxBytes, idleMs }
     const body = hasBody ? receive(request.raw, limits, (error) => abort.abort(error)) : outgoing.body
     // After an early answer the service's connection would wait for the rest of the body.
     if (body instanceof Readable) reply.raw.once('close', () => body.destroy())
