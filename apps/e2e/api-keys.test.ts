@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ApiKey, ApiKeyPage, IssuedApiKey, NewApiKey } from '@shop/contracts/api-key'
 import type { Problem } from '@shop/contracts/problem'
+import type { Answer } from '@shop/test-kit/browser'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { createCustomer, createShopper, type Shopper, signIn } from './shopper.ts'
 import { accounts, ownStack } from './stack.ts'
@@ -68,12 +69,39 @@ describe.skipIf(!ownStack)('with an administrator', () => {
     expect([again.status, again.body.code]).toEqual([409, 'api-key-ended'])
   })
 
+  it('gives it a quota of its own: over it the partner waits, and another partner does not', async () => {
+    const quota = { perMinute: 2, perDay: 100 }
+    const other = await issue({ quota })
+    const answers = await inOneMinute(async () => {
+      const { token } = await issue({ quota })
+      const all: Answer<unknown>[] = []
+      for (let count = 0; count < 3; count += 1) all.push(await partner.get('/api/products?limit=1', bearer(token)))
+      return all
+    })
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 429])
+    for (const [index, { headers }] of answers.entries()) {
+      expect(headers.get('ratelimit')).toContain(`"api-key-minute";r=${[1, 0, 0][index]}`)
+      expect(headers.get('ratelimit-policy')).toContain('"api-key-minute";q=2;w=60')
+      expect(headers.get('ratelimit-policy')).toContain('"api-key-day";q=100;w=86400')
+    }
+    expect(Number(answers[2]?.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(await codeOf('/api/products?limit=1', other.token)).toBe(200)
+  })
+
   it('is asked from the shop itself: a page of another origin gets no key', async () => {
     const origin = { origin: 'https://evil.example' }
     const { status, body } = await admin.post<Problem>('/api/api-keys', newKey, origin)
     expect([status, body.code]).toEqual([403, 'origin-not-allowed'])
   })
 })
+
+/** Windows begin with the minute: what one has cut in two is done again. */
+async function inOneMinute<Result>(work: () => Promise<Result>): Promise<Result> {
+  const minute = () => Math.floor(Date.now() / 60_000)
+  const startedIn = minute()
+  const result = await work()
+  return minute() === startedIn ? result : inOneMinute(work)
+}
 
 it('refuses keys to everybody else', async () => {
   const { shopper } = await createCustomer()

@@ -5,6 +5,7 @@ import { afterAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { bearerToken } from './api-key.ts'
 import { startGateway, startGatewayProcess } from './gateway.fixture.ts'
 import { keys } from './keys.ts'
+import { policyFile } from './limits/policies.fixture.ts'
 
 vi.setConfig({ testTimeout: 30_000 })
 
@@ -18,10 +19,10 @@ const mark = keys.apiKeys.projection.key()
 await redis.hset(mark, 'complete', '1')
 
 /** As the user service writes it. */
-async function liveKey(scopes = 'products:read', server = redis) {
+async function liveKey(scopes = 'products:read', server = redis, quota = { perMinute: 600, perDay: 10_000 }) {
   const { id, token, digest } = newApiKeyToken(newApiKeyId())
   const name = keys.apiKeys.key.key(id)
-  await server.hset(name, { version: 1, digest, scopes, perMinute: 600, perDay: 10_000 })
+  await server.hset(name, { version: 1, digest, scopes, ...quota })
   return { id, token, name }
 }
 
@@ -192,6 +193,58 @@ describe('while Redis', () => {
     expect((await ask('/api/products', bearer(token))).code).toBe('api-keys-unavailable')
   })
 })
+
+describe('the quota', () => {
+  test.each([
+    ['per minute', { perMinute: 3, perDay: 100 }, 'api-key-minute'],
+    ['per day', { perMinute: 100, perDay: 3 }, 'api-key-day'],
+  ])('%s is that of the key, announced in its headers, and of no other key', async (_name, quota, policy) => {
+    const other = await liveKey('products:read', redis, quota)
+    const answers = await inOneMinute(async () => {
+      const { token } = await liveKey('products:read', redis, quota)
+      const all: Asked[] = []
+      for (let count = 0; count < 4; count += 1) all.push(await ask('/api/products', bearer(token)))
+      return all
+    })
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 429])
+    const announced = answers[0]?.headers.get('ratelimit-policy')
+    expect(announced).toContain(`"api-key-minute";q=${quota.perMinute};w=60`)
+    expect(announced).toContain(`"api-key-day";q=${quota.perDay};w=86400`)
+    expect(answers.map(({ headers }) => left(headers, policy))).toEqual([2, 1, 0, 0])
+    expect(Number(answers[3]?.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect((await ask('/api/products', bearer(other.token))).status).toBe(200)
+    expect((await ask('/api/products')).headers.get('ratelimit-policy')).not.toContain('api-key')
+  })
+
+  test('does not pay for requests that the key may not send', async () => {
+    const { token } = await liveKey('products:read', redis, { perMinute: 2, perDay: 2 })
+    for (let count = 0; count < 5; count += 1) expect((await ask('/api/cart', bearer(token))).status).toBe(403)
+    expect((await ask('/api/products', bearer(token))).status).toBe(200)
+  })
+})
+
+test('guesses are charged to their address: a flood of them is denied, and none is looked up any more', async () => {
+  const own = await startGateway({ RATE_LIMIT_FILE: policyFile({ address: { limit: '1 per 1m', burst: 5 } }) })
+  onTestFinished(own.stop)
+  const statuses: number[] = []
+  const guess = async () => (await ask('/api/products', bearer(newApiKeyToken(newApiKeyId()).token), own.url)).status
+  for (let count = 0; count < 12; count += 1) statuses.push(await guess())
+  // Nothing has written the mark of completeness here, so an unknown key is 503.
+  expect(statuses).toEqual([...Array.from({ length: 5 }, () => 503), ...Array.from({ length: 7 }, () => 429)])
+})
+
+/** Windows begin with the minute: what one has cut in two is done again. */
+async function inOneMinute<Result>(work: () => Promise<Result>): Promise<Result> {
+  const minute = () => Math.floor(Date.now() / 60_000)
+  const startedIn = minute()
+  const result = await work()
+  return minute() === startedIn ? result : inOneMinute(work)
+}
+
+/** What is left of a policy. */
+function left(headers: Headers, policy: string): number {
+  return Number(new RegExp(`"${policy}";r=(\\d+)`).exec(headers.get('ratelimit') ?? '')?.[1])
+}
 
 test('the log of a process has no token, whatever becomes of it', async () => {
   const own = await startGatewayProcess({ LOG_LEVEL: 'debug' })
