@@ -7,7 +7,7 @@ import { parse, stringify } from 'yaml'
 import { defaultPolicyFile } from './policy-file/policy-file.ts'
 
 interface PolicyFile {
-  rules: { dimension: string; policies: Record<string, unknown>[] }[]
+  rules: { routes: readonly string[] | 'all'; dimension: string; policies: Record<string, unknown>[] }[]
   bulkheads: Record<string, unknown>[]
   maxConnectionsPerAddress: number
 }
