@@ -1,5 +1,7 @@
 /** A decision that admits, asked of Redis. */
+import type { Redis } from 'ioredis'
 import { closedLoop, pickerOf } from '../harness/closed-loop.ts'
+import { connectPlain } from '../harness/plain-redis.ts'
 import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
 import { raw, rawCorked, textbook } from './by-hand.ts'
 import { ids, type Limit, type Limiting, type Servers, useUp } from './limiter.ts'
@@ -17,10 +19,26 @@ async function deciding({ id, open }: Limiting, { redisUrl }: Servers): Promise<
   async function takeOne() {
     if (!(await limiter.take(pick()))) throw new Error(`${id} denied an id that is far from its limit`)
   }
+  const redis = connectPlain(redisUrl)
   return {
-    measure: (plan) => closedLoop(takeOne, plan),
-    close: async () => void (await limiter.close()),
+    async measure(plan) {
+      const before = await cpuSecondsOf(redis)
+      const startedMs = performance.now()
+      const sample = await closedLoop(takeOne, plan)
+      const count = ((sample.perSecond as number) * (performance.now() - startedMs)) / 1000
+      return { ...sample, serverUs: (((await cpuSecondsOf(redis)) - before) / count) * 1e6 }
+    },
+    async close() {
+      await Promise.all([limiter.close(), redis.quit()])
+    },
   }
+}
+
+/** Of the thread that executes commands. One contender works at a time, so all of it is that contender's. */
+async function cpuSecondsOf(redis: Redis): Promise<number> {
+  const info = await redis.info('cpu')
+  const seconds = (name: string) => Number(new RegExp(`^used_cpu_${name}_main_thread:(.+)`, 'm').exec(info)?.[1])
+  return seconds('user') + seconds('sys')
 }
 
 const contender = (limiting: Limiting): Contender<Servers> => ({
@@ -34,11 +52,12 @@ export const decision: Table<Servers> = {
   note:
     '64 callers, 10,000 ids at random, 1,000 per minute for each; all are admitted. Each contender has first used one id up and was ' +
     'denied. @upstash/ratelimit runs over ioredis and not over HTTP. The log keeps an entry for each unit of the last minute.',
-  columns: closedLoopColumns,
+  columns: [...closedLoopColumns, { metric: 'serverUs', label: 'CPU/op of Redis', format: 'us' }],
   ratios: [
     { metric: 'perSecond', to: 'raw', label: 'x raw Lua' },
     { metric: 'perSecond', to: 'gcra', label: 'x gcra' },
     { metric: 'cpuUs', to: 'gcra', label: 'CPU x gcra' },
+    { metric: 'serverUs', to: 'gcra', label: 'CPU of Redis x gcra' },
   ],
   contenders: [...ours, rawCorked, raw, fastifyCorked, textbook, ...peers].map(contender),
   goals: [
