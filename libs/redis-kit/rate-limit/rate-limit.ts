@@ -130,22 +130,8 @@ export interface RateLimit {
  * bad cost, no permission.
  */
 export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLimit {
-  const { keys, prefix = [], limit, onUnavailable, breaker = noBreaker, onDegraded } = options
-  const { deadlineMs: usualDeadlineMs = 50, instances = () => 1, maxLocalIds: maxIds = 10_000 } = options
-  const { maxKnownDenialMs: maxAgeMs = 1_000 } = options
-  checkNumbers(`rate limit ${keys.bucket.pattern}`, options, {
-    deadlineMs: { min: 1, max: MAX_TIMER_MS },
-    maxLocalIds: { min: onUnavailable === 'local' ? 1 : 0, isWhole: true },
-    maxKnownDenialMs: { min: 0 },
-  })
-  const { algorithm = 'gcra', burst = limit.count } = options
-  const policy: Policy = { count: limit.count, periodMs: limit.periodMs, burst, algorithm }
-  const plan = planOf(policy, keys.bucket)
-  const denials = createDenials({ burst: policy.burst, intervalMs: plan.intervalMs, maxAgeMs, maxIds, nowMs })
-  const local =
-    onUnavailable === 'local'
-      ? createLocalBucket(policy, { instances, maxIds, nowMs })
-      : createFixedAnswer(onUnavailable)
+  const { keys, prefix = [], limit, breaker = noBreaker, onDegraded, deadlineMs: usualDeadlineMs = 50 } = options
+  const { policy, plan, denials, local } = partsOf(options)
   const inTime = createInTime(usualDeadlineMs)
   return { policy, check, peek, penalize, refund, reset, knownDenial }
 
@@ -215,6 +201,25 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
       local.reset(id)
     }
   }
+}
+
+/** Checks the options, and makes of them what a limit consists of. */
+function partsOf(options: RateLimitOptions) {
+  const { keys, limit, onUnavailable, algorithm = 'gcra', burst = limit.count } = options
+  const { instances = () => 1, maxLocalIds: maxIds = 10_000, maxKnownDenialMs: maxAgeMs = 1_000 } = options
+  checkNumbers(`rate limit ${keys.bucket.pattern}`, options, {
+    deadlineMs: { min: 1, max: MAX_TIMER_MS },
+    maxLocalIds: { min: onUnavailable === 'local' ? 1 : 0, isWhole: true },
+    maxKnownDenialMs: { min: 0 },
+  })
+  const policy: Policy = { count: limit.count, periodMs: limit.periodMs, burst, algorithm }
+  const plan = planOf(policy, keys.bucket)
+  const denials = createDenials({ burst, intervalMs: plan.intervalMs, maxAgeMs, maxIds, nowMs })
+  const local =
+    onUnavailable === 'local'
+      ? createLocalBucket(policy, { instances, maxIds, nowMs })
+      : createFixedAnswer(onUnavailable)
+  return { policy, plan, denials, local }
 }
 
 interface Question {
