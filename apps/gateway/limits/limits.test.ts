@@ -8,6 +8,8 @@ import { startGateway } from '../gateway.fixture.ts'
 import { routeClasses } from '../routes.ts'
 import { overrideKeys } from './overrides/overrides.ts'
 
+const patience = { timeout: 15_000, interval: 20 }
+
 const gateway = await startGateway({ INSTANCE_ID: 'gateway-a' })
 const other = await gateway.addGateway({ INSTANCE_ID: 'gateway-b' })
 const redis = connectRedis(gateway.state.url, { name: 'limits-test' })
@@ -52,7 +54,7 @@ const policyIn = async (name: string, url = gateway.url) =>
 
 beforeEach(async () => {
   await redis.del(overridesKey)
-  await vi.waitFor(async () => expect((await policyIn('address', other.url))?.revision).toBe('file'))
+  await vi.waitFor(async () => expect((await policyIn('address', other.url))?.revision).toBe('file'), patience)
 })
 
 describe('the overview', () => {
@@ -84,7 +86,7 @@ describe('the overview', () => {
         ['gateway-a', version],
         ['gateway-b', version],
       ])
-    })
+    }, patience)
   })
 })
 
@@ -95,7 +97,7 @@ describe('a change', () => {
     await vi.waitFor(async () => {
       const { version, instances } = await overview()
       expect(instances.map((one) => one.version)).toEqual([version, version])
-    })
+    }, patience)
     const [change] = (await overview(other.url)).changes
     expect(change).toEqual({
       id: changed.body.revision,
@@ -181,7 +183,7 @@ describe('a return to the file', () => {
     expect((await remove('address', 'file')).status).toBe(409)
     expect((await remove('address', body.revision)).status).toBe(204)
     expect(await policyIn('address')).toMatchObject({ revision: 'file', burst: 600 })
-    await vi.waitFor(async () => expect(await policyIn('address', other.url)).toMatchObject({ burst: 600 }))
+    await vi.waitFor(async () => expect(await policyIn('address', other.url)).toMatchObject({ burst: 600 }), patience)
     const { changes } = await overview()
     expect(changes[0]).toMatchObject({ action: 'reset', from: { burst: 100 }, to: { burst: 600 } })
     expect((await remove('address', 'file')).status).toBe(204)
