@@ -155,7 +155,8 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     const chargeId = nextChargeId()
     const askedMs = nowMs()
     try {
-      const run = () => plan.decide(redis, [bucket], [...plan.numbers, cost, mode, chargeId])
+      const args = plan.keepsCharges ? [cost, mode, chargeId] : [cost, mode]
+      const run = () => plan.decide(redis, [bucket], [...plan.numbers, ...args])
       const [allowed, remaining, retryAfterMs, resetAfterMs, stampUs] = await inTime(breaker.run(run), deadlineMs)
       const verdict = { allowed: allowed === 1, remaining, retryAfterMs, resetAfterMs }
       // A penalty answers for one unit.
