@@ -1,6 +1,7 @@
 /** Limits that several gateways and several dimensions share, asked over HTTP. */
 import { randomUUID } from 'node:crypto'
-import { afterAll, describe, expect, test } from 'vitest'
+import { countCommands } from '@shop/test-kit/redis/command-counter'
+import { afterAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startGatewayProcess } from '../gateway.fixture.ts'
 import { policyFile } from '../limits/policies.fixture.ts'
 
@@ -69,4 +70,32 @@ describe('a user who is over the limit of users', async () => {
     const { limits } = await ask(gateway.url, {})
     return Number(/"address-burst";r=(\d+)/.exec(limits)?.[1])
   }
+})
+
+describe('a request of a signed-in user', async () => {
+  const gateway = await startGatewayProcess({
+    RATE_LIMIT_FILE: policyFile({ address: { limit: slowly, burst: 50, onUnavailable: 'closed' } }),
+  })
+  afterAll(gateway.stop)
+  const { id } = await gateway.sessions.create({ userId: randomUUID(), fields: { role: 'customer' } })
+  const headers = { cookie: `shop_session=${id}` }
+  const leftIn = ({ limits }: { limits: string }) => Number(/"address-burst";r=(\d+)/.exec(limits)?.[1])
+
+  test('loads the session once', async () => {
+    await ask(gateway.url, headers, '/api/orders')
+    const commands = await countCommands(gateway.state.url)
+    onTestFinished(commands.close)
+    for (let i = 0; i < 10; i++) await ask(gateway.url, headers, '/api/orders')
+    const { sentCount: withSession } = await commands.take()
+    for (let i = 0; i < 10; i++) await ask(gateway.url, {}, '/api/orders')
+    const { sentCount: without } = await commands.take()
+    expect(withSession - without).toBeLessThan(20)
+  })
+
+  test('is charged to its address while sessions are out of reach', async () => {
+    const before = leftIn(await ask(gateway.url, {}))
+    await gateway.state.kill('SIGKILL')
+    for (let i = 0; i < 3; i++) expect((await ask(gateway.url, headers, '/api/orders')).status).toBe(503)
+    expect(leftIn(await ask(gateway.url, {}))).toBe(before - 4)
+  })
 })
