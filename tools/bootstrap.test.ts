@@ -1,5 +1,5 @@
 /** Signals on their way through the door of a clean clone: to it alone, as `kill` sends them, or to it and its child, as a terminal does. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -65,4 +65,10 @@ test.each<[string, (pid: number) => Send]>([
   expect(await patient.exited).toBe(7)
   // Again until it ends, as a person does: signals that are close together count as one.
   await expect.poll(() => hasty.again(() => to(hasty.pid)('SIGINT')), { timeout: 20_000 }).toBe(130)
+})
+
+test('npm ci accepts package-lock.json: each package.json has its packages there', () => {
+  const check = ['ci', '--dry-run', '--offline', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+  const { status, stderr } = spawnSync('npm', check, { cwd: root, encoding: 'utf8' })
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
 })
