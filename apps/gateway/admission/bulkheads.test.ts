@@ -154,6 +154,33 @@ describe('a body', () => {
   })
 })
 
+describe('a body in chunks', () => {
+  const chunk = `${(20_000).toString(16)}\r\n${' '.repeat(20_000)}\r\n`
+  const dial = (url: string, head: string) => {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1').on('error', () => {})
+    socket.write(`${head} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n${chunk}`)
+    return socket
+  }
+
+  test.each(['GET /api/products', 'HEAD /api/products', 'GET /health/live'])(
+    'of %s is not read, and its size is no reason for anything',
+    async (head) => {
+      const { url } = await start({ bodyMaxBytes: '10KiB' })
+      const socket = dial(url, head)
+      socket.write('0\r\n\r\n')
+      expect((await text(socket)).slice(9, 12)).toBe('200')
+    },
+  )
+
+  test('whose client leaves in the middle of it leaves nothing behind', async () => {
+    const gateway = await start({ maxConcurrent: 1 })
+    dial(gateway.url, 'POST /api/orders').once('connect', function leave(this: Socket) {
+      setImmediate(() => this.destroy())
+    })
+    await vi.waitFor(async () => expect((await gateway.ask('/api/nowhere', '127.0.0.9')).status).toBe(404), patiently)
+  })
+})
+
 describe('connections', () => {
   const dial = (url: string, localAddress: string) => {
     const socket = connect({ port: Number(new URL(url).port), host: '127.0.0.1', localAddress })
