@@ -137,6 +137,11 @@ describe('a change', () => {
     ['a burst that no page of the console fits into', { limit: { count: 10, periodMs: 1_000 }, burst: 1 }, '/limit'],
     ['a burst on a window', { ...faster, algorithm: 'fixed-window' }, '/burst'],
     ['too fast for one key', { limit: { count: 700_000, periodMs: 1_000 } }, '/limit'],
+    [
+      'too fast for the limit of one process',
+      { limit: { count: 999_983, periodMs: 60_000 }, algorithm: 'token-bucket' },
+      '/limit',
+    ],
     ['so small that nobody could change it back', { limit: { count: 1, periodMs: 60_000 } }, '/limit'],
   ] as const)('to %s is refused with the field, and nothing changes', async (_, values, field) => {
     const refused = await put('address', { ...values, revision: 'file' })

@@ -74,9 +74,9 @@ function burstProblem({ algorithm, burst }: LimitPolicy) {
 }
 
 /** What the algorithm cannot count exactly enough, or would have to remember for longer than its keys may live. */
-function unkeptProblem(limit: Rate, { algorithm, role, burst = limit.count }: LimitPolicy) {
+function unkeptProblem(limit: Rate, { algorithm, role, onUnavailable, burst = limit.count }: LimitPolicy) {
   try {
-    planOf({ ...limit, burst, algorithm }, keys.limits[role][algorithm].bucket)
+    planOf({ ...limit, burst, algorithm }, keys.limits[role][algorithm].bucket, onUnavailable)
     return undefined
   } catch (error) {
     if (error instanceof RangeError) return error.message

@@ -27,6 +27,7 @@ function planFor(policy: Partial<Policy> & { algorithm: Algorithm }) {
   return planOf(
     { count, periodMs, burst, algorithm },
     rateLimitKeys('t', 't', 'cache', { algorithm, maxPeriodMs }).bucket,
+    'open',
   )
 }
 

@@ -22,6 +22,9 @@ export interface Policy extends Rate {
 /** `check` asks and takes, `peek` only asks, `penalize` takes as much as there is. */
 export type Mode = 'check' | 'peek' | 'penalize'
 
+/** What decides while Redis does not answer: 'local' is GCRA in this process, whichever the algorithm. */
+export type FailMode = 'open' | 'closed' | 'local'
+
 export type Reply = [allowed: 0 | 1, remaining: number, retryAfterMs: number, resetAfterMs: number, stampUs: number]
 
 /** An algorithm with its limit. */
@@ -107,8 +110,8 @@ export const kinds: Record<Algorithm, Kind> = {
 
 export const ALGORITHMS = Object.keys(kinds) as readonly Algorithm[]
 
-/** The algorithm with this limit. Throws a RangeError for a limit that it cannot keep, or that the keys have no room for. */
-export function planOf(policy: Policy, bucket: KeyFamily): Plan {
+/** The algorithm with this limit. Throws a RangeError for a limit that it or its fail mode cannot keep, or that the keys have no room for. */
+export function planOf(policy: Policy, bucket: KeyFamily, onUnavailable: FailMode): Plan {
   const { algorithm, count, periodMs, burst } = policy
   const kind = kinds[algorithm]
   requireCount('limit.count', count)
@@ -120,6 +123,7 @@ export function planOf(policy: Policy, bucket: KeyFamily): Plan {
     throw new RangeError(`${bucket.pattern} is a ${bucket.type}, and ${algorithm} needs a ${kind.type}`)
   }
   const plan = kind.plan(policy)
+  if (onUnavailable === 'local') spacingOf(policy) // refused now, and not at the first outage
   if ('ms' in bucket.ttl && plan.lifeMs > bucket.ttl.ms) {
     throw new RangeError(`a full burst takes ${plan.lifeMs} ms to refill, longer than ${bucket.pattern} may live`)
   }

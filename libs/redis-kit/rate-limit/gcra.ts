@@ -59,7 +59,10 @@ export function intervalUsOf({ count, periodMs }: Rate): number {
   const exactUs = (periodMs * 1000) / count
   const intervalUs = Math.ceil(exactUs)
   if (intervalUs / exactUs - 1 > MAX_ROUNDING) {
-    throw new RangeError(`${count} per ${periodMs} ms is too fast for one key: an interval of ${exactUs} us`)
+    const slower = `${(100 * (intervalUs / exactUs - 1)).toFixed(1)} %`
+    throw new RangeError(
+      `${count} per ${periodMs} ms is too fast: in whole microseconds per unit it would be ${slower} slower`,
+    )
   }
   return intervalUs
 }

@@ -14,11 +14,11 @@ export interface LocalBucket {
   reset(id: string): void
 }
 
+/** For a policy that `planOf` has accepted with 'local': the share of one instance is slower, so it can be kept as well. */
 export function createLocalBucket(
   policy: BurstRate,
   { instances, maxIds, nowMs }: { instances: () => number; maxIds: number; nowMs: () => number },
 ): LocalBucket {
-  spacingOf(policy) // an impossible share is refused now, and not at the first outage
   const tats = new Map<string, number>()
   let chargeCount = 0
   /** How far each charge has moved the arrival time, which a later share would not tell; 0 when it was given back. */

@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import type { Redis } from '../connection/connection.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
-import { type Algorithm, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
+import { type Algorithm, type FailMode, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
 import { createFixedAnswer, createInTime, requireOutage } from './degraded.ts'
 import { createDenials } from './denials.ts'
 import type { Charge, Rate, Verdict } from './gcra.ts'
@@ -82,7 +82,7 @@ export interface RateLimitOptions {
    * What to answer when Redis cannot: 'open' admits (throttles), 'closed' refuses (sign-in, payment), 'local' keeps
    * this instance's share of the limit in memory. Such a decision says `degraded: true`.
    */
-  onUnavailable: 'open' | 'closed' | 'local'
+  onUnavailable: FailMode
   /** The longest a decision may take, whatever Redis does. @default 50 */
   deadlineMs?: number
   /** How many processes share the limit, for 'local': usually what discovery knows. @default () => 1 */
@@ -214,7 +214,7 @@ function partsOf(options: RateLimitOptions) {
     maxKnownDenialMs: { min: 0 },
   })
   const policy: Policy = { count: limit.count, periodMs: limit.periodMs, burst, algorithm }
-  const plan = planOf(policy, keys.bucket)
+  const plan = planOf(policy, keys.bucket, onUnavailable)
   const denials = createDenials({ burst, intervalMs: plan.intervalMs, maxAgeMs, maxIds, nowMs })
   const local =
     onUnavailable === 'local'

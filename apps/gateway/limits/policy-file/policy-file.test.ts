@@ -112,6 +112,11 @@ it.each([
     { brust: 5 },
     '10: unknown field "brust" in a policy: it may have name, algorithm, limit, role, onUnavailable, burst, cost',
   ],
+  [
+    'a rate that the limit of one process cannot keep',
+    { algorithm: 'token-bucket', limit: '999983 per 1m' },
+    '7: 999983 per 60000 ms is too fast: in whole microseconds per unit it would be 1.7 % slower',
+  ],
   ['a missing field', { role: undefined }, '5: a policy lacks the field role'],
   ['text as a number', { burst: 'many' }, '10: burst must be a number, not "many"'],
 ])('%s is refused with its line', (_, changes, expected) => {
