@@ -40,7 +40,7 @@ function mostWithin(spanUs: number, found: Found[]): number {
 const figures: Record<Algorithm, { atTheEdge: number; inOnePeriod: number }> = {
   'fixed-window': { atTheEdge: 120, inOnePeriod: 120 },
   'sliding-window-log': { atTheEdge: 60, inOnePeriod: 60 },
-  'sliding-window-counter': { atTheEdge: 60, inOnePeriod: 119 },
+  'sliding-window-counter': { atTheEdge: 61, inOnePeriod: 120 },
   'token-bucket': { atTheEdge: 61, inOnePeriod: 119 },
   gcra: { atTheEdge: 61, inOnePeriod: 119 },
 }
@@ -67,8 +67,27 @@ describe.each(ALGORITHMS)('%s, 60 per second', (algorithm) => {
       { kind: 'again', cost: 60, waitUs: 0 },
     ])
     expect(found.map(([, allowed]) => allowed)).toEqual([1, 0, 1, 0, 1])
-    expect(found[1]?.[3]).toBeLessThanOrEqual(1_017) // of the counter: the window, and a sixtieth of the next
+    expect(found[1]?.[3]).toBeLessThanOrEqual(1_001) // of the counter: until the next window has begun
   })
+})
+
+test('a counter whose units times microseconds are above 2^53 admits a caller that waits as told', async () => {
+  const rate = { count: 999_983, periodMs: 31_622_400_000 }
+  const policy: Policy = { algorithm: 'sliding-window-counter', ...rate, burst: rate.count }
+  const costs = Array.from({ length: 200 }, (_, i) => 1 + ((i * 7_919) % rate.count))
+  const histories = costs.map((cost, i) => ({
+    policy,
+    startUs: START_US,
+    steps: [
+      { kind: 'penalize' as const, cost: rate.count, waitUs: i * 1_234_567_891 },
+      { kind: 'check' as const, cost, waitUs: i, isToEdge: i % 2 === 0 }, // full is the previous window, or this one
+      { kind: 'again' as const, cost, waitUs: 0 },
+    ],
+  }))
+  const { found } = await runHistories(redis, histories)
+  const [denied, waited] = [1, 2].map((step) => found.map((steps) => steps[step]?.[1]))
+  expect(new Set(denied)).toEqual(new Set([0]))
+  expect(new Set(waited)).toEqual(new Set([1]))
 })
 
 test('a counter takes the previous window for even: a burst at its start counts for longer, one at its end for less', async () => {

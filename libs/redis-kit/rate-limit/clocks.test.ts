@@ -15,7 +15,7 @@ const shiftsMs = [-60_000, -20_000, 20_000, 60_000]
 const bounds: Record<Algorithm, (spanMs: number) => number> = {
   gcra: (spanMs) => burst + (spanMs * limit.count) / limit.periodMs,
   'token-bucket': (spanMs) => burst + (spanMs * limit.count) / limit.periodMs,
-  'sliding-window-counter': (spanMs) => limit.count + (spanMs * limit.count) / limit.periodMs,
+  'sliding-window-counter': (spanMs) => limit.count + Math.ceil((spanMs * limit.count) / limit.periodMs),
   'sliding-window-log': (spanMs) => limit.count * (Math.floor(spanMs / limit.periodMs) + 1),
   'fixed-window': (spanMs) => limit.count * (Math.floor(spanMs / limit.periodMs) + 2),
 }

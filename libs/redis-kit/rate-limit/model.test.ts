@@ -168,6 +168,7 @@ function promiseOf({ algorithm, count, periodMs, burst }: Policy): (spanUs: numb
   const periodUs = periodMs * 1_000
   if (algorithm === 'sliding-window-log') return (spanUs) => count * (Math.floor(spanUs / periodUs) + 1)
   if (algorithm === 'fixed-window') return (spanUs) => count * (Math.floor(spanUs / periodUs) + 2)
+  if (algorithm === 'sliding-window-counter') return (spanUs) => count + Math.ceil((spanUs * count) / periodUs)
   return (spanUs) => burst + (spanUs * count) / periodUs
 }
 
@@ -215,7 +216,9 @@ const faults: Fault[] = [
   ['token-bucket-refund', 'or chargedFull <= now', ''],
   ['fixed-window', 'storedStart >= start and', 'storedStart + window >= start and'],
   ['fixed-window-refund', 'start + window ~= chargedEnd', 'false'],
-  ['sliding-window-counter', 'previous * left <= room(cost)', 'previous * left < room(cost) + window'],
+  ['sliding-window-counter', 'math.floor(previous * left / window)', 'math.ceil(previous * left / window)'],
+  ['sliding-window-counter', 'share + 1 - math.ceil(', 'share - math.ceil('],
+  ['sliding-window-counter', 'fadeUs(previous, 0, left)', 'left'],
   ['sliding-window-counter', 'math.ceil((left + window) / 1000)', 'math.ceil(left / 1000)'],
   ['sliding-window-counter-refund', 'age ~= 0 and age ~= window', 'false'],
   ['sliding-window-log', "charge .. ':' .. n", 'charge'],

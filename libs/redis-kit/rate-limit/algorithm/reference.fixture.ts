@@ -147,9 +147,8 @@ function counter({ count, periodMs }: Policy): Reference {
       const steps = indexOf(nowUs) - index
       const [now, before] = steps === 0 ? [current, previous] : steps === 1 ? [0, current] : [0, 0]
       const leftUs = BigInt(windowUs - (nowUs % windowUs))
-      const window = BigInt(windowUs)
-      const spare = BigInt(count - now) * window - BigInt(before) * leftUs
-      return spare < 0n ? 0 : Number(spare / window)
+      const stillCounted = Number((BigInt(before) * leftUs) / BigInt(windowUs)) // rounded down
+      return Math.max(0, count - now - stillCounted)
     },
     take(nowUs, units, id) {
       const steps = indexOf(nowUs) - index

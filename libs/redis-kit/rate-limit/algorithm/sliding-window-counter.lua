@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
---[[ Decide one request by two counters: the window before counts by the share of it that still lies within one length of now.
+--[[ Decide one request by two counters: previous units count by the share of their window within one length of now, rounded down.
      KEYS[1] hash: start (of a window, us since 1970), current (units in it), previous (units in the window before)
      ARGV[1] units per window   ARGV[2] window, us   ARGV[3] cost   ARGV[4] check, peek or penalize
      Returns {allowed, remaining, retryAfterMs, resetAfterMs, end of the next window, us}; retryAfterMs is -1 when the cost
@@ -21,10 +21,9 @@ if since < start then current, previous = 0, current end
 current, previous = math.min(current, limit), math.min(previous, limit)
 local isAstray = since > start -- see fixed-window.lua
 
-local function room(units) return (limit - current - units) * window end -- for the previous units, times us: whole numbers
-local function spare() return math.max(0, math.floor((room(0) - previous * left) / window)) end
+local function spare() return math.max(0, limit - current - math.floor(previous * left / window)) end
 if mode == 'penalize' then current, cost = current + math.min(cost, spare()), 1 end
-local isAllowed = previous * left <= room(cost)
+local isAllowed = cost <= spare()
 local isCharged = isAllowed and mode == 'check'
 if isCharged then current = current + cost end
 if isCharged or mode == 'penalize' or isAstray then
@@ -32,9 +31,10 @@ if isCharged or mode == 'penalize' or isAstray then
   redis.call('HSET', key, 'start', start, 'current', current, 'previous', previous)
   redis.call('PEXPIRE', key, math.ceil((left + window) / 1000))
 end
--- The previous units have to move out of the last window length; or, in the next window, the current ones. Above 2^52: rounded.
-local moveOutUs = room(cost) >= 0 and left - math.floor(room(cost) / previous)
-  or left + window - math.floor((limit - cost) * window / current)
-local retryUs = (isAllowed and 0) or (cost > limit and -1000) or moveOutUs + (limit * window > 2 ^ 52 and 1 or 0)
-local resetUs = (current > 0 and left + window) or (previous > 0 and left) or 0
+-- The us until at most `kept` of these units still count, when `share` us of their window count now. 0 or less: no more do.
+local function fadeUs(units, kept, share) return share + 1 - math.ceil((kept + 1) * window / units) end
+local waitUs = current + cost <= limit and fadeUs(previous, limit - current - cost, left)
+  or left + fadeUs(current, limit - cost, window) -- in the next window, in which they are the previous ones
+local retryUs = (isAllowed and 0) or (cost > limit and -1000) or waitUs + (limit * window > 2 ^ 52 and 1 or 0) -- rounded above
+local resetUs = (current > 0 and left + fadeUs(current, 0, window)) or math.max(0, fadeUs(previous, 0, left))
 return { isAllowed and 1 or 0, spare(), math.ceil(retryUs / 1000), math.ceil(resetUs / 1000), start + 2 * window }

@@ -68,17 +68,18 @@ interface WindowState {
   previous: number
 }
 
-/** Units that count when the window ends in `leftUs`, times the period, so that the sum is a whole number. */
+/** Units that count when the window ends in `leftUs`. */
 type Estimate = (state: WindowState, leftUs: number, periodUs: number) => number
 
 /** The fixed window: what was admitted since the edge. */
 export function fixedWindowModel(rate: Rate): Model {
-  return windowModel(rate, ({ current }, _, periodUs) => current * periodUs)
+  return windowModel(rate, ({ current }) => current)
 }
 
-/** The sliding counter: the current window, and the share of the previous one that a sliding window still covers, not rounded. */
+/** The sliding counter: the current window, and the share of the previous one that a sliding window still covers, rounded down. */
 export function slidingCounterModel(rate: Rate): Model {
-  return windowModel(rate, ({ current, previous }, leftUs, periodUs) => current * periodUs + previous * leftUs)
+  const covered: Estimate = ({ previous }, leftUs, periodUs) => Math.floor((previous * leftUs) / periodUs)
+  return windowModel(rate, (state, leftUs, periodUs) => state.current + covered(state, leftUs, periodUs))
 }
 
 /** Windows whose edges are multiples of the period since 1970. Within a window the estimate falls, so its ends decide. */
@@ -89,7 +90,7 @@ function windowModel({ count, periodMs }: Rate, estimate: Estimate): Model {
   function decide(state: WindowState, atUs: number) {
     const now = rolled(state, Math.floor(atUs / periodUs))
     const leftUs = periodUs - (atUs % periodUs)
-    return { now, isAdmitted: estimate(now, leftUs, periodUs) <= (count - 1) * periodUs }
+    return { now, isAdmitted: estimate(now, leftUs, periodUs) <= count - 1 }
   }
   const decisions = (at: Bounds) => {
     const instants = decisiveInstants(at, periodUs)
