@@ -22,6 +22,7 @@ const entryPatterns = [
   'apps/*/config.ts', // compared with .env.example
   'apps/*/keys.ts', // found by their path: libs/service-kit/storage/key-families.ts
   'infra/setup/setup.ts', // docker-compose.yml
+  '{apps,libs,tools,infra}/**/*.d.ts', // types of a package that has none: read by the compiler
   'infra/healthcheck.mjs', // infra/Dockerfile
   'tools/bootstrap.mjs',
 ]
