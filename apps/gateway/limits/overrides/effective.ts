@@ -4,7 +4,7 @@ import { type AppliedPolicy, type DimensionName, type LimitPolicy, type PolicySo
 import { isPerKey, type PolicyProblem, problemsOf } from '../policy-rules.ts'
 import type { SoundOverride, StoredOverride } from './overrides.ts'
 
-/** Below this an administrator could lock everybody out of the routes that would undo it. */
+/** Below this an administrator could lock all of them out of the routes that would undo it. */
 const leastAdminPerMinute = 10
 
 export interface Effective {
@@ -53,7 +53,7 @@ export function problemsOfOverride(
   }
   const next = overridden(policy, values)
   const problems = problemsOf(next, dimension)
-  if (problems.length === 0 && limitsAdministrators(source, dimension, policy) && isBelowAdmin(values)) {
+  if (problems.length === 0 && limitsAdministrators(source, dimension, policy) && isBelowAdmin(values, policy)) {
     const reason = `administrators are limited by this policy: leave them ${leastAdminPerMinute} requests per minute at least`
     return [{ field: 'limit', reason: `${reason}, or nobody can change it back` }]
   }
@@ -74,6 +74,7 @@ function limitsAdministrators(source: PolicySource, dimension: DimensionName, { 
   return dimension !== 'api-key' && policiesOf(source, 'admin').some(({ policy }) => policy.name === name)
 }
 
-function isBelowAdmin({ limit: { count, periodMs }, burst = count }: LimitValues): boolean {
-  return (count * 60_000) / periodMs < leastAdminPerMinute || burst < leastAdminPerMinute
+function isBelowAdmin({ limit: { count, periodMs }, burst = count }: LimitValues, { cost = 1 }: LimitPolicy): boolean {
+  const leastCount = leastAdminPerMinute * cost
+  return (count * 60_000) / periodMs < leastCount || burst < leastCount
 }
