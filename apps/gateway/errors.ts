@@ -20,6 +20,11 @@ export const errors = defineErrors({
     'too-many-concurrent',
     'Too many requests of this address are under way; try again when some have ended',
   ],
+  limitsUnavailable: [
+    'unavailable',
+    'limits-unavailable',
+    'The limits of this request cannot be checked now; try again',
+  ],
   overloaded: ['unavailable', 'overloaded', 'Too many requests are under way; try again in a moment'],
   sessionsUnavailable: [
     'unavailable',

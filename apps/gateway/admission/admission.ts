@@ -49,7 +49,9 @@ interface Asked {
 }
 
 export function admitRequests(server: Server, { trustProxy, limits, bulkheads, callerOf, tally }: AdmissionOptions) {
-  const deny = createDeny(tally, server.metrics)
+  const counters = { tally, metrics: server.metrics }
+  const deny = createDeny('rate-limit', counters)
+  const denyUnavailable = createDeny('limits-unavailable', counters)
   const refuseShortage: Record<Shortage, Refusal> = {
     bulkhead: createRefusal(errors.overloaded({ retryAfterMs: 1_000 }), server.metrics),
     'bulkhead-address': createRefusal(errors.tooManyConcurrent({ retryAfterMs: 1_000 }), server.metrics),
@@ -78,8 +80,11 @@ export function admitRequests(server: Server, { trustProxy, limits, bulkheads, c
 
   async function decide(request: FastifyRequest, reply: FastifyReply, { routeClass, subject, compartment }: Asked) {
     const caller = await callerIfWanted(request)
-    const { allowed, decisions } = await limits.check(routeClass, { ...subject, caller })
-    if (!allowed) return deny(hijack(request, reply), decisions, headersOf(reply))
+    const { allowed, isUnavailable, decisions } = await limits.check(routeClass, { ...subject, caller })
+    if (!allowed) {
+      const answer = isUnavailable ? denyUnavailable : deny
+      return answer(hijack(request, reply), decisions, headersOf(reply))
+    }
     reply.headers(rateLimitHeaders(decisions))
     request.bodyMaxBytes = compartment.bodyMaxBytes()
     requireBodyFits(request)

@@ -1,4 +1,4 @@
-/** How a request over its limits is answered. */
+/** How a request is answered that its limits refuse: those that it exceeds, and those that fail closed. */
 import type { ServerResponse } from 'node:http'
 import type { Policy } from '@shop/redis-kit/rate-limit'
 import type { NamedDecision } from '@shop/redis-kit/rate-limit/dimensions'
@@ -6,7 +6,7 @@ import { rateLimitHeaders } from '@shop/service-kit/http/rate-limit-headers'
 import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 import { errors } from '../errors.ts'
 import { createRefusal } from './refusal.ts'
-import type { Tally } from './tally.ts'
+import type { Reason, Tally } from './tally.ts'
 
 /** @param headers further ones of the answer */
 export type Deny = (response: ServerResponse, decisions: NamedDecision[], headers: Record<string, string>) => void
@@ -14,12 +14,18 @@ export type Deny = (response: ServerResponse, decisions: NamedDecision[], header
 /** Headers remembered for one policy. */
 const MAX_TEXTS = 100
 
-export function createDeny(tally: Tally, metrics: Metrics): Deny {
-  const refuse = createRefusal(errors.tooManyRequests(), metrics)
+/** `limits-unavailable` is not the caller's doing: a server error. */
+const errorOf = { 'rate-limit': errors.tooManyRequests, 'limits-unavailable': errors.limitsUnavailable }
+
+export function createDeny(
+  reason: Reason & keyof typeof errorOf,
+  { tally, metrics }: { tally: Tally; metrics: Metrics },
+): Deny {
+  const refuse = createRefusal(errorOf[reason](), metrics)
   const headersOf = createDenialHeaders()
   return function deny(response, decisions, headers) {
     const denied = decisions.find(({ decision }) => !decision.allowed)
-    tally.count('rate-limit', denied?.name ?? 'none')
+    tally.count(reason, denied?.name ?? 'none')
     refuse(response, { ...headers, ...headersOf(decisions) })
   }
 }

@@ -29,6 +29,15 @@ const asks = {
 /** What is answered while Redis decides. */
 const usual = { cache: { local: 200, open: 200, closed: 404 }, state: { local: 200, open: 200, closed: 200 } }
 
+/** A policy without Redis is announced, and nothing is said of what remains. */
+const unavailable = (policy: string) => ({
+  status: 503,
+  code: 'limits-unavailable',
+  policy: `"${policy}";q=1;w=3600, "${policy}-burst";q=100;w=360000`,
+  state: null,
+  retryAfter: '1',
+})
+
 describe.each(['cache', 'state'] as const)('with the %s Redis', async (role) => {
   const other = role === 'cache' ? 'state' : 'cache'
   let gateway: Awaited<ReturnType<typeof startGateway>>
@@ -63,9 +72,10 @@ describe.each(['cache', 'state'] as const)('with the %s Redis', async (role) => 
       await vi.waitFor(async () => expect(await statuses(role)).toEqual(usual[role]), { timeout: 20_000 })
       const degradedBefore = await degradedCount()
       await begin()
-      await vi.waitFor(async () => expect(await statuses(role)).toEqual({ ...usual[role], closed: 429 }), {
+      await vi.waitFor(async () => expect(await statuses(role)).toEqual({ ...usual[role], closed: 503 }), {
         timeout: 20_000,
       })
+      expect(await closedAnswer()).toEqual(unavailable(`${role}-closed`))
       expect(await degradedCount()).toBeGreaterThanOrEqual(degradedBefore + 3)
       expect((await statuses(other)).closed).toBe(usual[other].closed)
       expect(await health()).toBe('degraded')
@@ -85,6 +95,17 @@ describe.each(['cache', 'state'] as const)('with the %s Redis', async (role) => 
       return [kind, response.status] as const
     })
     return Object.fromEntries(await Promise.all(entries)) as Record<'local' | 'open' | 'closed', number>
+  }
+
+  /** What a client learns from a policy that fails closed. */
+  async function closedAnswer() {
+    const [method, path] = asks[role].closed
+    const response = await fetch(url + path, { method, signal: AbortSignal.timeout(10_000) })
+    const { code } = (await response.json()) as { code: string }
+    const [policy, state, retryAfter] = ['ratelimit-policy', 'ratelimit', 'retry-after'].map((name) =>
+      response.headers.get(name),
+    )
+    return { status: response.status, code, policy, state, retryAfter }
   }
 
   async function degradedCount(): Promise<number> {

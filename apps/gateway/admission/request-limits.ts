@@ -9,7 +9,7 @@ import type { Caller } from '../identity.ts'
 import type { AppliedPolicy, DimensionName } from '../limits/policy.ts'
 import type { RouteClass } from '../routes.ts'
 import { createDigest } from './digest.ts'
-import type { LimitSet } from './limit-set.ts'
+import type { AppliedLimit, LimitSet } from './limit-set.ts'
 
 /** An id per dimension. */
 export interface Subject {
@@ -21,28 +21,39 @@ export interface Subject {
   caller?: Caller
 }
 
+export interface RequestDecision extends JointDecision {
+  /** Only policies that fail closed refuse, because Redis did not decide: the caller has exceeded nothing. */
+  isUnavailable: boolean
+}
+
 export interface RequestLimits {
   /** The denials that this process knows, of the address and the route: who asks is not known yet. Redis is not asked. */
   knownDenials(routeClass: RouteClass, subject: Subject): NamedDecision[]
   /** Takes from all limits of the class, or from none. */
-  check(routeClass: RouteClass, subject: Subject): Promise<JointDecision>
+  check(routeClass: RouteClass, subject: Subject): Promise<RequestDecision>
 }
 
 /** @param secret addresses and users are personal data: in a Redis that keeps files their ids are digests with it */
 export function createRequestLimits(limits: LimitSet, secret: string): RequestLimits {
   const joint = createRateLimits()
   const digestOf = createDigest(secret)
-  return { knownDenials, check: (routeClass, subject) => joint.check(questions(routeClass, subject)) }
+  return { knownDenials, check }
+
+  async function check(routeClass: RouteClass, subject: Subject): Promise<RequestDecision> {
+    const applied = limits.of(routeClass)
+    const decided = await joint.check(questions(applied, subject))
+    return { ...decided, isUnavailable: !decided.allowed && decided.decisions.every(isAdmittedOrClosed(applied)) }
+  }
 
   function knownDenials(routeClass: RouteClass, subject: Subject): NamedDecision[] {
-    return questions(routeClass, subject).flatMap(({ name, limit, id, cost }) => {
+    return questions(limits.of(routeClass), subject).flatMap(({ name, limit, id, cost }) => {
       const decision = limit.knownDenial(id, cost)
       return decision ? [{ name, policy: limit.policy, decision }] : []
     })
   }
 
-  function questions(routeClass: RouteClass, subject: Subject): Question[] {
-    return limits.of(routeClass).flatMap((applied) => {
+  function questions(limitsOfClass: readonly AppliedLimit[], subject: Subject): Question[] {
+    return limitsOfClass.flatMap((applied) => {
       const id = idIn(applied, subject)
       const { name, cost } = applied.policy
       return id === undefined ? [] : [{ name, limit: applied.limitOf(subject.caller), id, cost }]
@@ -54,6 +65,11 @@ export function createRequestLimits(limits: LimitSet, secret: string): RequestLi
     const isPersonal = dimension === 'address' || dimension === 'user'
     return id !== undefined && isPersonal && policy.role === 'state' ? digestOf(id) : id
   }
+}
+
+function isAdmittedOrClosed(applied: readonly AppliedLimit[]) {
+  const closed = new Set(applied.flatMap(({ policy }) => (policy.onUnavailable === 'closed' ? [policy.name] : [])))
+  return ({ name, decision: { allowed, degraded } }: NamedDecision) => allowed || (degraded && closed.has(name))
 }
 
 /** A dimension without an id does not apply: nobody is signed in, say. */

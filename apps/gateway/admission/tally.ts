@@ -3,7 +3,7 @@ import type { Log } from '@shop/service-kit/telemetry/log'
 import type { Metrics } from '@shop/service-kit/telemetry/metrics'
 
 /** Why a request or a connection was refused before anything was done for it. */
-export type Reason = 'rate-limit' | 'bulkhead' | 'bulkhead-address' | 'connections'
+export type Reason = 'rate-limit' | 'limits-unavailable' | 'bulkhead' | 'bulkhead-address' | 'connections'
 
 export interface Tally {
   /** @param what the policy, or the classes of the bulkhead: one of few */

@@ -81,7 +81,9 @@ describe('the merged description', () => {
 
   it('names the codes of the service and those of the gateway under one status', () => {
     const responses = merged.paths['/api/products/{sku}']?.delete?.responses
-    expect(responses?.[503]?.description).toBe('`own` · `overloaded` · `sessions-unavailable` · `service-unavailable`')
+    expect(responses?.[503]?.description).toBe(
+      '`own` · `limits-unavailable` · `overloaded` · `sessions-unavailable` · `service-unavailable`',
+    )
     expect(responses?.[403]?.description).toContain('`origin-not-allowed`')
     expect(responses?.[429]?.description).toContain('`too-many-requests`')
   })

@@ -17,6 +17,7 @@ const refusals = {
   always: [
     errors.tooManyRequests,
     errors.tooManyConcurrent,
+    errors.limitsUnavailable,
     errors.overloaded,
     errors.sessionsUnavailable,
     errors.serviceUnavailable,
