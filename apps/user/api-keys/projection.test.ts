@@ -161,6 +161,22 @@ test('a key of another type, and one without a version, are replaced', async () 
   await untilComplete()
 })
 
+test.each([
+  ['that is no number', 'inf', apiKeyLifetimeMs],
+  ['with a fraction', '99.5', apiKeyLifetimeMs],
+  ['without expiry', '99', 0],
+  ['that outlives every write', '99', 1_000 * apiKeyLifetimeMs],
+])('a version %s does not keep the state of a key out', async (_name, version, ttlMs) => {
+  const { apiKey, token } = await issue()
+  await redis.hset(keyOf(apiKey.id), { version, digest: 'damaged' })
+  if (ttlMs > 0) await redis.pexpire(keyOf(apiKey.id), ttlMs)
+  else await redis.persist(keyOf(apiKey.id))
+  user.link.cut()
+  await untilAccepted(token)
+  expect((await revoke(user, apiKey.id)).statusCode).toBe(204)
+  expect(await redis.hgetall(keyOf(apiKey.id))).toEqual({ version: '2' })
+})
+
 test('a full Redis still takes a revocation', async () => {
   const { apiKey, token } = await issue()
   await redis.config('SET', 'maxmemory', '1')
