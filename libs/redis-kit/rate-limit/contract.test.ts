@@ -121,6 +121,21 @@ describe.each(['standalone', 'cluster', 'acl'] as const)('on Redis, %s', (topolo
       expect((await fresh().check(id)).allowed).toBe(false)
     })
 
+    test('what cannot be a charge is refused, changes nothing, and the charge itself is still given back', async () => {
+      const { limit, fresh, id } = setUp()
+      const { charge } = await limit.check(id, 2)
+      await limit.check(id, 3)
+      if (!charge) throw new Error('nothing was charged')
+      for (const cost of [0, -5, 1.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+        await expect(fresh().refund(id, { ...charge, cost })).rejects.toThrow(/^cost must be/)
+      }
+      for (const stampUs of [0.5, Number.NaN, Number.POSITIVE_INFINITY]) {
+        await expect(fresh().refund(id, { ...charge, stampUs })).rejects.toThrow(/^stampUs must be/)
+      }
+      expect(await fresh().peek(id)).toMatchObject({ allowed: false, remaining: 0 })
+      expect(await fresh().refund(id, charge)).toBe(true)
+    })
+
     test('a reset forgets what the id has used, in the process that knows a denial too', async () => {
       const { limit, id } = setUp()
       await limit.check(id, 5)

@@ -176,6 +176,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
   }
 
   async function refund(id: string, charge: Charge, deadlineMs = usualDeadlineMs): Promise<boolean> {
+    requireCharge(charge)
     const givenBackHere = local.refund(id, charge)
     if (givenBackHere !== undefined) return givenBackHere
     const bothKeys = [keys.bucket.key(...prefix, id), keys.refund.key(...prefix, id, charge.id)]
@@ -244,4 +245,10 @@ function nextChargeId(): string {
 
 function requireCost(cost: number) {
   if (!Number.isSafeInteger(cost) || cost < 1) throw new RangeError(`cost must be an integer >= 1, not ${cost}`)
+}
+
+/** A charge comes from another process too: its number would be written into the bucket. */
+function requireCharge({ cost, stampUs }: Charge) {
+  requireCost(cost)
+  if (!Number.isSafeInteger(stampUs)) throw new RangeError(`stampUs must be an integer, not ${stampUs}`)
 }
