@@ -1,4 +1,4 @@
-/** The gateway, wired: the only door. Who you are, how often you may knock, which instance answers. */
+/** The gateway, wired: the only published port. It limits requests, identifies callers and chooses the instance that answers. */
 import { closeRedis, connectRedis, connectSubscriber } from '@shop/redis-kit/connection'
 import { createDirectory, createRegistry } from '@shop/redis-kit/discovery'
 import { createChannel } from '@shop/redis-kit/pubsub'

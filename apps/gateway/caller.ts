@@ -1,5 +1,4 @@
-/** Who asks, found out once per request: the limits want to know it first, then the route. */
-
+/** The caller of a request, looked up once: the limits need it first, then the route. */
 import type { Server } from '@shop/service-kit/http/server'
 import type { CrossOriginCheck } from '@shop/service-kit/identity/cross-origin'
 import type { FastifyRequest } from 'fastify'
@@ -8,7 +7,7 @@ import type { Caller, Identify } from './identity.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Null until somebody has asked. */
+    /** Null until it is looked up. */
     caller: Promise<Caller> | null
   }
 }

@@ -44,15 +44,15 @@ export interface Route {
   service: InternalServiceName
   limits: RouteClass
   /**
-   * While it cannot be known who asks: `guest` treats everybody as a guest, for what is the same for all; `refuse` answers
-   * 503, for whoever is signed in must not be taken for somebody who is not.
+   * While sessions cannot be loaded: `guest` treats each caller as a guest, for answers that are the same for all; `refuse` answers
+   * 503, because a caller who is signed in must not be taken for a guest.
    */
   withoutSessions: 'guest' | 'refuse'
   /** What an API key must have to use it. Without this it refuses every key: partners reach what is meant for them, and nothing else. */
   scope?: ApiKeyScope
   /** The client's cookies that the service sees. Without this it sees none: who asks is in the signed identity. */
   cookies?: readonly CookieName[]
-  /** The body may be large: it is passed on as it comes, and never sent twice. Without this it is read first, up to 1 MiB. */
+  /** The body may be large: it is passed on as it comes, and never sent twice. Without this it is read first: at most 1 MiB. */
   body?: 'stream'
   /**
    * The answer has no end (server-sent events): it is passed on piece by piece. The service sends something, a comment at least, well

@@ -72,7 +72,7 @@ function isAdmittedOrClosed(applied: readonly AppliedLimit[]) {
   return ({ name, decision: { allowed, degraded } }: NamedDecision) => allowed || (degraded && closed.has(name))
 }
 
-/** A dimension without an id does not apply: nobody is signed in, say. */
+/** A dimension without an id does not apply: `user` to a guest, for example. */
 function idOf(dimension: DimensionName, { address, route, caller }: Subject): string | undefined {
   switch (dimension) {
     case 'address':

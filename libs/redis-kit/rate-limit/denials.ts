@@ -53,7 +53,8 @@ export function createDenials({ burst, intervalMs, maxAgeMs, maxIds, nowMs }: De
 
   function find(id: string, cost: number): Denial | undefined {
     const denial = known.get(id)
-    if (!denial || cost > burst) return undefined
+    // An invalid cost is no reason to deny: the check that follows rejects it.
+    if (!denial || !Number.isInteger(cost) || cost < 1 || cost > burst) return undefined
     const now = nowMs()
     if (now >= denial.trustedUntilMs) {
       known.delete(id)

@@ -121,6 +121,15 @@ describe.each(['standalone', 'cluster'] as const)('several limits on Redis, %s',
     expect((await address.check('a')).remaining).toBe(4)
   })
 
+  test.each([0, -1, 1.5, Number.NaN])('a cost of %d rejects, although a denial of the id is known', async (cost) => {
+    const user = limit(2)
+    await user.check('u', 2)
+    expect((await user.check('u')).allowed).toBe(false)
+    expect(user.knownDenial('u')).toMatchObject({ allowed: false })
+    const asked = limits.check([{ name: 'user', limit: user, id: 'u', cost }])
+    await expect(asked).rejects.toThrow('cost must be an integer')
+  })
+
   test.each(['in a row', 'in parallel'] as const)(
     'the user is denied 1,000 times %s, in each of two processes, and the address is uncharged',
     async (how) => {

@@ -4,7 +4,7 @@ import { createServiceClient, type ServiceClient, type ServiceClientOptions, typ
 
 interface Seen {
   metrics: Metrics
-  /** Whom it calls. */
+  /** The services that it calls. */
   services: readonly string[]
 }
 

@@ -68,8 +68,8 @@ function policyText({ name, quota, windowSeconds }: Item): string {
 }
 
 /**
- * Within `t` seconds the client can use no more than `r`. After a refusal `t` is the wait. Otherwise it ends with the window, and never
- * after Retry-After: an admitting policy must not make the client wait longer than the one that refused.
+ * A client alone that uses up to `r` within `t` seconds is admitted. After a refusal `t` is the wait. Otherwise it ends with the window,
+ * and never after Retry-After: an admitting policy must not make the client wait longer than the one that refused.
  */
 function stateText({ name, quota, windowSeconds, decision }: Item, retrySeconds = MAX_INTEGER): string {
   const { allowed, remaining, retryAfterMs, resetAfterMs } = decision

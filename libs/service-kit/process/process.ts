@@ -155,7 +155,7 @@ async function start<Schema extends TObject>(
 }
 
 /**
- * Each answer then says that it is the last on its connection. So connections come to rest before the door closes, where closing them
+ * Each answer then says that it is the last on its connection. So connections come to rest before the port closes, where closing them
  * could meet a request on its way; and one whose request ends after that does not keep the server open.
  */
 function closeConnectionsWhile(server: App['server'], isLeaving: () => boolean) {
@@ -165,7 +165,7 @@ function closeConnectionsWhile(server: App['server'], isLeaving: () => boolean) 
   })
 }
 
-/** To whoever started us with a channel. That it is gone by now is heard of as 'disconnect', so the failure to send is none. */
+/** Tells the parent process, if there is an IPC channel. Send errors are ignored: a parent that has died is reported by 'disconnect'. */
 function tellParent(message: object) {
   if (process.connected) process.send?.(message, undefined, {}, () => {})
 }
@@ -215,7 +215,7 @@ function reloadOnHangup(app: App, log: Log) {
   })
 }
 
-/** After an error that nobody caught the state is unknown: say so and let the supervisor start a new process. */
+/** After an uncaught error the state is unknown: log it and let the supervisor start a new process. */
 function exitOnBugs(log: Log) {
   const die = (event: string) => (error: unknown) => {
     log.fatal({ err: error }, event)

@@ -55,7 +55,7 @@ export function problemsOfOverride(
   const problems = problemsOf(next, dimension)
   if (problems.length === 0 && limitsAdministrators(source, dimension, policy) && isBelowAdmin(values, policy)) {
     const reason = `administrators are limited by this policy: leave them ${leastAdminPerMinute} requests per minute at least`
-    return [{ field: 'limit', reason: `${reason}, or nobody can change it back` }]
+    return [{ field: 'limit', reason: `${reason}, or none of them can change it back` }]
   }
   return problems
 }
