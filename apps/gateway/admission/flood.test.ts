@@ -4,7 +4,7 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http'
 import { connect } from 'node:net'
 import { countCommands } from '@shop/test-kit/redis/command-counter'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { type Answer, startGatewayProcess } from '../gateway.fixture.ts'
+import { type Answer, startGateway, startGatewayProcess } from '../gateway.fixture.ts'
 import { policyFile } from '../limits/policies.fixture.ts'
 
 const page: Answer = (_request, response) => response.end('x'.repeat(1_200))
@@ -110,5 +110,14 @@ describe('a flood of denied requests', () => {
     expect(inFront).toMatchObject({ status: 429, headers: { 'x-content-type-options': 'nosniff' } })
     expect((await ask(denied, 'HEAD')).status).toBe(429)
     expect((await ask('/health/live')).status).toBe(200)
+  })
+
+  test('is one route in the metrics, whichever part of the gateway refuses', async () => {
+    const gateway = await startGateway({ RATE_LIMIT_FILE: policyFile({ address: { limit: '1 per 1h', burst: 3 } }) })
+    onTestFinished(gateway.stop)
+    await flood(gateway.url, '/api/products/TEA-1', 20)
+    const { text } = await gateway.metrics.page()
+    const names = [...text.matchAll(/^http_request_duration_seconds_count\{method="GET",route="([^"]+)"/gm)]
+    expect(new Set(names.map(([, name]) => name))).toEqual(new Set(['/api/products/:sku']))
   })
 })

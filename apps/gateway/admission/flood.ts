@@ -11,10 +11,16 @@ import type { RouteClass } from '../routes.ts'
 import type { Deny } from './denials.ts'
 import type { RequestLimits } from './request-limits.ts'
 
-/** What Fastify's router said about a method and a path. */
-interface Refused {
+/** Under which name its route is limited. */
+interface Asked {
   routeClass: RouteClass
   route: string
+}
+
+/** What Fastify's router said about a method and a path. */
+interface Refused extends Asked {
+  /** As the metrics name it. */
+  pattern: string
 }
 
 export interface FloodOptions {
@@ -37,11 +43,11 @@ export function refuseFloods(server: Server, { groupOf, limits, deny }: FloodOpt
   return { remember }
 
   /** Of a request that was refused. The same method and path lead to the same route again. */
-  function remember({ raw }: FastifyRequest, asked: Refused) {
+  function remember({ raw, is404, routeOptions: { url = 'none' } }: FastifyRequest, asked: Asked) {
     const key = keyOf(raw)
     if (key.length > MAX_PATH_LENGTH || refused.has(key)) return
     if (refused.size >= MAX_PATHS) refused.clear()
-    refused.set(key, asked)
+    refused.set(key, { ...asked, pattern: is404 ? 'none' : url })
   }
 
   /** A body has to be read to its end, which is Fastify's work. So are the last answers of a server that closes. */
@@ -52,7 +58,7 @@ export function refuseFloods(server: Server, { groupOf, limits, deny }: FloodOpt
     const denials = limits.knownDenials(asked.routeClass, { address: groupOf(request), route: asked.route })
     if (denials.length === 0) return false
     deny(response, denials, { 'x-request-id': randomUUID(), 'x-content-type-options': 'nosniff' })
-    server.metrics.observeRequest(request.method as string, asked.route, response.statusCode, 0)
+    server.metrics.observeRequest(request.method as string, asked.pattern, response.statusCode, 0)
     return true
   }
 }
