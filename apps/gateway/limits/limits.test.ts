@@ -143,6 +143,11 @@ describe('a change', () => {
       '/limit',
     ],
     ['so small that nobody could change it back', { limit: { count: 1, periodMs: 60_000 } }, '/limit'],
+    [
+      'too fast for the bucket of one instance',
+      { limit: { count: 150_000, periodMs: 1_000 }, algorithm: 'token-bucket' },
+      '/limit',
+    ],
   ] as const)('to %s is refused with the field, and nothing changes', async (_, values, field) => {
     const refused = await put('address', { ...values, revision: 'file' })
     expect(refused).toMatchObject({ status: 422, body: { code: 'policy-contradictory', errors: [{ path: field }] } })
@@ -169,6 +174,17 @@ describe('a change', () => {
     expect(await remove('none', 'file')).toMatchObject({ status: 404, body: { code: 'policy-not-found' } })
     const ofKey = await put('api-key-day', { ...faster, revision: 'file' })
     expect(ofKey).toMatchObject({ status: 422, body: { code: 'policy-contradictory' } })
+  })
+
+  it('leaves administrators a way to sign in again', async () => {
+    const hourMs = 3_600_000
+    const refused = await put('password-route', { limit: { count: 1, periodMs: hourMs + 1 }, revision: 'file' })
+    expect(refused).toMatchObject({
+      status: 422,
+      body: { detail: expect.stringContaining('sign in under this policy') },
+    })
+    const strict = await put('sign-in-address', { limit: { count: 1, periodMs: hourMs }, revision: 'file' })
+    expect(strict.status).toBe(200)
   })
 
   it('is for administrators, from pages of the shop', async () => {
@@ -211,6 +227,24 @@ describe('what is stored', () => {
     expect((await remove('gone', '6-0')).status).toBe(204)
     expect((await overview()).unused).toEqual([])
   })
+
+  it('with a revision that is none can be removed, too', async () => {
+    await redis.hset(overridesKey, 'address', `${'1'.repeat(30)}-0 {}`)
+    expect((await remove('address', 'file')).status).toBe(204)
+    expect(await redis.hlen(overridesKey)).toBe(0)
+  })
+
+  it.each(['9999999999999999-0', '18446744073709551615-18446744073709551615'])(
+    'as a change of id %s is not shown, and a new change is in force',
+    async (id) => {
+      const changesKey = overrideKeys.changes.key()
+      await redis.del(changesKey)
+      await redis.xadd(changesKey, id, 'by', adminId, 'policy', 'address', 'action', 'reset')
+      expect((await ask<LimitOverview>()).body.changes).toEqual([])
+      expect(await put('address', { ...faster, revision: 'file' })).toMatchObject({ status: 200, body: faster })
+      expect((await overview()).changes).toHaveLength(1)
+    },
+  )
 
   it('under another type is replaced by the next change', async () => {
     for (const key of [overridesKey, overrideKeys.changes.key(), overrideKeys.instances.key()])

@@ -14,8 +14,13 @@ end
 replaceUnless(overrides, 'hash')
 replaceUnless(changes, 'stream')
 
+-- An id that is further ahead than any clock: all ids after it would be further still, and the last one has none after it.
+local last = redis.call('XREVRANGE', changes, '+', '-', 'COUNT', 1)[1]
+if last and #string.match(last[1], '^%d+') > 15 then redis.call('DEL', changes) end
+
 local stored = redis.call('HGET', overrides, policy)
-local revision = stored and string.match(stored, '^(%d+%-%d+) ') or 'file'
+local ms, number = string.match(stored or '', '^(%d+)%-(%d+) ')
+local revision = ms and #ms <= 15 and #number <= 20 and ms .. '-' .. number or 'file'
 if revision ~= seen then return {0, revision} end
 if values == '' and not stored then return {1, 'file'} end
 

@@ -125,11 +125,14 @@ export function createOverrides(redis: Redis) {
   }
 }
 
+/** The id of a change: milliseconds, a number. change.lua has the same bounds. */
+const revisionPattern = /^\d{1,15}-\d{1,20}$/
+
 const byPolicy = (a: StoredOverride, b: StoredOverride) => (a.policy < b.policy ? -1 : 1)
 
 function toOverride([policy, text]: [string, string]): StoredOverride {
-  const [, revision, json = ''] = /^(\d{1,15}-\d{1,20}) (.*)$/s.exec(text) ?? []
-  if (revision === undefined) return { policy, revision: 'file', problem: 'damaged: no revision' }
+  const [revision = '', json = ''] = text.split(/ (.*)/s)
+  if (!revisionPattern.test(revision)) return { policy, revision: 'file', problem: 'damaged: no revision' }
   const { values, by } = Object(parsed(json)) as { values?: unknown; by?: unknown }
   const sound = valuesIn(values)
   if (sound === undefined || typeof by !== 'string')
@@ -140,6 +143,7 @@ function toOverride([policy, text]: [string, string]): StoredOverride {
 function toChange(id: string, pairs: string[]): LimitOverview['changes'] {
   const fields = Object.fromEntries(pairs.flatMap((name, index) => (index % 2 === 0 ? [[name, pairs[index + 1]]] : [])))
   const { by, policy, action } = fields
+  if (!revisionPattern.test(id)) return []
   const [from, to] = [valuesIn(parsed(fields.from ?? '')), valuesIn(parsed(fields.to ?? ''))]
   if (by === undefined || policy === undefined || (action !== 'override' && action !== 'reset')) return []
   return [{ id, at: timeOf(id), by, policy, action, ...(from && { from }), ...(to && { to }) }]
