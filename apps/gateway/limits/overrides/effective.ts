@@ -1,11 +1,26 @@
 /** The table of the file with the overrides on top: pure, and the same in every instance. */
 import type { LimitValues } from '@shop/contracts/limits'
-import { type AppliedPolicy, type DimensionName, type LimitPolicy, type PolicySource, policiesOf } from '../policy.ts'
+import type { RouteClass } from '../../routes.ts'
+import { type AppliedPolicy, type LimitPolicy, type PolicySource, policiesOf } from '../policy.ts'
 import { isPerKey, type PolicyProblem, problemsOf } from '../policy-rules.ts'
 import type { SoundOverride, StoredOverride } from './overrides.ts'
 
-/** Below this an administrator could lock all of them out of the routes that would undo it. */
-const leastAdminPerMinute = 10
+/** What an override leaves the classes of routes that are needed to undo it. */
+const needed = [
+  {
+    routeClass: 'admin',
+    perHour: 600,
+    burst: 10,
+    says: 'administrators are limited by this policy: leave them 10 requests per minute',
+  },
+  // Low enough for a defence against guesses of passwords.
+  {
+    routeClass: 'sign-in',
+    perHour: 1,
+    burst: 1,
+    says: 'administrators sign in under this policy: leave 1 request per hour',
+  },
+] as const
 
 export interface Effective {
   source: PolicySource
@@ -53,10 +68,9 @@ export function problemsOfOverride(
   }
   const next = overridden(policy, values)
   const problems = problemsOf(next, dimension)
-  if (problems.length === 0 && limitsAdministrators(source, dimension, policy) && isBelowAdmin(values, policy)) {
-    const reason = `administrators are limited by this policy: leave them ${leastAdminPerMinute} requests per minute at least`
-    return [{ field: 'limit', reason: `${reason}, or none of them can change it back` }]
-  }
+  if (problems.length > 0 || dimension === 'api-key') return problems
+  const short = needed.find((need) => isBelow(need, next) && limits(source, need.routeClass, policy))
+  if (short) return [{ field: 'limit', reason: `${short.says} at least, or none of them can change it back` }]
   return problems
 }
 
@@ -70,11 +84,12 @@ export function allPolicies({ rules }: Pick<PolicySource, 'rules'>): AppliedPoli
   return rules.flatMap(({ dimension, policies }) => policies.map((policy) => ({ dimension, policy })))
 }
 
-function limitsAdministrators(source: PolicySource, dimension: DimensionName, { name }: LimitPolicy): boolean {
-  return dimension !== 'api-key' && policiesOf(source, 'admin').some(({ policy }) => policy.name === name)
+function limits(source: PolicySource, routeClass: RouteClass, { name }: LimitPolicy): boolean {
+  return policiesOf(source, routeClass).some(({ policy }) => policy.name === name)
 }
 
-function isBelowAdmin({ limit: { count, periodMs }, burst = count }: LimitValues, { cost = 1 }: LimitPolicy): boolean {
-  const leastCount = leastAdminPerMinute * cost
-  return (count * 60_000) / periodMs < leastCount || burst < leastCount
+function isBelow(need: (typeof needed)[number], { limit, burst, cost = 1 }: LimitPolicy): boolean {
+  if (isPerKey(limit)) return false
+  const perHour = (limit.count * 3_600_000) / limit.periodMs
+  return perHour < need.perHour * cost || (burst ?? limit.count) < need.burst * cost
 }
