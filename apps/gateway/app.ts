@@ -33,6 +33,7 @@ import { type ChangeHint, createOverrideSync } from './limits/overrides/sync.ts'
 import { defaultPolicyFile, readPolicyFile } from './limits/policy-file/policy-file.ts'
 import { createPolicyStore } from './limits/policy-store.ts'
 import { limitRoutes } from './limits/routes.ts'
+import { maxBufferedBytes } from './limits/table-rules.ts'
 import { createForwarding, forwardRoutes } from './proxy/proxy.ts'
 import { createStreaming } from './proxy/streaming.ts'
 import { services } from './routes.ts'
@@ -74,6 +75,7 @@ export async function buildApp(
     identity: 'none',
     docs: 'own',
     trustProxy,
+    bodyLimitBytes: maxBufferedBytes,
     probes: [
       redisProbe('redis-state', state, { required: false, family: keys.sessions.session }),
       directoryProbe(directory),

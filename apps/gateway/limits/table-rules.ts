@@ -1,6 +1,9 @@
 /** What is wrong with a table although each of its policies is sound: names used twice, rules that never match, classes left out. */
-import { type RouteClass, routeClasses } from '../routes.ts'
+import { type RouteClass, routeClasses, routes } from '../routes.ts'
 import type { Bulkhead, DimensionName, PolicyRule, PolicySource } from './policy.ts'
+
+/** A body that is not streamed is held in memory. */
+export const maxBufferedBytes = 1_048_576
 
 export interface TableProblem {
   /** The policy, rule or bulkhead to blame; the table itself when it lacks one. */
@@ -10,7 +13,7 @@ export interface TableProblem {
 
 export function tableProblems(table: Pick<PolicySource, 'rules' | 'bulkheads'>): TableProblem[] {
   const { rules, bulkheads } = table
-  return [...repeatedNames(rules), ...shadowedRules(rules), ...bulkheads.flatMap(crossedLimits), ...gaps(table)]
+  return [...repeatedNames(rules), ...shadowedRules(rules), ...bulkheads.flatMap(bulkheadProblems), ...gaps(table)]
 }
 
 function repeatedNames(rules: readonly PolicyRule[]): TableProblem[] {
@@ -35,9 +38,19 @@ function shadowedRules(rules: readonly PolicyRule[]): TableProblem[] {
   })
 }
 
-function crossedLimits(bulkhead: Bulkhead): TableProblem[] {
-  if (bulkhead.maxConcurrentPerAddress <= bulkhead.maxConcurrent) return []
-  return [{ of: bulkhead, reason: 'maxConcurrentPerAddress is above maxConcurrent' }]
+function bulkheadProblems(of: Bulkhead): TableProblem[] {
+  const isCrossed = of.maxConcurrentPerAddress > of.maxConcurrent
+  const buffered = (of.routes === 'all' ? routeClasses : of.routes).filter((one) => !isStreamed(one))
+  return [
+    ...(isCrossed ? [{ of, reason: 'maxConcurrentPerAddress is above maxConcurrent' }] : []),
+    ...(of.bodyMaxBytes > maxBufferedBytes && buffered.length > 0
+      ? [{ of, reason: `bodyMaxBytes must be at most 1MiB for bodies that are buffered: ${buffered.join(', ')}` }]
+      : []),
+  ]
+}
+
+function isStreamed(routeClass: RouteClass): boolean {
+  return routes.some(({ limits, body }) => limits === routeClass && body === 'stream')
 }
 
 function gaps(table: Pick<PolicySource, 'bulkheads'>): TableProblem[] {
