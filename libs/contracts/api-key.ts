@@ -20,10 +20,13 @@ export const ApiKeyId = Type.String({
 const scopes = Type.Array(ApiKeyScope, { minItems: 1, maxItems: apiKeyScopes.length, uniqueItems: true })
 const Time = Type.String({ format: 'date-time' })
 
+/** The largest quota of a key. */
+export const maxApiKeyQuota = { perMinute: 60_000, perDay: 10_000_000 }
+
 export const ApiKeyQuota = Type.Object(
   {
-    perMinute: Type.Integer({ minimum: 1, maximum: 60_000 }),
-    perDay: Type.Integer({ minimum: 1, maximum: 10_000_000 }),
+    perMinute: Type.Integer({ minimum: 1, maximum: maxApiKeyQuota.perMinute }),
+    perDay: Type.Integer({ minimum: 1, maximum: maxApiKeyQuota.perDay }),
   },
   { additionalProperties: false, description: 'Requests that the key may send' },
 )

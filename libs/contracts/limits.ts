@@ -1,7 +1,10 @@
 /** The rate limits of the gateway as the console sees and changes them: the table in force, overrides, and who changed what. */
 import { type Static, Type } from 'typebox'
 
-const Count = Type.Integer({ minimum: 1, maximum: 1_000_000_000 })
+/** The largest count, burst or cost of a policy. */
+export const maxLimitCount = 1_000_000_000
+
+const Count = Type.Integer({ minimum: 1, maximum: maxLimitCount })
 const Time = Type.String({ format: 'date-time' })
 
 export const LimitAlgorithm = Type.Union([

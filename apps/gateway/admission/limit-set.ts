@@ -8,6 +8,7 @@ import type { Caller } from '../identity.ts'
 import {
   type AppliedPolicy,
   type LimitPolicy,
+  ownRate,
   type PerKeyRate,
   type PolicyStore,
   type PolicyTable,
@@ -24,9 +25,6 @@ export interface AppliedLimit extends AppliedPolicy {
 export interface LimitSet {
   of(routeClass: RouteClass): readonly AppliedLimit[]
 }
-
-const MINUTE_MS = 60_000
-const DAY_MS = 86_400_000
 
 /** Quotas in use at once. The limit of one more replaces the oldest, which is made again when it is needed. */
 const MAX_QUOTAS = 1_000
@@ -66,19 +64,15 @@ function apply({ dimension, policy }: AppliedPolicy, limitOf: LimitOf): AppliedL
 }
 
 /** Keys of one quota share a limit, in which each has an id of its own. */
-function quotaLimits(policy: LimitPolicy, { perKey }: PerKeyRate, limitOf: LimitOf): AppliedLimit['limitOf'] {
+function quotaLimits(policy: LimitPolicy, own: PerKeyRate, limitOf: LimitOf): AppliedLimit['limitOf'] {
   const limits = new Map<number, RateLimit>()
   return (caller) => {
-    const count = quotaOf(caller, perKey)
-    const limit = limits.get(count) ?? limitOf(policy, { count, periodMs: perKey === 'day' ? DAY_MS : MINUTE_MS })
-    if (limits.size >= MAX_QUOTAS && !limits.has(count)) limits.delete(limits.keys().next().value as number)
-    limits.set(count, limit)
+    // Asked for callers with a key: to others the dimension does not apply.
+    if (!caller?.apiKey) throw new TypeError('a quota per key needs a key')
+    const rate = ownRate(own, caller.apiKey)
+    const limit = limits.get(rate.count) ?? limitOf(policy, rate)
+    if (limits.size >= MAX_QUOTAS && !limits.has(rate.count)) limits.delete(limits.keys().next().value as number)
+    limits.set(rate.count, limit)
     return limit
   }
-}
-
-/** Asked for callers with a key: to others the dimension does not apply. */
-function quotaOf(caller: Caller | undefined, perKey: PerKeyRate['perKey']): number {
-  if (!caller?.apiKey) throw new TypeError('a quota per key needs a key')
-  return perKey === 'day' ? caller.apiKey.perDay : caller.apiKey.perMinute
 }

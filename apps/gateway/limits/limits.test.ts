@@ -143,11 +143,6 @@ describe('a change', () => {
       '/limit',
     ],
     ['so small that nobody could change it back', { limit: { count: 1, periodMs: 60_000 } }, '/limit'],
-    [
-      'too fast for the bucket of one instance',
-      { limit: { count: 150_000, periodMs: 1_000 }, algorithm: 'token-bucket' },
-      '/limit',
-    ],
   ] as const)('to %s is refused with the field, and nothing changes', async (_, values, field) => {
     const refused = await put('address', { ...values, revision: 'file' })
     expect(refused).toMatchObject({ status: 422, body: { code: 'policy-contradictory', errors: [{ path: field }] } })

@@ -1,8 +1,10 @@
 /** What a policy must not be, wherever it comes from: the file, or an administrator's override. */
+import { maxApiKeyQuota } from '@shop/contracts/api-key'
+import { maxLimitCount } from '@shop/contracts/limits'
 import type { Rate } from '@shop/redis-kit/rate-limit'
 import { MAX_PERIOD_MS, planOf } from '@shop/redis-kit/rate-limit/algorithms'
 import { keys } from '../keys.ts'
-import type { DimensionName, LimitPolicy, PerKeyRate } from './policy.ts'
+import { type DimensionName, type LimitPolicy, ownRate, type PerKeyRate } from './policy.ts'
 
 /** Algorithms with a burst of their own; the burst of a window is its count. */
 const burstAlgorithms: readonly string[] = ['gcra', 'token-bucket']
@@ -28,6 +30,7 @@ export function problemsOf(policy: LimitPolicy, dimension: DimensionName): Polic
     add('limit', dimension !== 'api-key' && `only an api-key has an own quota, not the dimension ${dimension}`)
     add('burst', policy.burst !== undefined && 'burst cannot be set beside an own quota, which differs per key')
     add('cost', cost > 1 && 'cost cannot be set beside an own quota, which counts requests')
+    if (problems.length === 0) add('limit', quotaProblem(limit, policy))
     return problems
   }
   add('limit', rateProblem(limit))
@@ -84,8 +87,16 @@ function unkeptProblem(limit: Rate, { algorithm, role, onUnavailable, burst = li
   }
 }
 
+/** The policy has to hold for every key that may be issued. */
+function quotaProblem(own: PerKeyRate, policy: LimitPolicy) {
+  const largest = ownRate(own, maxApiKeyQuota)
+  const reason = unkeptProblem(largest, policy)
+  return reason && `a key may have ${largest.count} per ${own.perKey}: ${reason}`
+}
+
 function wholeProblem(what: string, value: number) {
-  return !(Number.isSafeInteger(value) && value >= 1) && `${what} must be a whole number of at least 1, not ${value}`
+  if (!(Number.isSafeInteger(value) && value >= 1)) return `${what} must be a whole number of at least 1, not ${value}`
+  return value > maxLimitCount && `${what} must be at most ${maxLimitCount}, not ${value}`
 }
 
 export function quoted(value: unknown): string {

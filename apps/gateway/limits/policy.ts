@@ -2,6 +2,7 @@
  * The table of limits: which policies hold for a class of routes, per dimension (who or what is counted). policies.yaml is its source;
  * an administrator's overrides replace the numbers of single policies. Everything here is data and lookups, without Redis.
  */
+import type { ApiKeyQuota } from '@shop/contracts/api-key'
 import type { Rate } from '@shop/redis-kit/rate-limit'
 import type { Algorithm } from '@shop/redis-kit/rate-limit/algorithms'
 import type { RouteClass } from '../routes.ts'
@@ -19,6 +20,11 @@ export type DimensionName = (typeof dimensionNames)[number]
 /** The count is a property of the API key: its own quota. */
 export interface PerKeyRate {
   perKey: 'minute' | 'day'
+}
+
+/** The quota of a key as a rate. */
+export function ownRate({ perKey }: PerKeyRate, { perMinute, perDay }: ApiKeyQuota): Rate {
+  return perKey === 'day' ? { count: perDay, periodMs: 86_400_000 } : { count: perMinute, periodMs: 60_000 }
 }
 
 export interface LimitPolicy {

@@ -72,6 +72,11 @@ it.each([
   ],
   ['burst below cost', { burst: 2, cost: 3 }, '10: burst 2 is below cost 3: never admitted'],
   ['a limit below cost', { limit: '2 per 1s', cost: 3 }, '7: the limit 2 is below cost 3: never admitted'],
+  [
+    'a count that no console shows',
+    { algorithm: 'fixed-window', limit: '5000000000 per 30d' },
+    '7: the count of the limit must be at most 1000000000, not 5000000000',
+  ],
   ['burst 0', { burst: 0 }, '10: burst must be a whole number of at least 1, not 0'],
   ['cost 1.5', { cost: 1.5 }, '10: cost must be a whole number of at least 1, not 1.5'],
   [
@@ -133,6 +138,13 @@ it('an own quota excludes a burst and a cost', () => {
   ])
 })
 
+it('an own quota needs an algorithm that can keep the largest quota of a key', () => {
+  const log = { algorithm: 'sliding-window-log', limit: 'own quota per minute' }
+  expect(problemsIn(withPolicy(log, 'api-key'))).toEqual([
+    '7: a key may have 60000 per minute: limit.count of a log must be at most 10000: each unit is a member in memory',
+  ])
+})
+
 it('every mistake of a file is reported, in the order of the lines', () => {
   const broken = { routes: ['browse', 'brows'], dimension: 'ip', policies: [{ ...sound, limit: '0 per 1s' }], note: 1 }
   expect(problemsIn(withRules([broken, 5]))).toEqual([
@@ -165,6 +177,9 @@ it('bulkheads must contain each class, none of them may be shadowed, and one add
     '3: maxConcurrentPerAddress is above maxConcurrent',
     '7: this bulkhead never matches: earlier ones contain all of its routes',
   ])
+  expect(problemsIn(text([{ ...all, bodyMaxBytes: '2MiB', routes: ['import', 'cart'] }, all]))).toContain(
+    '3: bodyMaxBytes must be at most 1MiB for bodies that are buffered: cart',
+  )
   const others = routeClasses.filter((one) => one !== 'docs')
   expect(problemsIn(text([{ ...all, routes: others }]))).toContain('2: no bulkhead contains docs')
 })
