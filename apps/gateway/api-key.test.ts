@@ -90,6 +90,19 @@ describe('a partner with a key', () => {
   })
 })
 
+test.each([
+  { perMinute: 'many', perDay: '5' },
+  { perMinute: '0', perDay: '5' },
+  { perMinute: '5', perDay: '1e300' },
+  { perMinute: '5' },
+])('a key with the damaged quota %j cannot be checked now', async (quota) => {
+  const { token, name } = await liveKey()
+  await redis.hdel(name, 'perMinute', 'perDay')
+  await redis.hset(name, quota)
+  const { status, code, headers } = await ask('/api/products', bearer(token))
+  expect([status, code, headers.get('retry-after')]).toEqual([503, 'api-keys-unavailable', '1'])
+})
+
 describe('a key that is none', () => {
   test('is refused in the same words, whatever is wrong with it', async () => {
     const { token, id, name } = await liveKey()

@@ -1,8 +1,9 @@
 /** From `Authorization: Bearer` to the partner that sent it, and to the routes that its key may use. */
 import { timingSafeEqual } from 'node:crypto'
-import type { ApiKeyScope } from '@shop/contracts/api-key'
+import { ApiKeyQuota, type ApiKeyScope } from '@shop/contracts/api-key'
 import type { Redis } from '@shop/redis-kit/connection'
 import { isRedisOutage, isWrongType } from '@shop/redis-kit/errors'
+import { createCheck } from '@shop/service-kit/http/validation'
 import { apiKeyFields, type apiKeyKeys, completeField } from '@shop/service-kit/identity/api-key-keys'
 import { parseApiKeyToken } from '@shop/service-kit/identity/api-key-token'
 import { errors } from './errors.ts'
@@ -21,6 +22,8 @@ export function bearerToken(authorization: string | undefined): string | undefin
   return scheme?.toLowerCase() === 'bearer' ? token : undefined
 }
 
+const problemsOfQuota = createCheck(ApiKeyQuota)
+
 export type ApiKeyReader = ReturnType<typeof createApiKeyReader>
 
 /**
@@ -38,7 +41,10 @@ export function createApiKeyReader(redis: Redis, { keys }: { keys: typeof apiKey
     const { fields, isComplete } = await stored(id)
     const [storedDigest, scopes, perMinute, perDay] = fields
     if (isSame(digest, storedDigest) && typeof scopes === 'string') {
-      return { id, scopes: scopes.split(' '), perMinute: Number(perMinute), perDay: Number(perDay) }
+      const quota = { perMinute: Number(perMinute), perDay: Number(perDay) }
+      // A damaged quota is replaced by the user service at its next rewrite.
+      if (problemsOfQuota(quota).length > 0) throw errors.apiKeysUnavailable({ retryAfterMs: 1_000 })
+      return { id, scopes: scopes.split(' '), ...quota }
     }
     throw isComplete || storedDigest ? errors.apiKeyInvalid() : errors.apiKeysUnavailable({ retryAfterMs: 1_000 })
   }
