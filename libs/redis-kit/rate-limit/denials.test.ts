@@ -51,6 +51,52 @@ describe.each([
     expect(denials.find('a', 6)).toBeUndefined()
   })
 
+  test('that one question renews denies the others until its deadline, and no longer than Redis does', () => {
+    const denials = denialsAt(0, { intervalMs })
+    denials.add('a', { cost: 1, denial: denial(1_030), askedMs: 0 })
+    clock.nowMs = 1_000
+    const end = denials.renew('a', 1_050)
+    expect(denials.find('a', 1)).toMatchObject({ retryAfterMs: 30 })
+    clock.nowMs = 1_029
+    expect(denials.find('a', 1)).toBeUndefined()
+    denials.add('a', { cost: 1, denial: denial(3_000), askedMs: 1_029 })
+    end()
+    expect(denials.find('a', 1)).toMatchObject({ retryAfterMs: 3_000 })
+  })
+
+  test('that is not renewed by the deadline denies no more', () => {
+    const denials = denialsAt(0, { intervalMs })
+    denials.add('a', { cost: 1, denial: denial(60_000), askedMs: 0 })
+    clock.nowMs = 1_000
+    denials.renew('a', 1_050)
+    clock.nowMs = 1_049
+    expect(denials.find('a', 1)).toBeDefined()
+    clock.nowMs = 1_050
+    expect(denials.find('a', 1)).toBeUndefined()
+  })
+
+  test('that Redis did not repeat is void at the end of the question, and of no other one', () => {
+    const denials = denialsAt(0, { intervalMs })
+    denials.add('a', { cost: 2, denial: denial(60_000), askedMs: 0 })
+    denials.renew('a', 50)() // it is still trusted
+    expect(denials.find('a', 2)).toBeDefined()
+    clock.nowMs = 1_000
+    const end = denials.renew('a', 1_050)
+    denials.renew('a', 9_000)() // of a smaller cost, say
+    expect(denials.find('a', 2)).toBeDefined()
+    end()
+    expect(denials.find('a', 2)).toBeUndefined()
+  })
+
+  test('is void after a refund, also while a question renews it', () => {
+    const denials = denialsAt(0, { intervalMs })
+    denials.add('a', { cost: 1, denial: denial(60_000), askedMs: 0 })
+    clock.nowMs = 1_000
+    denials.renew('a', 1_050)
+    denials.forget('a')
+    expect(denials.find('a', 1)).toBeUndefined()
+  })
+
   test('is void after a refund', () => {
     const denials = denialsAt(0, { intervalMs })
     denials.add('a', { cost: 1, denial: denial(50), askedMs: 0 })

@@ -2,7 +2,8 @@
  * Denials that are still true, so that a hot offender is refused in this process: without a round trip, a million times a second.
  * Sound because only time makes room in a bucket or a window (a refund and a reset do too, see `forget`): until the announced wait
  * is over, Redis would deny as well. Other processes can refund, reset and change policies, so a denial is trusted for `maxAgeMs`
- * at most.
+ * at most. Then one question renews it, and until that is answered, or its deadline, the others are still denied: a flood over
+ * many connections asks Redis once.
  *
  * Redis denied at some moment between question and answer. The earliest decides how long this process denies, so that no id is
  * denied that Redis would admit; the latest is announced, so that no caller is told to come too early.
@@ -26,6 +27,8 @@ interface KnownDenial {
   /** When all is available again, at the latest. */
   resetAtMs: number
   trustedUntilMs: number
+  /** The deadline of the question that renews it. */
+  renewedByMs: number
 }
 
 export interface DenialsOptions {
@@ -45,21 +48,25 @@ export interface Denials {
   /** `askedMs` is `nowMs()` from before the question. */
   add(id: string, denied: { cost: number; denial: Denial; askedMs: number }): void
   forget(id: string): void
+  /**
+   * A question about this id begins. If its denial is no longer trusted, this question renews it, until `deadlineAtMs` at most. Returns
+   * the end of the question, to be called after `add`: a denial that was not renewed is forgotten.
+   */
+  renew(id: string, deadlineAtMs: number): () => void
 }
+
+const nothing = () => {}
 
 export function createDenials({ burst, intervalMs, maxAgeMs, maxIds, nowMs }: DenialsOptions): Denials {
   const known = new Map<string, KnownDenial>()
-  return { find, add, forget: (id) => void known.delete(id) }
+  return { find, add, forget: (id) => void known.delete(id), renew }
 
   function find(id: string, cost: number): Denial | undefined {
     const denial = known.get(id)
     // An invalid cost is no reason to deny: the check that follows rejects it.
     if (!denial || !Number.isInteger(cost) || cost < 1 || cost > burst) return undefined
     const now = nowMs()
-    if (now >= denial.trustedUntilMs) {
-      known.delete(id)
-      return undefined
-    }
+    if (now >= denial.trustedUntilMs && now >= denial.renewedByMs) return undefined
     // Where the refill is even, what another cost waits is known too: a smaller one less, and a larger one longer.
     const freeAtMs = denial.freeAtMs + (cost - denial.cost) * (intervalMs ?? 0)
     if (freeAtMs <= now || (intervalMs === undefined && cost < denial.cost)) return undefined
@@ -76,7 +83,24 @@ export function createDenials({ burst, intervalMs, maxAgeMs, maxIds, nowMs }: De
     const trustedUntilMs = Math.min(askedMs + maxAgeMs, intervalMs === undefined ? freeAtMs : askedMs + resetAfterMs)
     if (trustedUntilMs <= heardMs) return void known.delete(id)
     const slackMs = heardMs + retryAfterMs - freeAtMs
-    const entry = { cost, remaining, freeAtMs, slackMs, resetAtMs: heardMs + resetAfterMs, trustedUntilMs }
+    const entry = {
+      cost,
+      remaining,
+      freeAtMs,
+      slackMs,
+      resetAtMs: heardMs + resetAfterMs,
+      trustedUntilMs,
+      renewedByMs: 0,
+    }
     remember(known, [id, entry], maxIds)
+  }
+
+  function renew(id: string, deadlineAtMs: number) {
+    const denial = known.get(id)
+    if (!denial || nowMs() < Math.max(denial.trustedUntilMs, denial.renewedByMs)) return nothing
+    denial.renewedByMs = deadlineAtMs
+    return () => {
+      if (known.get(id) === denial) known.delete(id)
+    }
   }
 }

@@ -89,7 +89,7 @@ export interface RateLimitOptions {
   instances?: () => number
   /** The most ids remembered in this process, as denied and (for 'local') as charged. 0: none, except for 'local'. @default 10_000 */
   maxLocalIds?: number
-  /** How long this process trusts a denial that it knows: a reset, a refund or a new limit elsewhere is seen by then. @default 1_000 */
+  /** How long this process trusts a denial that it knows. Then one call asks Redis again, and sees what others did. @default 1_000 */
   maxKnownDenialMs?: number
   /** Gets the reason of each degraded decision: for a log line or a counter. */
   onDegraded?: (error: unknown) => void
@@ -154,6 +154,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     const bucket = keys.bucket.key(...prefix, id)
     const chargeId = nextChargeId()
     const askedMs = nowMs()
+    const endRenewal = denials.renew(id, askedMs + deadlineMs)
     try {
       const args = plan.keepsCharges ? [cost, mode, chargeId] : [cost, mode]
       const run = () => plan.decide(redis, [bucket], [...plan.numbers, ...args])
@@ -167,6 +168,8 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
       requireOutage(error)
       onDegraded?.(error)
       return { charge: undefined, ...local[mode](id, cost), limitCount: limit.count, degraded: true }
+    } finally {
+      endRenewal()
     }
   }
 
