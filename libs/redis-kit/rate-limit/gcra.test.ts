@@ -134,4 +134,20 @@ describe('the limit of one process alone', () => {
     expect(bucket.check('a', 15).allowed).toBe(false)
     expect(bucket.check('b', 21)).toMatchObject({ allowed: false, retryAfterMs: -1 })
   })
+
+  test('a small request does not forgive a large one that exceeds the share', () => {
+    let now = 0
+    const bucket = createLocalBucket(
+      { count: 100, periodMs: 1000, burst: 20 },
+      { instances: () => 10, maxIds: 10, nowMs: () => now },
+    )
+    expect(bucket.check('a', 20).allowed).toBe(true) // a tenth of the rate: it has drained after 2,000 ms
+    const small = { allowed: false, remaining: 0, retryAfterMs: 1_900, resetAfterMs: 2_000 } // the share is two, of 100 ms each
+    expect(bucket.peek('a', 1)).toEqual(small)
+    expect(bucket.check('a', 1)).toEqual(small)
+    expect(bucket.penalize('a', 1)).toEqual(small)
+    now = 1_900
+    expect(bucket.check('a', 1)).toMatchObject({ allowed: true, remaining: 0 })
+    expect(bucket.check('a', 20)).toMatchObject({ allowed: false, retryAfterMs: 200 })
+  })
 })

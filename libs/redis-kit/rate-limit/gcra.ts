@@ -21,6 +21,8 @@ export interface BurstRate extends Rate {
 export interface Spacing {
   intervalUs: number
   toleranceUs: number
+  /** The furthest that the arrival time lies ahead; what is further is cut. @default toleranceUs */
+  furthestUs?: number
 }
 
 /** What one decision found. */
@@ -71,17 +73,17 @@ export function intervalUsOf({ count, periodMs }: Rate): number {
 export function decide(
   tatUs: number,
   nowUs: number,
-  { intervalUs, toleranceUs }: Spacing,
+  { intervalUs, toleranceUs, furthestUs = toleranceUs }: Spacing,
   cost: number,
 ): Verdict & { tatUs: number } {
   const charge = intervalUs * cost
-  const before = Math.min(Math.max(tatUs, nowUs), nowUs + toleranceUs)
+  const before = Math.min(Math.max(tatUs, nowUs), nowUs + furthestUs)
   const early = before + charge - toleranceUs - nowUs
   const allowed = early <= 0
   const tat = allowed ? before + charge : before
   return {
     allowed,
-    remaining: Math.floor((toleranceUs - (tat - nowUs)) / intervalUs),
+    remaining: Math.max(0, Math.floor((toleranceUs - (tat - nowUs)) / intervalUs)),
     retryAfterMs: allowed ? 0 : charge > toleranceUs ? -1 : Math.ceil(early / 1000),
     resetAfterMs: Math.ceil((tat - nowUs) / 1000),
     tatUs: tat,

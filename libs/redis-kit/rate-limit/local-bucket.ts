@@ -63,10 +63,15 @@ export function createLocalBucket(
   }
 }
 
-/** A cost that the whole limit can bear must fit into the share of one instance, or it would never be admitted. */
+/**
+ * A cost that the whole limit can bear must fit into the share of one instance, or it would never be admitted. So a bucket may lack more
+ * than its share, and a smaller cost then waits until that is refilled.
+ */
 function shareOf({ count, periodMs, burst }: BurstRate, instanceCount: number, cost: number) {
   const share = Math.max(1, Math.ceil(burst / instanceCount))
-  return spacingOf({ count, periodMs: periodMs * instanceCount, burst: cost <= burst ? Math.max(share, cost) : share })
+  const room = cost <= burst ? Math.max(share, cost) : share
+  const spacing = spacingOf({ count, periodMs: periodMs * instanceCount, burst: room })
+  return { ...spacing, furthestUs: spacing.intervalUs * burst }
 }
 
 /** Insertion order is age: the oldest goes first, so a flood of new ids costs memory up to the bound and no more. */
