@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { type Charge, decide, spacingOf } from './gcra.ts'
+import type { Charge } from './charge.ts'
+import { decide, spacingOf } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
 /** A reproducible source of integers below n (mulberry32). */

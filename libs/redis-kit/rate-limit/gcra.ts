@@ -36,15 +36,6 @@ export interface Verdict {
   resetAfterMs: number
 }
 
-/** What was taken, for giving it back. */
-export interface Charge {
-  cost: number
-  /** Unique: a charge can be given back once. */
-  id: string
-  /** Until then, by the clock that decided, the charge can be given back; later, time may have done so. */
-  stampUs: number
-}
-
 /** Rounding the interval up to whole microseconds slows the rate down; more than this share and the limit would be a lie. */
 const MAX_ROUNDING = 0.01
 

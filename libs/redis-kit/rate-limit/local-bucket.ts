@@ -2,7 +2,8 @@
  * The limit of one process alone, for when Redis does not answer: this instance's share of the burst, refilled at its
  * share of the rate. All instances together then keep the limit about as well as traffic is spread evenly.
  */
-import { type BurstRate, type Charge, decide, spacingOf, type Verdict } from './gcra.ts'
+import type { Charge } from './charge.ts'
+import { type BurstRate, decide, spacingOf, type Verdict } from './gcra.ts'
 
 export interface LocalBucket {
   check(id: string, cost: number): Verdict & { charge?: Charge }

@@ -2,18 +2,19 @@
  * How often one id may do something, decided by Redis for all processes together. A decision takes one round trip at most and a
  * bounded time always. GCRA by default: a sustained rate and a burst, exact over every interval, one small key per id.
  */
-import { randomBytes } from 'node:crypto'
 import type { Redis } from '../connection/connection.ts'
 import { type KeyFamily, keyFamily } from '../keys.ts'
 import { checkNumbers, MAX_TIMER_MS } from '../number-options.ts'
 import { type Algorithm, type FailMode, kinds, MAX_PERIOD_MS, type Mode, type Policy, planOf } from './algorithms.ts'
+import { type Charge, newChargeId, requireCharge, requireCost } from './charge.ts'
 import { createFixedAnswer, createInTime, requireOutage } from './degraded.ts'
 import { createDenials } from './denials.ts'
-import type { Charge, Rate, Verdict } from './gcra.ts'
+import type { Rate, Verdict } from './gcra.ts'
 import { createLocalBucket } from './local-bucket.ts'
 
 export type { Algorithm, Policy } from './algorithms.ts'
-export type { Charge, Rate } from './gcra.ts'
+export type { Charge } from './charge.ts'
+export type { Rate } from './gcra.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1000
 
@@ -152,7 +153,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     const known = mode === 'penalize' ? undefined : knownDenial(id, cost)
     if (known) return known
     const bucket = keys.bucket.key(...prefix, id)
-    const chargeId = nextChargeId()
+    const chargeId = newChargeId()
     const askedMs = nowMs()
     const endRenewal = denials.renew(id, askedMs + deadlineMs)
     try {
@@ -237,21 +238,3 @@ interface Question {
 const nowMs = () => performance.now()
 
 const noBreaker = { run: <Value>(work: () => Promise<Value>) => work() }
-
-const processId = randomBytes(6).toString('base64url')
-let chargeCount = 0
-
-function nextChargeId(): string {
-  chargeCount += 1
-  return `${processId}-${chargeCount.toString(36)}`
-}
-
-function requireCost(cost: number) {
-  if (!Number.isSafeInteger(cost) || cost < 1) throw new RangeError(`cost must be an integer >= 1, not ${cost}`)
-}
-
-/** A charge comes from another process too: its number would be written into the bucket. */
-function requireCharge({ cost, stampUs }: Charge) {
-  requireCost(cost)
-  if (!Number.isSafeInteger(stampUs)) throw new RangeError(`stampUs must be an integer, not ${stampUs}`)
-}
