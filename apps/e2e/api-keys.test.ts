@@ -103,7 +103,7 @@ async function inOneMinute<Result>(work: () => Promise<Result>): Promise<Result>
   return minute() === startedIn ? result : inOneMinute(work)
 }
 
-it('refuses keys to everybody else', async () => {
+it('refuses keys to all other callers', async () => {
   const { shopper } = await createCustomer()
   const asCustomer = await shopper.post<Problem>('/api/api-keys', newKey)
   const asGuest = await partner.post<Problem>('/api/api-keys', newKey)

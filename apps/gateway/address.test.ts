@@ -36,7 +36,7 @@ describe('an address', () => {
     '1.2.3.4\r\nx',
     '[::1',
     'a:b:c',
-  ])('%j is none, and the connection counts', (garbage) => expect(from(garbage)).toBe('192.0.2.1'))
+  ])('%j is not an address, and the connection counts', (garbage) => expect(from(garbage)).toBe('192.0.2.1'))
 
   it('of the same /64 is counted together, of another apart', () => {
     expect(groupOf('2001:db8:1:2::1')).toBe(groupOf('2001:db8:1:2:ffff::1'))

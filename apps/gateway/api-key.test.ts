@@ -103,7 +103,7 @@ test.each([
   expect([status, code, headers.get('retry-after')]).toEqual([503, 'api-keys-unavailable', '1'])
 })
 
-describe('a key that is none', () => {
+describe('text that is not a key', () => {
   test('is refused in the same words, whatever is wrong with it', async () => {
     const { token, id, name } = await liveKey()
     const revoked = await liveKey()

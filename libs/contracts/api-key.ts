@@ -2,7 +2,7 @@
 import { type Static, Type } from 'typebox'
 
 /**
- * What a key may allow. All are public reads: a key adds a quota of its own, and no rights over data. The routes of a scope are those
+ * The rights of a key. All are public reads: a key adds a quota of its own, and no rights over data. The routes of a scope are those
  * with that `scope` in apps/gateway/routes.ts; a route without a scope refuses every key.
  */
 export const ApiKeyScope = Type.Union([Type.Literal('products:read'), Type.Literal('categories:read')])
@@ -10,7 +10,7 @@ export type ApiKeyScope = Static<typeof ApiKeyScope>
 
 export const apiKeyScopes: readonly ApiKeyScope[] = ApiKeyScope.anyOf.map(({ const: scope }) => scope)
 
-/** Names the key: the part of its token that everybody may see. It stays when the key is rotated. */
+/** Names the key: the public part of its token. It stays when the key is rotated. */
 export const ApiKeyId = Type.String({
   pattern: '^[0-9A-Za-z]{8}$',
   description: 'Names an API key; not a secret',

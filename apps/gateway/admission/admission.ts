@@ -1,14 +1,14 @@
 /**
- * What every request passes before anything is done for it, the cheapest first:
+ * The checks that each request passes before any work is done for it, the cheapest first:
  *
  * 1. a denial of its address or its route that this process knows: Redis is not asked
  * 2. places in the bulkhead of its class
- * 3. who asks, on routes that want to know
+ * 3. the caller, on routes that need it
  * 4. one decision of all limits of its class, which takes from all or from none
  * 5. the length of its body
  *
- * What 1 and 2 refuse is not charged. What fails after 4 is: a body that is too large, a path that does not exist, a caller who cannot be
- * known now.
+ * A refusal of 1 or 2 is not charged. A failure after 4 is: a body that is too large, a path that does not exist, a session that cannot be
+ * loaded now.
  */
 import type { IncomingMessage } from 'node:http'
 import { rateLimitHeaders } from '@shop/service-kit/http/rate-limit-headers'
@@ -107,12 +107,12 @@ function hijack(request: FastifyRequest, reply: FastifyReply) {
   return reply.hijack().raw
 }
 
-/** What the server has set on every answer. */
+/** The headers that the server sets on every answer. */
 function headersOf(reply: FastifyReply) {
   return reply.getHeaders() as Record<string, string>
 }
 
-/** HEAD does the work of GET, and counts as GET. What does not exist is one route. */
+/** HEAD does the work of GET, and counts as GET. All unknown paths are one route. */
 function routeOf({ method, is404, routeOptions }: FastifyRequest): string {
   if (is404) return 'none'
   return `${method === 'HEAD' ? 'GET' : method} ${routeOptions.url}`

@@ -7,11 +7,11 @@ import { createSlots } from '@shop/redis-kit/flow/slots'
 import { type Bulkhead, bulkheadOf, type PolicyStore, type PolicyTable } from '../limits/policy.ts'
 import { perRouteClass, type RouteClass } from '../routes.ts'
 
-/** What may be missing: a place for this class, or one for this address. */
+/** The place that is missing: one of the class, or one of the address. */
 export type Shortage = 'bulkhead' | 'bulkhead-address'
 
 export interface Bulkheads {
-  /** Of a request's class. */
+  /** The compartment of a class of routes. */
   of(routeClass: RouteClass): Compartment
 }
 

@@ -42,7 +42,7 @@ export function refuseFloods(server: Server, { groupOf, limits, deny }: FloodOpt
   })
   return { remember }
 
-  /** Of a request that was refused. The same method and path lead to the same route again. */
+  /** Remembers a refused request: the same method and path lead to the same route again. */
   function remember({ raw, is404, routeOptions: { url = 'none' } }: FastifyRequest, asked: Asked) {
     const key = keyOf(raw)
     if (key.length > MAX_PATH_LENGTH || refused.has(key)) return

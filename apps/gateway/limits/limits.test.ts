@@ -142,7 +142,7 @@ describe('a change', () => {
       { limit: { count: 999_983, periodMs: 60_000 }, algorithm: 'token-bucket' },
       '/limit',
     ],
-    ['so small that nobody could change it back', { limit: { count: 1, periodMs: 60_000 } }, '/limit'],
+    ['so small that no administrator could change it back', { limit: { count: 1, periodMs: 60_000 } }, '/limit'],
   ] as const)('to %s is refused with the field, and nothing changes', async (_, values, field) => {
     const refused = await put('address', { ...values, revision: 'file' })
     expect(refused).toMatchObject({ status: 422, body: { code: 'policy-contradictory', errors: [{ path: field }] } })
@@ -155,7 +155,7 @@ describe('a change', () => {
     ['a period over a year', { limit: { count: 1, periodMs: 32_000_000_000 } }],
     ['an unknown algorithm', { ...faster, algorithm: 'leaky' as never }],
     ['an unknown field', { ...faster, brust: 5 } as never],
-    ['a revision that is none', { ...faster, revision: 'newest' }],
+    ['an invalid revision', { ...faster, revision: 'newest' }],
   ])('to %s is refused as invalid', async (_, values) => {
     const refused = await put('address', { revision: 'file', ...values })
     expect(refused).toMatchObject({ status: 400, body: { code: 'validation-failed' } })
@@ -223,7 +223,7 @@ describe('what is stored', () => {
     expect((await overview()).unused).toEqual([])
   })
 
-  it('with a revision that is none can be removed, too', async () => {
+  it('with an invalid revision can be removed, too', async () => {
     await redis.hset(overridesKey, 'address', `${'1'.repeat(30)}-0 {}`)
     expect((await remove('address', 'file')).status).toBe(204)
     expect(await redis.hlen(overridesKey)).toBe(0)

@@ -1,4 +1,4 @@
-/** What an administrator sees of the limits and may change of them. */
+/** The limits as administrators see and change them. */
 import type { LimitInForce, LimitOverride, LimitOverview, LimitValues } from '@shop/contracts/limits'
 import type { FieldError } from '@shop/contracts/problem'
 import { errors } from '../errors.ts'
@@ -16,7 +16,7 @@ interface Dependencies {
   sync: OverrideSync
 }
 
-/** Who changes which policy, on the basis of which revision. */
+/** One change: its policy, the revision that it is based on, and its administrator. */
 interface Changing {
   policy: string
   revision: string

@@ -1,4 +1,4 @@
-/** What a policy must not be, wherever it comes from: the file, or an administrator's override. */
+/** The rules for a policy, whether it comes from the file or from an administrator's override. */
 import { maxApiKeyQuota } from '@shop/contracts/api-key'
 import { maxLimitCount } from '@shop/contracts/limits'
 import type { Rate } from '@shop/redis-kit/rate-limit'
@@ -76,7 +76,7 @@ function burstProblem({ algorithm, burst }: LimitPolicy) {
   return wholeProblem('burst', burst)
 }
 
-/** What the algorithm cannot count exactly enough, or would have to remember for longer than its keys may live. */
+/** A rate that the algorithm cannot count exactly enough, or would have to remember for longer than its keys may live. */
 function unkeptProblem(limit: Rate, { algorithm, role, onUnavailable, burst = limit.count }: LimitPolicy) {
   try {
     planOf({ ...limit, burst, algorithm }, keys.limits[role][algorithm].bucket, onUnavailable)

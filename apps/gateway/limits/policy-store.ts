@@ -14,7 +14,7 @@ interface Dependencies {
   log: Log
 }
 
-/** What the console shows of a table besides the table. */
+/** A table with its overrides, for the console. */
 export interface OverriddenTable extends Effective {
   file: PolicySource
   table: PolicyTable

@@ -1,4 +1,4 @@
-/** What is wrong with a table although each of its policies is sound: names used twice, rules that never match, classes left out. */
+/** Mistakes of a table whose policies are sound: names used twice, rules that never match, classes left out. */
 import { type RouteClass, routeClasses, routes } from '../routes.ts'
 import type { Bulkhead, DimensionName, PolicyRule, PolicySource } from './policy.ts'
 

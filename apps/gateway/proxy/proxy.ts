@@ -65,7 +65,7 @@ export function createForwarding(dependencies: Dependencies) {
     }
   }
 
-  /** Ends the work when the client goes away before the answer is out: nobody waits for it any more, and that is no failure. */
+  /** Ends the work when the client disconnects before its answer: that is not a failure of the service. */
   async function untilClientGone<T>(
     request: FastifyRequest,
     reply: FastifyReply,
@@ -122,7 +122,7 @@ export function withHead(methods: Route['methods']): string[] {
   return methods.includes('GET') ? [...methods, 'HEAD'] : [...methods]
 }
 
-/** Any body of up to the limit, as it came; none is none. */
+/** Bodies pass through as raw bytes up to the limit; an absent body stays undefined. */
 function passBodiesThrough(server: Server) {
   server.removeAllContentTypeParsers()
   server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body))

@@ -22,7 +22,7 @@ export interface StreamingOptions extends StreamSlotLimits {
   timeoutMs: number
   /** Longest silence of a body or of an answer. Services send a comment more often than that. */
   idleMs: number
-  /** An event stream is ended after this, so that whoever comes back is looked at again: a session may have ended. */
+  /** An event stream is ended after this, so that the session of a client that reconnects is checked again. */
   maxMs: number
   /** Aborted when this process begins to close: event streams end, and the clients come back through another gateway. */
   stopping: AbortSignal

@@ -37,7 +37,7 @@ interface DueRefund extends Refund {
 }
 type DueRow = Omit<DueRefund, 'amountCents'> & { totalCents: bigint }
 
-/** Any number of instances may run it: whoever takes a refund moves its time on, so that the others leave it alone. */
+/** Any number of instances may run it: the one that takes a refund moves its time on, so that the others skip it. */
 export function giveMoneyBack(dependencies: Dependencies) {
   const { prisma, orders, provider, inTurn, alarm, paymentTimeoutMs, retryBaseMs = 2_000, log } = dependencies
   const firstMs = Math.max(retryBaseMs, 2 * paymentTimeoutMs)

@@ -26,7 +26,7 @@ export function createPaymentTurns(redis: Redis, options: TurnsOptions): InTurn 
     keys,
     limit: { count: ratePerSecond, periodMs: 1_000 },
     capacity: Math.floor((ratePerSecond * maxWaitMs) / 1_000),
-    onUnavailable: 'open', // the rate is good manners: an order is worth more
+    onUnavailable: 'open', // an order matters more than the rate
     onReserved,
     onDegraded,
   })

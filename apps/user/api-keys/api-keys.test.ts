@@ -140,7 +140,7 @@ test('the list is paged, newest first, without a gap and without a repetition', 
   expect([refused.statusCode, refused.json().code]).toEqual([400, 'cursor-invalid'])
 })
 
-describe('whoever is not an administrator', () => {
+describe('a caller who is not an administrator', () => {
   const customer: Identity = { role: 'customer', userId: randomUUID(), session: 'of-a-customer' }
   const calls = [
     ['POST', '/api/api-keys'],

@@ -12,7 +12,7 @@ import type { AddedApiKey, ApiKeyStore, StoredApiKey } from './store.ts'
 /** More than a shop has partners; each costs memory in Redis and a line in every rewrite. */
 export const maxLiveApiKeys = 1_000
 const defaultLimit = 20
-/** An id that is taken is drawn again; that it happens twice in a row is a fault of the random source. */
+/** An id that is taken is drawn again. Two collisions in a row are a fault of the random source. */
 const maxIdTries = 3
 
 const cursor = createCursor(
@@ -87,7 +87,7 @@ function isProjected({ version, projectedVersion }: StoredApiKey): boolean {
   return projectedVersion >= version
 }
 
-/** What may leave the service: everything but the digest. A scope that no longer exists allows nothing and is not shown. */
+/** The key without its digest, which does not leave the service. A scope that no longer exists allows nothing and is not shown. */
 function publicApiKey(row: StoredApiKey, inForce: boolean): ApiKey {
   const { id, name, scopes, perMinute, perDay, createdAt, createdBy, rotatedAt, revokedAt, expiresAt } = row
   return {

@@ -76,7 +76,7 @@ export function createApiKeyStore(prisma: PrismaClient, { maxLiveCount }: { maxL
   }
 }
 
-/** What the projection reads and notes. */
+/** The reads and notes of the projection. */
 function createProjectionReader(prisma: PrismaClient) {
   return { pending, batchOfAll, markProjected }
 

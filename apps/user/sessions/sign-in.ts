@@ -11,7 +11,7 @@ import { errors } from '../errors.ts'
 interface Dependencies {
   accounts: Accounts
   sessions: Sessions
-  /** Counts attempts per account; must refuse when Redis is gone, or it protects nobody. */
+  /** Counts attempts per account; must refuse while Redis is away, or it protects no account. */
   attempts: RateLimit
 }
 

@@ -1,5 +1,5 @@
 /**
- * What the algorithms of a limit have in common: a script that decides, one that gives a charge back, and the numbers that both
+ * The common parts of the algorithms: a script that decides, one that gives a charge back, and the numbers that both
  * calculate with. The README says which to choose.
  */
 import type { KeyFamily, KeyType } from '../keys.ts'
@@ -12,7 +12,7 @@ export const MAX_PERIOD_MS = 366 * 24 * 60 * 60 * 1000
 
 export type Algorithm = 'gcra' | 'token-bucket' | 'fixed-window' | 'sliding-window-counter' | 'sliding-window-log'
 
-/** What a limit keeps to. In any interval of t ms at most `burst + t * count / periodMs` is admitted; fixed windows admit more. */
+/** The numbers that a limit keeps to. In any interval of t ms at most `burst + t * count / periodMs` is admitted; fixed windows admit more. */
 export interface Policy extends Rate {
   /** How much at once, after a pause. The windows admit their `count` at once. */
   burst: number

@@ -1,4 +1,4 @@
-/** What a decision took, so that it can be given back: its number, its name, and what cannot be one. */
+/** A charge: the units that a decision took, with what is needed to give them back. */
 import { randomBytes } from 'node:crypto'
 
 export interface Charge {

@@ -103,7 +103,7 @@ test('a cost above the burst is denied for ever and takes nothing', async () => 
   expect((await check(START_US, spacing, 5))[0]).toBe(1)
 })
 
-test('after a failover to a clock that is 30 s behind, nobody waits longer than one burst takes to refill', async () => {
+test('after a failover to a clock that is 30 s behind, no wait is longer than one burst takes to refill', async () => {
   for (let i = 0; i < 5; i++) await check(START_US, spacing)
   const behindUs = START_US - 30_000_000
   const [allowed, , retryAfterMs, resetAfterMs] = await check(behindUs, spacing)
@@ -142,7 +142,7 @@ async function lateRefund(script: string) {
   return (await check(laterUs, spacing))[0]
 }
 
-test('a refund that comes after the charge has drained admits nobody beyond the limit', async () => {
+test('a refund that comes after the charge has drained admits no request beyond the limit', async () => {
   expect(await lateRefund(refund)).toBe(0)
 })
 

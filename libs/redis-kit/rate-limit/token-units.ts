@@ -1,11 +1,11 @@
 /** How token-bucket.lua counts parts of a token: in whole units, so that no refill is lost to rounding. */
 import { type BurstRate, intervalUsOf } from './gcra.ts'
 
-/** What Lua adds and divides without rounding: its numbers are doubles. */
+/** The largest number that Lua adds and divides without rounding: its numbers are doubles. */
 const MAX_UNITS = 2 ** 52
 
 export interface TokenUnits {
-  /** Of one token. */
+  /** How many units one token has. */
   unit: number
   refillPerUs: number
 }

@@ -30,7 +30,7 @@ export const apiKeyKeys = {
   }),
 }
 
-/** Of a key that is live. `scopes` are separated by a space. */
+/** The fields of a live key. `scopes` are separated by a space. */
 export const apiKeyFields = ['digest', 'scopes', 'perMinute', 'perDay'] as const
-/** Of the projection: the mark. Without it an absent key may be one that was lost. Each rewrite makes a new mark. */
+/** The field of the projection that holds the mark. Without a mark an absent key may be lost. Each rewrite makes a new mark. */
 export const completeField = 'complete'

@@ -19,7 +19,7 @@ const shape = new RegExp(`^shop_([0-9A-Za-z]{${idLength}})_[0-9A-Za-z]{${secretL
 
 export interface ApiKeyToken {
   id: string
-  /** What is stored of the token: its SHA-256 in base64url. */
+  /** The SHA-256 of the token in base64url: only this is stored. */
   digest: string
 }
 
@@ -32,7 +32,7 @@ export function newApiKeyId(): string {
   return inBase62(BigInt(randomInt(digits.length ** idLength)), idLength)
 }
 
-/** A new token for the key `id`. Nobody can make the token from what is stored. */
+/** A new token for the key `id`. The digest does not reveal it. */
 export function newApiKeyToken(id: string): ApiKeyToken & { token: string } {
   const secret = inBase62(BigInt(`0x${randomBytes(32).toString('hex')}`), secretLength)
   const body = `${apiKeyPrefix(id)}_${secret}`

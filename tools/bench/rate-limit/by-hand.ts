@@ -1,4 +1,4 @@
-/** What people write by hand: the least that limits, and the token bucket of the usual example. */
+/** Limiters as people write them by hand: the least that limits, and the token bucket of the usual example. */
 import { readFileSync } from 'node:fs'
 import type { Redis } from 'ioredis'
 import { connectCorked, connectPlain } from '../harness/plain-redis.ts'

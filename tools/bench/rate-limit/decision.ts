@@ -34,7 +34,7 @@ async function deciding({ id, open }: Limiting, { redisUrl }: Servers): Promise<
   }
 }
 
-/** Of the thread that executes commands. One contender works at a time, so all of it is that contender's. */
+/** CPU time of the thread that executes commands. One contender works at a time, so all of it belongs to that contender. */
 async function cpuSecondsOf(redis: Redis): Promise<number> {
   const info = await redis.info('cpu')
   const seconds = (name: string) => Number(new RegExp(`^used_cpu_${name}_main_thread:(.+)`, 'm').exec(info)?.[1])

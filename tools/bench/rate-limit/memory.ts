@@ -1,4 +1,4 @@
-/** What Redis keeps for one id after so many requests. */
+/** The memory of Redis for one id after so many requests. */
 import type { Redis } from 'ioredis'
 import { connectPlain } from '../harness/plain-redis.ts'
 import type { Contender, Running, Sample, Table } from '../harness/suite.ts'

@@ -33,7 +33,7 @@ export function limitOn(
     algorithm,
     limit,
     onUnavailable: 'closed',
-    // On a machine that is busy with others an answer may take longer than in production anybody should wait.
+    // On a busy machine an answer may take longer than a request should wait in production.
     deadlineMs: 2_000,
   })
 }

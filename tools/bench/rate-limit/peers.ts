@@ -86,7 +86,7 @@ export const fastify: Limiting = {
   open: (opening) => openFastify(connectPlain(opening.redisUrl), opening),
 }
 
-/** Tells what corking is worth from what the algorithm costs. Nobody has this by following a documentation. */
+/** Separates the gain of corking from the cost of the algorithm. No documentation of the library leads to this. */
 export const fastifyCorked: Limiting = {
   id: 'fastify-corked',
   label: '@fastify/rate-limit, its store, corked',

@@ -1,4 +1,4 @@
-/** What a decision about a limit costs, beside a bare script and the limiters of Node; what it keeps, and whose clock it trusts. */
+/** The cost of a decision beside a bare script and the limiters of Node, the memory that it keeps, and the clock that it trusts. */
 import { startRedis } from '@shop/test-kit/redis-server'
 import { redisVersion } from '../harness/servers.ts'
 import type { Suite } from '../harness/suite.ts'

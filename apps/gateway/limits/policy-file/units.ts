@@ -9,7 +9,7 @@ const rate = /^(-?\d+(?:\.\d+)?) per (-?\d+(?:\.\d+)?)(ms|s|m|h|d)$/
 const ownQuota = /^own quota per (minute|day)$/
 const size = /^(\d{1,10})(B|KiB|MiB|GiB)$/
 
-/** Whether the numbers make sense is for the rules of policies, which name the reason. */
+/** Reads the numbers. The rules of policies refuse those that make no sense, and name the reason. */
 export function limitIn(scalar: unknown): Parsed<LimitPolicy['limit']> {
   const text = typeof scalar === 'string' ? scalar : ''
   const [, count, amount, unit = ''] = rate.exec(text) ?? []

@@ -5,7 +5,7 @@
      Returns {allowed, remaining, retryAfterMs, resetAfterMs, TAT}; retryAfterMs is -1 when the cost never fits.
      peek charges nothing. penalize empties the bucket by up to `cost`, and answers as a peek for one unit would.
      Another type or no number at the key: a bucket never used, and SET replaces it.
-     Clock: the server's. allow-oom: one small expiring string; a limiter that stops under pressure is none. ]]
+     Clock: the server's. allow-oom: one small expiring string; a full server must still limit. ]]
 local key, mode = KEYS[1], ARGV[4]
 local interval, tolerance, charge = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[1] * ARGV[3]
 

@@ -1,4 +1,4 @@
-/** What the lab compares: a limiter of each algorithm under keys of its own, and the reference that its decisions must agree with. */
+/** The contenders of the lab: a limiter of each algorithm under keys of its own, and the reference that its decisions must agree with. */
 import type { Redis } from '../../connection/connection.ts'
 import { RedisUnavailable } from '../../errors.ts'
 import type { KeyFamily } from '../../keys.ts'
@@ -17,7 +17,7 @@ export interface LabKeys {
   queue: KeyFamily
 }
 
-/** What the keys have room for: none lives longer than two of them, whatever happens to the process. The limit needs a second. */
+/** The longest period of the keys: no key lives longer than two of them, even if the process dies. The limit needs a second. */
 const MAX_PERIOD_MS = 60_000
 /** Late on a busy machine is late, and no outage. */
 const DEADLINE_MS = 5_000

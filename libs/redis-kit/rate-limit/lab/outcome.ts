@@ -1,4 +1,4 @@
-/** What became of an experiment's requests, in numbers that a page or a terminal can draw; and whether they are right. */
+/** The results of an experiment as numbers that a page or a terminal can draw, each compared with the reference. */
 import type { Experiment } from './experiments.ts'
 import type { Bounds, Model } from './models.ts'
 import type { Answer, Observation } from './schedule.ts'
@@ -86,7 +86,7 @@ export function outcomeOf({ experiment, periodMs, reference, startUs, observatio
   }
 }
 
-/** What comes out when every request is on time. */
+/** The results when every request is on time. */
 export function expectedOf({ offsetsMs }: Experiment, periodMs: number, reference: Reference) {
   const edgeUs = 1_000 * periodMs * 1_000 // any edge: only the distance to it counts
   const released = simulate(
