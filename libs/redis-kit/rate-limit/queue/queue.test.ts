@@ -139,6 +139,19 @@ describe.each(['standalone', 'cluster', 'acl user'] as const)('a leaky queue on 
     expect(Math.round((await queue.reserve('a')).delayMs / INTERVAL_MS)).toBe(1)
   })
 
+  test('waits that are aborted together give all their slots back, in whatever order they abort', async () => {
+    const { queue } = fresh({ capacity: 50 })
+    await queue.reserve('a')
+    const aborts = Array.from({ length: 48 }, () => new AbortController())
+    const waiting = aborts.map(({ signal }) => queue.run('a', async () => 'too late', { signal }))
+    await expect
+      .poll(async () => (await queue.reserve('a', { maxDelayMs: 0 })).resetAfterMs, { timeout: 15_000 })
+      .toBeGreaterThan(48 * INTERVAL_MS)
+    for (const abort of aborts) abort.abort(new Error('the process stops'))
+    await Promise.all(waiting.map((one) => expect(one).rejects.toThrow('the process stops')))
+    expect(Math.round((await queue.reserve('a')).delayMs / INTERVAL_MS)).toBe(1)
+  })
+
   test('an aborted slot with another one behind it stays empty: no slot moves', async () => {
     const { queue } = fresh()
     await queue.reserve('a')

@@ -10,6 +10,7 @@ import { fixedVerdicts, inTime, requireOutage } from '../degraded.ts'
 import type { Rate } from '../gcra.ts'
 import { remember } from '../local-bucket.ts'
 import type { Decision } from '../rate-limit.ts'
+import { createLastFirst } from './last-first.ts'
 import { type QueueShape, reserveSlot, type Slot, shapeOf } from './slots.ts'
 import { waitUntil } from './wait.ts'
 
@@ -102,6 +103,7 @@ export function createLeakyQueue(redis: Redis, options: LeakyQueueOptions): Leak
   })
   const shape = requireFits(shapeOf(limit, capacity), keys)
   const local = createLocalQueue(shape, { instances, maxIds })
+  const lastFirst = createLastFirst()
   return { reserve, run }
 
   async function reserve(id: string, reserveOptions?: ReserveOptions): Promise<Reservation> {
@@ -141,6 +143,7 @@ export function createLeakyQueue(redis: Redis, options: LeakyQueueOptions): Leak
 
   /** False when another slot is reserved behind it, which does not move up. Only once per slot: the next one to take it has the same end. */
   async function giveBack(id: string, { lengthUs, endsUs }: TakenSlot): Promise<boolean> {
+    await lastFirst(endsUs)
     try {
       return (await inTime(giveBackScript(redis, [keys.key(id)], [lengthUs, endsUs]), deadlineMs)) === 1
     } catch (error) {
