@@ -68,18 +68,38 @@ export function bareAddress(text = ''): string | undefined {
   const [, bracketed, dotted] = /^(?:\[([^\]]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+)$/.exec(text) ?? []
   const address = (bracketed ?? dotted ?? text).split('%')[0] as string
   if (isIP(address) === 0) return undefined
-  return /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
+  return /:ffff:/i.test(address) ? (mappedAddress(groupsOf(address)) ?? address) : address
 }
 
 /** An IPv4 address is counted alone, an IPv6 address by its first 64 bits: the owner of one address has the whole /64. */
 export function addressGroup(address: string): string {
   if (!isIPv6(address)) return address
-  const [head = '', tail] = address.split('::')
-  const left = head.split(':').filter(Boolean)
-  const right = tail?.split(':').filter(Boolean) ?? []
-  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0')
-  return [...left, ...zeros, ...right]
+  return groupsOf(address)
     .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
+    .map((group) => group.toString(16))
     .join(':')
+}
+
+/** The IPv4 address in `::ffff:203.0.113.7`, however it is written. */
+function mappedAddress(groups: number[]): string | undefined {
+  const [high = 0, low = 0] = groups.slice(6)
+  const isMapped = groups.slice(0, 6).every((group, place) => group === (place === 5 ? 0xffff : 0))
+  return isMapped ? [high >> 8, high & 255, low >> 8, low & 255].join('.') : undefined
+}
+
+/** The eight groups of an IPv6 address. */
+function groupsOf(address: string): number[] {
+  const [head = '', tail] = address.split('::')
+  const [left, right] = [numbersIn(head), numbersIn(tail)]
+  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => 0)
+  return [...left, ...zeros, ...right]
+}
+
+/** The groups of a part of an address. An IPv4 address at its end is two of them. */
+function numbersIn(text = ''): number[] {
+  const parts = text.split(':').filter(Boolean)
+  return parts.flatMap((part) => {
+    const [a = 0, b = 0, c = 0, d] = part.split('.').map(Number)
+    return d === undefined ? [Number.parseInt(part, 16)] : [a * 256 + b, c * 256 + d]
+  })
 }
