@@ -15,7 +15,7 @@ import { watchRateLimits } from '@shop/service-kit/telemetry/rate-limit-metrics'
 import { admitRequests } from './admission/admission.ts'
 import { createBulkheads } from './admission/bulkheads.ts'
 import { limitConnections } from './admission/connections.ts'
-import { createLimitOf } from './admission/limit-of-policy.ts'
+import { createLimitOf, warmUpLimits } from './admission/limit-of-policy.ts'
 import { createLimitSet } from './admission/limit-set.ts'
 import { createRequestLimits } from './admission/request-limits.ts'
 import { createTally } from './admission/tally.ts'
@@ -108,6 +108,7 @@ export async function buildApp(
   consoleRoutes(server, client, forwarding)
   limitRoutes(server, createLimits({ store: policies, overrides, sync }), callerOf)
   docsRoutes(server, createDescriptions({ client, services, log }))
+  await warmUpLimits(policies.current(), { cache, state })
 
   return {
     server,

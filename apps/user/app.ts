@@ -3,6 +3,7 @@ import { sessionCookieName } from '@shop/contracts/cookies'
 import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { createRegistry } from '@shop/redis-kit/discovery'
 import { createRateLimit } from '@shop/redis-kit/rate-limit'
+import { warmUp } from '@shop/redis-kit/rate-limit/warm-up'
 import { createSessions } from '@shop/redis-kit/session'
 import { createServer } from '@shop/service-kit/http/server'
 import { createSessionCookie } from '@shop/service-kit/identity/session-cookie'
@@ -69,6 +70,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   const apiKeyStore = createApiKeyStore(prisma, { maxLiveCount: maxLiveApiKeys })
   const projection = createProjection(redis, { store: apiKeyStore, log })
   apiKeyRoutes(server, createApiKeys({ store: apiKeyStore, projection, log }))
+  await warmUp([{ redis, keys: keys.signIns }])
 
   return {
     server,

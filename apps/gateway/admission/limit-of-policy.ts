@@ -1,12 +1,15 @@
 /** One policy as a limit on the Redis that it names, seen in metrics and in health. */
 import type { Redis } from '@shop/redis-kit/connection'
 import { createRateLimit, type Rate, type RateLimit } from '@shop/redis-kit/rate-limit'
+import { warmUp } from '@shop/redis-kit/rate-limit/warm-up'
 import type { RateLimitWatch } from '@shop/service-kit/telemetry/rate-limit-metrics'
 import { keys } from '../keys.ts'
-import type { LimitPolicy } from '../limits/policy.ts'
+import type { LimitPolicy, PolicyTable } from '../limits/policy.ts'
+
+type RedisOfRole = Record<LimitPolicy['role'], Redis>
 
 interface Dependencies {
-  redis: Record<LimitPolicy['role'], Redis>
+  redis: RedisOfRole
   watch: RateLimitWatch
   /** How many gateways share the limits. */
   instances: () => number
@@ -29,4 +32,14 @@ export function createLimitOf({ redis, watch, instances }: Dependencies): LimitO
     })
     return watch.watch(name, rateLimit)
   }
+}
+
+/** Before the first request: the scripts of the table, each on the Redis that counts. Resolves in two seconds, with Redis or without. */
+export function warmUpLimits({ rules }: Pick<PolicyTable, 'rules'>, redis: RedisOfRole): Promise<void> {
+  const policies = rules.flatMap((rule) => rule.policies)
+  return warmUp(
+    policies.map(({ name, role, algorithm }) => {
+      return { redis: redis[role], keys: keys.limits[role][algorithm], prefix: [name], algorithm }
+    }),
+  )
 }
