@@ -18,6 +18,7 @@ import { addressGroup, clientAddress, type TrustProxy } from '../address.ts'
 import type { CallerOf } from '../caller.ts'
 import { errors } from '../errors.ts'
 import type { Caller } from '../identity.ts'
+import { abandon } from '../proxy/departure.ts'
 import { type RouteClass, routeClassOf } from '../routes.ts'
 import { countChunks, requireBodyFits } from './body.ts'
 import type { Bulkheads, Compartment, Shortage } from './bulkheads.ts'
@@ -63,6 +64,7 @@ export function admitRequests(server: Server, { trustProxy, limits, bulkheads, c
     const routeClass = routeClassOf(request)
     if (routeClass === undefined) return // health: asked by machines that must not be refused
     request.addressGroup = groupOf(request.raw)
+    if (request.addressGroup === '') return abandon(request, reply) // a connection without an address is closed
     const subject = { address: request.addressGroup, route: routeOf(request) }
     const known = limits.knownDenials(routeClass, subject)
     if (known.length > 0) {

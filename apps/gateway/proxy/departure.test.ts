@@ -1,4 +1,5 @@
 /** Clients that leave while the gateway waits for Redis: for the limit of requests, and for the session. */
+import { execFileSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import diagnostics from 'node:diagnostics_channel'
 import { once } from 'node:events'
@@ -28,6 +29,20 @@ describe.each(['state', 'cache'] as const)(
     })
   },
 )
+
+it('requests of clients that left before the gateway took their connections are no errors', async () => {
+  const gateway = await startGateway()
+  const reset = `
+    for (let i = 0; i < 5; i++) {
+      const socket = require('node:net').connect(${new URL(gateway.url).port}, '127.0.0.1', () => {
+        socket.write('GET /api/cart HTTP/1.1\\r\\nhost: x\\r\\n\\r\\n', () => socket.resetAndDestroy())
+      })
+    }`
+  execFileSync(process.execPath, ['-e', reset]) // meanwhile the gateway, which is in this process, takes no connection
+  await (await fetch(`${gateway.url}/api/cart`)).text() // its connection is taken after theirs
+  await gateway.stop() // which waits for them
+  expect(gateway.lines).toEqual([])
+})
 
 /** A gateway with a place for one stream of each caller, and an order service that notes what it is asked. */
 async function start(role: 'state' | 'cache') {

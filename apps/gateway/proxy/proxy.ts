@@ -10,6 +10,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { CallerOf } from '../caller.ts'
 import { errors } from '../errors.ts'
 import { internalPaths, type Route, routes } from '../routes.ts'
+import { abandon } from './departure.ts'
 import { originForm, requestHeaders, send } from './headers.ts'
 import type { ForwardStream } from './streaming.ts'
 
@@ -83,8 +84,7 @@ export function createForwarding(dependencies: Dependencies) {
       return await work(abort)
     } catch (error) {
       if (error !== clientGone) throw error
-      const { method, routeOptions } = request
-      reply.hijack().log.info({ method, route: routeOptions.url, status: 499 }, 'request abandoned by the client')
+      abandon(request, reply)
     }
   }
 }
