@@ -117,7 +117,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
   }
 }
 
-/** Lost with their Redis, and then only slower: a breaker for both, since both hear of its end at the same time. */
+/** Both caches share one breaker, because they fail together. Without Redis the catalog is slower, not wrong. */
 function createCaches(redis: Redis, { invalidations, metrics }: { invalidations: Subscriber; metrics: Metrics }) {
   // Asked again after a second: a probe costs little, and shoppers notice when the cache is back.
   const breaker = createBreaker({ name: 'redis-cache', isFailure: isRedisOutage, openMs: 1_000 })

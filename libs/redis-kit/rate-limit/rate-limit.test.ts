@@ -379,7 +379,7 @@ describe('with a proxy that breaks', () => {
       probes: 1,
     })
     try {
-      const { limit } = limitOn(redis, `test-${randomUUID()}`, { onUnavailable: 'open', breaker })
+      const { limit } = limitOn(redis, `test-${randomUUID()}`, { breaker, onUnavailable: 'open' })
       proxy.blackHole()
       await repeat(5, () => limit.check('a'))
       expect(breaker.state()).toBe('open')
