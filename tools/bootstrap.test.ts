@@ -8,17 +8,25 @@ import { expect, onTestFinished, test } from 'vitest'
 import { root } from './command-line/run.ts'
 
 /** Begins to stop as the demo does, and is done when it reads a line. */
-const tool = `
+const waitingTool = `
   import { interruption } from ${JSON.stringify(join(root, 'tools/stack/interruption.ts'))}
   interruption().addEventListener('abort', () => console.log('stopping'))
   process.stdin.once('data', () => process.exit(7))
   console.log('ready')
 `
 
+/** Has nothing left to do after its first line, and stays stoppable until then. */
+const endingTool = `
+  import { interruption } from ${JSON.stringify(join(root, 'tools/stack/interruption.ts'))}
+  interruption()
+  console.log('ready')
+  process.exitCode = 5
+`
+
 type Send = (signal: 'SIGINT') => void
 
 /** A repository of one tool, installed. */
-async function startTool() {
+async function startTool(tool = waitingTool) {
   const folder = mkdtempSync(join(tmpdir(), 'shop-bootstrap-'))
   for (const path of ['tools', 'node_modules/.bin']) mkdirSync(join(folder, path), { recursive: true })
   copyFileSync(join(root, 'tools/bootstrap.mjs'), join(folder, 'tools/bootstrap.mjs'))
@@ -65,6 +73,11 @@ test.each<[string, (pid: number) => Send]>([
   expect(await patient.exited).toBe(7)
   // Again until it ends, as a person does: signals that are close together count as one.
   await expect.poll(() => hasty.again(() => to(hasty.pid)('SIGINT')), { timeout: 20_000 }).toBe(130)
+})
+
+test('a tool that listens for its interruption ends when its work is done', async () => {
+  const { exited } = await startTool(endingTool)
+  expect(await exited).toBe(5)
 })
 
 test('npm ci accepts package-lock.json: each package.json has its packages there', () => {

@@ -19,7 +19,11 @@ export function interruption(): AbortSignal {
       interrupt()
     })
   }
-  if (process.connected) process.once('disconnect', interrupt)
+  if (process.connected) {
+    process.once('disconnect', interrupt)
+    // The listener alone would keep a tool running that has nothing left to do.
+    process.channel?.unref()
+  }
   return controller.signal
 
   function interrupt() {
