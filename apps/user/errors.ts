@@ -35,6 +35,12 @@ export const errors = defineErrors({
     'The API key would have expired already',
     { fields: [{ path: '/expiresAt', message: 'must be in the future', code: 'past' }] },
   ],
+  expiryTooLate: [
+    'unprocessable',
+    'expiry-too-late',
+    'The API key would expire after the year 9999',
+    { fields: [{ path: '/expiresAt', message: 'must be before the year 10000', code: 'maximum' }] },
+  ],
   quotaContradictory: [
     'unprocessable',
     'quota-contradictory',

@@ -70,6 +70,13 @@ describe('issuing', () => {
     ],
     ['an end in the past', { ...example, expiresAt: inDays(-1) }, 422, 'api-key-expired', '/expiresAt'],
     ['a leap second', { ...example, expiresAt: '2030-06-30T23:59:60Z' }, 422, 'api-key-expired', '/expiresAt'],
+    [
+      'an end after the year 9999',
+      { ...example, expiresAt: '9999-12-31T23:59:59-00:01' },
+      422,
+      'expiry-too-late',
+      '/expiresAt',
+    ],
     ['an end that is no time', { ...example, expiresAt: 'tomorrow' }, 400, 'validation-failed', '/expiresAt'],
     ['a blank name', { ...example, name: ' ' }, 400, 'validation-failed', '/name'],
     ['an unknown field', { ...example, token: 'mine' }, 400, 'validation-failed', '/token'],

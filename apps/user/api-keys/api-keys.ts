@@ -14,6 +14,7 @@ export const maxLiveApiKeys = 1_000
 const defaultLimit = 20
 /** An id that is taken is drawn again. Two collisions in a row are a fault of the random source. */
 const maxIdTries = 3
+const endOfTimeMs = Date.UTC(10_000, 0)
 
 const cursor = createCursor(
   Type.Object(
@@ -36,10 +37,8 @@ export function createApiKeys({ store, projection, log }: Dependencies) {
   async function issue(input: NewApiKey, by: string): Promise<IssuedApiKey> {
     const { quota, expiresAt } = input
     if (quota.perDay < quota.perMinute) throw errors.quotaContradictory()
-    // Not `<=`: a leap second is a time to the schema, and not a number here.
-    if (expiresAt !== undefined && !(Date.parse(expiresAt) > Date.now())) throw errors.apiKeyExpired()
-    const key = { ...input, name: input.name.trim(), createdBy: by }
-    const { row, token } = await add({ ...key, expiresAt: expiresAt === undefined ? undefined : new Date(expiresAt) })
+    const expiry = expiresAt === undefined ? undefined : timeToCome(expiresAt)
+    const { row, token } = await add({ ...input, name: input.name.trim(), createdBy: by, expiresAt: expiry })
     log.info({ apiKeyId: row.id, by }, 'API key issued')
     return { apiKey: await announced(row), token }
   }
@@ -81,6 +80,15 @@ export function createApiKeys({ store, projection, log }: Dependencies) {
   async function announced(row: StoredApiKey): Promise<ApiKey> {
     return publicApiKey(row, await projection.arrived(row.id))
   }
+}
+
+function timeToCome(text: string): Date {
+  const timeMs = Date.parse(text)
+  // Not `<=`: a leap second is a time to the schema, and not a number here.
+  if (!(timeMs > Date.now())) throw errors.apiKeyExpired()
+  // With an offset, the last day of 9999 ends in a year of five digits. No answer can say that, nor a page with such a key in it.
+  if (timeMs >= endOfTimeMs) throw errors.expiryTooLate()
+  return new Date(timeMs)
 }
 
 function isProjected({ version, projectedVersion }: StoredApiKey): boolean {

@@ -13,7 +13,7 @@ const adminOnly = { onRequest: async (request: Parameters<typeof requireAdmin>[0
 /** Tokens, and names of partners, are kept by no cache. */
 const unkept = { 'cache-control': 'no-store' }
 const refusals = [identityErrors.signInRequired, identityErrors.adminOnly]
-const refusedIssues = [errors.tooManyApiKeys, errors.apiKeyExpired, errors.quotaContradictory]
+const refusedIssues = [errors.tooManyApiKeys, errors.apiKeyExpired, errors.expiryTooLate, errors.quotaContradictory]
 const revoked = {
   202: { ...ApiKey, description: 'Revoked; the gateways follow as soon as Redis answers' },
   204: noBody('Revoked: no gateway accepts it'),
