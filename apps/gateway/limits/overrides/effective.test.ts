@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import type { LimitPolicy, PolicySource } from '../policy.ts'
 import { problemsOfOverride } from './effective.ts'
 
-function problemsFor(cost: number | undefined, count: number): string[] {
+function problemsFor(cost: number | undefined, count: number, periodMs = 60_000): string[] {
   const policy: LimitPolicy = {
     name: 'all',
     algorithm: 'gcra',
@@ -14,7 +14,7 @@ function problemsFor(cost: number | undefined, count: number): string[] {
   }
   const rules: PolicySource['rules'] = [{ routes: 'all', dimension: 'address', policies: [policy] }]
   const source: PolicySource = { rules, bulkheads: [], maxConnectionsPerAddress: 1 }
-  const values = { limit: { count, periodMs: 60_000 } }
+  const values = { limit: { count, periodMs } }
   return problemsOfOverride(source, { dimension: 'address', policy }, values).map(({ reason }) => reason)
 }
 
@@ -24,4 +24,9 @@ it('administrators keep ten requests per minute, whatever a request costs', () =
   expect(problemsFor(undefined, 10)).toEqual([])
   expect(problemsFor(5, 49)).toEqual(refused)
   expect(problemsFor(5, 50)).toEqual([])
+})
+
+it('a limit that is refused for its burst is told which burst is needed', () => {
+  expect(problemsFor(undefined, 5, 10_000)).toEqual([expect.stringContaining('and a burst of 10')])
+  expect(problemsFor(undefined, 10, 20_000)).toEqual([])
 })

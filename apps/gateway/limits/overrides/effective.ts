@@ -11,7 +11,7 @@ const needed = [
     routeClass: 'admin',
     perHour: 600,
     burst: 10,
-    says: 'administrators are limited by this policy: leave them 10 requests per minute',
+    says: 'administrators are limited by this policy: leave them 10 requests per minute and a burst of 10',
   },
   // Low enough for a defence against guesses of passwords.
   {
