@@ -51,11 +51,11 @@ describe.each([
     expect(denials.find('a', 6)).toBeUndefined()
   })
 
-  test('that one question renews denies the others until its deadline, and no longer than Redis does', () => {
+  test('that one question renews denies the others until its end, and no longer than Redis does', () => {
     const denials = denialsAt(0, { intervalMs })
     denials.add('a', { cost: 1, denial: denial(1_030), askedMs: 0 })
     clock.nowMs = 1_000
-    const end = denials.renew('a', 1_050)
+    const end = denials.renew('a')
     expect(denials.find('a', 1)).toMatchObject({ retryAfterMs: 30 })
     clock.nowMs = 1_029
     expect(denials.find('a', 1)).toBeUndefined()
@@ -64,25 +64,14 @@ describe.each([
     expect(denials.find('a', 1)).toMatchObject({ retryAfterMs: 3_000 })
   })
 
-  test('that is not renewed by the deadline denies no more', () => {
-    const denials = denialsAt(0, { intervalMs })
-    denials.add('a', { cost: 1, denial: denial(60_000), askedMs: 0 })
-    clock.nowMs = 1_000
-    denials.renew('a', 1_050)
-    clock.nowMs = 1_049
-    expect(denials.find('a', 1)).toBeDefined()
-    clock.nowMs = 1_050
-    expect(denials.find('a', 1)).toBeUndefined()
-  })
-
   test('that Redis did not repeat is void at the end of the question, and of no other one', () => {
     const denials = denialsAt(0, { intervalMs })
     denials.add('a', { cost: 2, denial: denial(60_000), askedMs: 0 })
-    denials.renew('a', 50)() // it is still trusted
+    denials.renew('a')() // it is still trusted
     expect(denials.find('a', 2)).toBeDefined()
     clock.nowMs = 1_000
-    const end = denials.renew('a', 1_050)
-    denials.renew('a', 9_000)() // of a smaller cost, say
+    const end = denials.renew('a')
+    denials.renew('a')() // of a smaller cost, say
     expect(denials.find('a', 2)).toBeDefined()
     end()
     expect(denials.find('a', 2)).toBeUndefined()
@@ -92,7 +81,7 @@ describe.each([
     const denials = denialsAt(0, { intervalMs })
     denials.add('a', { cost: 1, denial: denial(60_000), askedMs: 0 })
     clock.nowMs = 1_000
-    denials.renew('a', 1_050)
+    denials.renew('a')
     denials.forget('a')
     expect(denials.find('a', 1)).toBeUndefined()
   })

@@ -2,8 +2,8 @@
  * Denials that are still true, so that a hot offender is refused in this process: without a round trip, a million times a second.
  * Sound because only time makes room in a bucket or a window (a refund and a reset do too, see `forget`): until the announced wait
  * is over, Redis would deny as well. Other processes can refund, reset and change policies, so a denial is trusted for `maxAgeMs`
- * at most. Then one question renews it, and until that is answered, or its deadline, the others are still denied: a flood over
- * many connections asks Redis once.
+ * at most. Then one question renews it, and until that has ended, by an answer or its deadline, the others are still denied: a flood
+ * over many connections asks Redis once.
  *
  * Redis denied at some moment between question and answer. The earliest decides how long this process denies, so that no id is
  * denied that Redis would admit; the latest is announced, so that no caller is told to come too early.
@@ -27,8 +27,8 @@ interface KnownDenial {
   /** When all is available again, at the latest. */
   resetAtMs: number
   trustedUntilMs: number
-  /** The deadline of the question that renews it. */
-  renewedByMs: number
+  /** A question is under way. Not a time: after a pause of this process requests may be read before the answer that is there. */
+  isRenewing: boolean
 }
 
 export interface DenialsOptions {
@@ -49,10 +49,10 @@ export interface Denials {
   add(id: string, denied: { cost: number; denial: Denial; askedMs: number }): void
   forget(id: string): void
   /**
-   * A question about this id begins. If its denial is no longer trusted, this question renews it, until `deadlineAtMs` at most. Returns
-   * the end of the question, to be called after `add`: a denial that was not renewed is forgotten.
+   * A question about this id begins, which renews a denial that is no longer trusted. Returns the end of the question, which must come,
+   * after `add`: a denial that was not renewed is forgotten.
    */
-  renew(id: string, deadlineAtMs: number): () => void
+  renew(id: string): () => void
 }
 
 const nothing = () => {}
@@ -66,7 +66,7 @@ export function createDenials({ burst, intervalMs, maxAgeMs, maxIds, nowMs }: De
     // An invalid cost is no reason to deny: the check that follows rejects it.
     if (!denial || !Number.isInteger(cost) || cost < 1 || cost > burst) return undefined
     const now = nowMs()
-    if (now >= denial.trustedUntilMs && now >= denial.renewedByMs) return undefined
+    if (now >= denial.trustedUntilMs && !denial.isRenewing) return undefined
     // Where the refill is even, what another cost waits is known too: a smaller one less, and a larger one longer.
     const freeAtMs = denial.freeAtMs + (cost - denial.cost) * (intervalMs ?? 0)
     if (freeAtMs <= now || (intervalMs === undefined && cost < denial.cost)) return undefined
@@ -90,15 +90,15 @@ export function createDenials({ burst, intervalMs, maxAgeMs, maxIds, nowMs }: De
       slackMs,
       resetAtMs: heardMs + resetAfterMs,
       trustedUntilMs,
-      renewedByMs: 0,
+      isRenewing: false,
     }
     remember(known, [id, entry], maxIds)
   }
 
-  function renew(id: string, deadlineAtMs: number) {
+  function renew(id: string) {
     const denial = known.get(id)
-    if (!denial || nowMs() < Math.max(denial.trustedUntilMs, denial.renewedByMs)) return nothing
-    denial.renewedByMs = deadlineAtMs
+    if (!denial || denial.isRenewing || nowMs() < denial.trustedUntilMs) return nothing
+    denial.isRenewing = true
     return () => {
       if (known.get(id) === denial) known.delete(id)
     }

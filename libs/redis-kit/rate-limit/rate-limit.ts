@@ -155,7 +155,7 @@ export function createRateLimit(redis: Redis, options: RateLimitOptions): RateLi
     const bucket = keys.bucket.key(...prefix, id)
     const chargeId = newChargeId()
     const askedMs = nowMs()
-    const endRenewal = denials.renew(id, askedMs + deadlineMs)
+    const endRenewal = denials.renew(id)
     try {
       const args = plan.keepsCharges ? [cost, mode, chargeId] : [cost, mode]
       const run = () => plan.decide(redis, [bucket], [...plan.numbers, ...args])
