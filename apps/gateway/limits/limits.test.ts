@@ -178,6 +178,11 @@ describe('a change', () => {
       status: 422,
       body: { detail: expect.stringContaining('sign in under this policy') },
     })
+    const month = { count: 720, periodMs: 720 * hourMs }
+    const window = { limit: month, algorithm: 'fixed-window', revision: 'file' } as const
+    expect((await put('password-route', window)).status).toBe(422)
+    const day = { count: 24, periodMs: 24 * hourMs }
+    expect((await put('password-route', { ...window, limit: day })).status).toBe(200)
     const strict = await put('sign-in-address', { limit: { count: 1, periodMs: hourMs }, revision: 'file' })
     expect(strict.status).toBe(200)
   })

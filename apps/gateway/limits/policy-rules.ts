@@ -6,8 +6,8 @@ import { MAX_PERIOD_MS, planOf } from '@shop/redis-kit/rate-limit/algorithms'
 import { keys } from '../keys.ts'
 import { type DimensionName, type LimitPolicy, ownRate, type PerKeyRate } from './policy.ts'
 
-/** Algorithms with a burst of their own; the burst of a window is its count. */
-const burstAlgorithms: readonly string[] = ['gcra', 'token-bucket']
+/** Algorithms with a burst of their own, refilled steadily; the burst of a window is its count. */
+export const burstAlgorithms: readonly string[] = ['gcra', 'token-bucket']
 
 /** Part of a Redis key, and a string of a structured header field. */
 export const policyNamePattern = '^[a-z][a-z0-9-]{0,39}$'

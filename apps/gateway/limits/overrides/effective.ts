@@ -2,7 +2,7 @@
 import type { LimitValues } from '@shop/contracts/limits'
 import type { RouteClass } from '../../routes.ts'
 import { type AppliedPolicy, type LimitPolicy, type PolicySource, policiesOf } from '../policy.ts'
-import { isPerKey, type PolicyProblem, problemsOf } from '../policy-rules.ts'
+import { burstAlgorithms, isPerKey, type PolicyProblem, problemsOf } from '../policy-rules.ts'
 import type { SoundOverride, StoredOverride } from './overrides.ts'
 
 /** What an override leaves the classes of routes that are needed to undo it. */
@@ -21,6 +21,9 @@ const needed = [
     says: 'administrators sign in under this policy: leave 1 request per hour',
   },
 ] as const
+
+/** The longest window over such a class: a window that is used up admits no administrator until its end. */
+const longestWindowMs = 86_400_000
 
 export interface Effective {
   source: PolicySource
@@ -70,7 +73,8 @@ export function problemsOfOverride(
   const problems = problemsOf(next, dimension)
   if (problems.length > 0 || dimension === 'api-key') return problems
   const short = needed.find((need) => isBelow(need, next) && limits(source, need.routeClass, policy))
-  if (short) return [{ field: 'limit', reason: `${short.says} at least, or none of them can change it back` }]
+  const least = short && `${short.says} at least, in a window of a day at most`
+  if (least) return [{ field: 'limit', reason: `${least}, or none of them can change it back` }]
   return problems
 }
 
@@ -88,8 +92,9 @@ function limits(source: PolicySource, routeClass: RouteClass, { name }: LimitPol
   return policiesOf(source, routeClass).some(({ policy }) => policy.name === name)
 }
 
-function isBelow(need: (typeof needed)[number], { limit, burst, cost = 1 }: LimitPolicy): boolean {
+function isBelow(need: (typeof needed)[number], { limit, algorithm, burst, cost = 1 }: LimitPolicy): boolean {
   if (isPerKey(limit)) return false
   const perHour = (limit.count * 3_600_000) / limit.periodMs
-  return perHour < need.perHour * cost || (burst ?? limit.count) < need.burst * cost
+  const isLongWindow = !burstAlgorithms.includes(algorithm) && limit.periodMs > longestWindowMs
+  return isLongWindow || perHour < need.perHour * cost || (burst ?? limit.count) < need.burst * cost
 }
