@@ -42,6 +42,7 @@ interface Dependencies {
 export type Projection = ReturnType<typeof createProjection>
 
 export function createProjection(redis: Redis, { store, log }: Dependencies) {
+  const project = createKeyWriter(redis, store)
   const alarm = createAlarm()
   let mayBeOutdated = true
   let rewrittenAtMs = Number.NEGATIVE_INFINITY
@@ -83,7 +84,7 @@ export function createProjection(redis: Redis, { store, log }: Dependencies) {
     // First: among these are the keys that were revoked during an outage. The last batch is empty.
     for (let rows = await project(store.pending); rows.length > 0 && !signal.aborted; )
       rows = await project(store.pending)
-    const isComplete = await readComplete()
+    const isComplete = await readComplete(redis)
     if (isComplete && !mayBeOutdated && performance.now() < rewrittenAtMs + rewriteMs) return
     mayBeOutdated = false
     const startedAtMs = performance.now()
@@ -93,16 +94,6 @@ export function createProjection(redis: Redis, { store, log }: Dependencies) {
     }
     rewrittenAtMs = startedAtMs
     if (!isComplete) log.info('API keys written to Redis, which lacked them')
-  }
-
-  /** A key of another type says nothing: the rewrite replaces it. */
-  async function readComplete(): Promise<boolean> {
-    try {
-      return (await redis.hexists(apiKeyKeys.projection.key(), completeField)) === 1
-    } catch (error) {
-      if (isWrongType(error)) return false
-      throw error
-    }
   }
 
   /** False when it was interrupted: by a stop, by another loss, or by the rewrite of another instance. */
@@ -119,6 +110,21 @@ export function createProjection(redis: Redis, { store, log }: Dependencies) {
     }
     return (await completeRewrite(redis, marker, [name, completeMs])) === 1
   }
+}
+
+/** A key of another type says nothing: the rewrite replaces it. */
+async function readComplete(redis: Redis): Promise<boolean> {
+  try {
+    return (await redis.hexists(apiKeyKeys.projection.key(), completeField)) === 1
+  } catch (error) {
+    if (isWrongType(error)) return false
+    throw error
+  }
+}
+
+/** Writes API keys to Redis, and notes in Postgres what has arrived. */
+function createKeyWriter(redis: Redis, store: Pick<ApiKeyStore, 'markProjected'>) {
+  return project
 
   /** Writes the rows that `read` finds, and resolves to them. Redis then has each in this version, or in a newer one. */
   async function project(read: () => Promise<StoredApiKey[]>): Promise<StoredApiKey[]> {
