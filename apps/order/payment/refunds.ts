@@ -22,7 +22,10 @@ interface Dependencies {
   /** Rings when a refund became due here; others are found by looking. */
   alarm: Alarm
   paymentTimeoutMs: number
-  /** The pause after the first attempt, doubled after each; never shorter than a call of the provider and the wait for its turn take. @default 2_000 */
+  /**
+   * The pause after the first attempt, doubled after each. At least twice the time limit of a call: a call and the wait for its turn.
+   * @default 2_000
+   */
   retryBaseMs?: number
   log: Log
 }

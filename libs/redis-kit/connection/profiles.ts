@@ -79,7 +79,8 @@ export function sentinelOptions(target: Target, profile: Profile): RedisOptions 
     enableTLSForSentinelMode: target.isTls,
     sentinelTLS: target.isTls ? { ...profile.tls } : undefined,
     sentinelCommandTimeout: 1000,
-    sentinelRetryStrategy: (attempt) => reconnectDelayMs(attempt, profile.reconnectMaxMs), // a number, always: anything else would end the client for good
+    // Always a number: anything else would end the client for good.
+    sentinelRetryStrategy: (attempt) => reconnectDelayMs(attempt, profile.reconnectMaxMs),
     // Off, on purpose: it hears of a switch from the Sentinels, but when it hears of it while ioredis is asking them for the
     // new master, it makes that attempt fail for good and the client ends. A closed connection, `socketTimeout` and
     // READONLY lead to the same question without it.

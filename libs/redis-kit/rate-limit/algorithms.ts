@@ -12,7 +12,7 @@ export const MAX_PERIOD_MS = 366 * 24 * 60 * 60 * 1000
 
 export type Algorithm = 'gcra' | 'token-bucket' | 'fixed-window' | 'sliding-window-counter' | 'sliding-window-log'
 
-/** The numbers that a limit keeps to. In any interval of t ms at most `burst + t * count / periodMs` is admitted; fixed windows admit more. */
+/** The numbers of a limit. In any interval of t ms at most `burst + t * count / periodMs` is admitted; fixed windows admit more. */
 export interface Policy extends Rate {
   /** How much at once, after a pause. The windows admit their `count` at once. */
   burst: number
@@ -110,7 +110,10 @@ export const kinds: Record<Algorithm, Kind> = {
 
 export const ALGORITHMS = Object.keys(kinds) as readonly Algorithm[]
 
-/** The algorithm with this limit. Throws a RangeError for a limit that it or its fail mode cannot keep, or that the keys have no room for. */
+/**
+ * The algorithm with this limit. Throws a RangeError for a limit that the algorithm or the fail mode cannot keep, and for one that the
+ * keys have no room for.
+ */
 export function planOf(policy: Policy, bucket: KeyFamily, onUnavailable: FailMode): Plan {
   const { algorithm, count, periodMs, burst } = policy
   const kind = kinds[algorithm]

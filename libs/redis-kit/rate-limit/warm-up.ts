@@ -16,11 +16,12 @@ export interface ColdLimit {
   algorithm?: Algorithm
 }
 
-/** An id that nobody has used anything of. */
+/** An id that no caller has: nothing is charged to it. */
 const ID = 'warm-up'
 
 /**
- * Before the process listens: waits for the connections, and runs the script of each limit once, by a peek. Takes nothing and leaves no key.
+ * Before the process listens: waits for the connections, and runs the script of each limit once, by a peek. Takes nothing, and leaves
+ * no key.
  * Resolves after `deadlineMs` at the latest, with Redis or without: an outage is reported by the decisions that it concerns.
  */
 export async function warmUp(limits: readonly ColdLimit[], deadlineMs = 2_000): Promise<void> {

@@ -141,7 +141,7 @@ export function createLeakyQueue(redis: Redis, options: LeakyQueueOptions): Leak
     return { ...fixedVerdicts[onUnavailable], delayMs: 0 }
   }
 
-  /** False when another slot is reserved behind it, which does not move up. Only once per slot: the next one to take it has the same end. */
+  /** False when a later slot is reserved, which does not move up. Once per slot: the next reservation of it has the same end. */
   async function giveBack(id: string, { lengthUs, endsUs }: TakenSlot): Promise<boolean> {
     await lastFirst(endsUs)
     try {
