@@ -46,6 +46,7 @@ it('a sound policy becomes numbers', () => {
   expect(policies(withPolicy({ limit: '5 per 30d', burst: 2, cost: 2 }))).toEqual([
     { ...sound, limit: { count: 5, periodMs: 2_592_000_000 }, burst: 2, cost: 2 },
   ])
+  expect(policies(withPolicy({ limit: '5 per 8.2m' }))).toMatchObject([{ limit: { periodMs: 492_000 } }])
   expect(policies(withPolicy({ limit: 'own quota per day' }, 'api-key'))).toMatchObject([{ limit: { perKey: 'day' } }])
 })
 

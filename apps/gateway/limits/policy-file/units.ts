@@ -13,10 +13,15 @@ const size = /^(\d{1,10})(B|KiB|MiB|GiB)$/
 export function limitIn(scalar: unknown): Parsed<LimitPolicy['limit']> {
   const text = typeof scalar === 'string' ? scalar : ''
   const [, count, amount, unit = ''] = rate.exec(text) ?? []
-  if (count !== undefined) return { value: { count: Number(count), periodMs: Number(amount) * (unitsMs[unit] ?? 1) } }
+  if (count !== undefined) return { value: { count: Number(count), periodMs: inMs(Number(amount), unit) } }
   const perKey = ownQuota.exec(text)?.[1]
   if (perKey === 'minute' || perKey === 'day') return { value: { perKey } }
   return { expected: 'like "200 per 1s" (ms, s, m, h or d) or "own quota per minute" or "own quota per day"' }
+}
+
+/** 8.2 * 60,000 is 491,999.99999999994 as a double. */
+function inMs(amount: number, unit: string): number {
+  return Math.round(amount * (unitsMs[unit] ?? 1) * 1e6) / 1e6
 }
 
 export function sizeIn(scalar: unknown): Parsed<number> {
