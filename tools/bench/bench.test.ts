@@ -58,6 +58,8 @@ describe('npm run bench', () => {
   it.each([
     [['no-such-suite'], 'unknown suite "no-such-suite"'],
     [['cache', '--rounds', '0'], '--rounds must be a whole number'],
+    [['rate-limit', '--table', 'nope'], 'unknown table "nope" of rate-limit: use one of decision, '],
+    [['rate-limit', '--only', 'gcra,nope'], 'unknown contender "nope" of rate-limit: use one of gcra, '],
     [['compare', 'only-one.json'], 'compare needs two files'],
     [['--unknown'], "Unknown option '--unknown'"],
   ])('%j is a mistake, and it says which', async (args, message) => {

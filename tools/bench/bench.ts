@@ -15,15 +15,16 @@ const docs = join(import.meta.dirname, '../../docs/bench')
 const help = `Compare this repository with the raw limit and with other libraries. Starts its
 own servers.
 
-  npm run bench                              every suite
-  npm run bench -- ${suiteNames.join('|').padEnd(25)} this one
-  npm run bench -- compare a.json b.json     two results of one run
+  npm run bench                                 every suite
+  npm run bench -- ${suiteNames.join('|').padEnd(28)}  this one
+  npm run bench -- compare a.json b.json        two results of one run
 
   --rounds N     rounds that count                       (default 25, quick 3)
   --ms N         how long a contender works in a round   (default 300)
   --quick        a short run of a minute or two; not written to docs/bench
   --table ID     only this table; not written to docs/bench
-  --only A,B     only these contenders; not written to docs/bench
+  --only A,B     only these contenders; not written to docs/bench; a wrong name
+                 lists the right ones, here and at --table
   --json FILE    write the result to this file too
   --profile DIR  a CPU profile of each contender's process
   --check        exit with 1 when a goal is missed

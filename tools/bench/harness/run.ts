@@ -29,7 +29,11 @@ export interface RunOptions {
 export async function runSuite(suite: Suite, options: RunOptions): Promise<Result> {
   const { runId, roundCount, durationMs, isQuick, report } = options
   const tables = suite.tables.filter(({ id }) => (options.table ?? id) === id)
-  if (tables.length === 0) throw new Error(`unknown table "${options.table}" of ${suite.name}`)
+  if (tables.length === 0) {
+    const known = suite.tables.map(({ id }) => id).join(', ')
+    throw new Error(`unknown table "${options.table}" of ${suite.name}: use one of ${known}`)
+  }
+  checkContenders(suite.name, tables, options.only)
   const startedAt = new Date().toISOString()
   const before = loadNow()
   report(`${suite.name}: starting servers …`)
@@ -55,6 +59,14 @@ export async function runSuite(suite: Suite, options: RunOptions): Promise<Resul
   } finally {
     await tearDown()
   }
+}
+
+/** An unknown contender would be a run that measures nothing. */
+function checkContenders(suite: string, tables: readonly Table<unknown>[], only: readonly string[] = []): void {
+  const known = [...new Set(tables.flatMap(({ contenders }) => contenders.map(({ id }) => id)))]
+  const unknown = only.find((id) => !known.includes(id))
+  if (unknown !== undefined)
+    throw new Error(`unknown contender "${unknown}" of ${suite}: use one of ${known.join(', ')}`)
 }
 
 async function runTable(
