@@ -11,9 +11,16 @@ export interface TableProblem {
   reason: string
 }
 
-export function tableProblems(table: Pick<PolicySource, 'rules' | 'bulkheads'>): TableProblem[] {
-  const { rules, bulkheads } = table
-  return [...repeatedNames(rules), ...shadowedRules(rules), ...bulkheads.flatMap(bulkheadProblems), ...gaps(table)]
+/** A list with a mistake in one of its entries is undefined: what it lacks is not known. */
+interface TableRead {
+  rules: PolicySource['rules'] | undefined
+  bulkheads: PolicySource['bulkheads'] | undefined
+}
+
+export function tableProblems({ rules = [], bulkheads }: TableRead): TableProblem[] {
+  const ofRules = [...repeatedNames(rules), ...shadowedRules(rules)]
+  if (bulkheads === undefined) return ofRules
+  return [...ofRules, ...bulkheads.flatMap(bulkheadProblems), ...gaps({ bulkheads })]
 }
 
 function repeatedNames(rules: readonly PolicyRule[]): TableProblem[] {

@@ -181,6 +181,11 @@ it('bulkheads must contain each class, none of them may be shadowed, and one add
   expect(problemsIn(text([{ ...all, bodyMaxBytes: '2MiB', routes: ['import', 'cart'] }, all]))).toContain(
     '3: bodyMaxBytes must be at most 1MiB for bodies that are buffered: cart',
   )
+  // The classes of a bulkhead with a mistake are contained: its mistake alone is reported.
+  expect(problemsIn(text([{ ...all, maxConcurrent: -1 }]))).toEqual([
+    '1: rules must be a list that is not empty',
+    '4: maxConcurrent must be a whole number of at least 1, not "-1"',
+  ])
   const others = routeClasses.filter((one) => one !== 'docs')
   expect(problemsIn(text([{ ...all, routes: others }]))).toContain('2: no bulkhead contains docs')
 })

@@ -68,7 +68,7 @@ function readTable(root: Located, read: NodeReader): PolicySource | undefined {
   const bulkheads = read.list(fields.bulkheads, 'bulkheads', (node) => readBulkhead(node, read))
   const maxConnectionsPerAddress = read.with(fields.maxConnectionsPerAddress, 'maxConnectionsPerAddress', countIn)
   const isWhole = rules !== undefined && bulkheads !== undefined && maxConnectionsPerAddress !== undefined
-  for (const { of, reason } of tableProblems({ rules: rules ?? [], bulkheads: bulkheads ?? [] })) {
+  for (const { of, reason } of tableProblems({ rules, bulkheads })) {
     read.report(read.lineOf(of) ?? fields.bulkheads?.line ?? 1, reason)
   }
   return isWhole ? { rules, bulkheads, maxConnectionsPerAddress } : undefined
