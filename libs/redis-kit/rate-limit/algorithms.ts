@@ -128,7 +128,9 @@ export function planOf(policy: Policy, bucket: KeyFamily, onUnavailable: FailMod
   const plan = kind.plan(policy)
   if (onUnavailable === 'local') spacingOf(policy) // refused now, and not at the first outage
   if ('ms' in bucket.ttl && plan.lifeMs > bucket.ttl.ms) {
-    throw new RangeError(`a full burst takes ${plan.lifeMs} ms to refill, longer than ${bucket.pattern} may live`)
+    throw new RangeError(
+      `a full burst takes ${plan.lifeMs} ms to refill, longer than ${bucket.pattern} may live: raise maxPeriodMs of the keys`,
+    )
   }
   return plan
 }

@@ -392,7 +392,7 @@ describe('with a proxy that breaks', () => {
 
   test('a limit that its key family has no room for is refused at the start', () => {
     const tooLong = { limit: { count: 1, periodMs: 24 * 3600 * SECOND_MS }, burst: 2 }
-    expect(() => limitOn(redis, `test-${randomUUID()}`, tooLong)).toThrow(/longer than .* may live/)
+    expect(() => limitOn(redis, `test-${randomUUID()}`, tooLong)).toThrow(/longer than .* may live: raise maxPeriodMs/)
     expect(() => limitOn(redis, `test-${randomUUID()}`, { burst: 0 })).toThrow('burst')
   })
 })
