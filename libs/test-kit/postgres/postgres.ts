@@ -27,6 +27,17 @@ export async function testDatabase(service?: string, settings: Record<string, st
   const name = `t${randomBytes(4).toString('hex')}_${(service ?? 'empty').replaceAll(/\W/g, '_')}`
   const defaults = Object.entries(settings).map(([key, value]) => `ALTER DATABASE ${name} SET ${key} = '${value}'`)
   await run(server, [`CREATE DATABASE ${name} TEMPLATE ${template}`, ...defaults])
-  afterwards(() => run(server, [`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`]))
+  afterwards(() => run(server, [untilUnused(name), `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`]))
   return { url: databaseUrl(server, name), name }
+}
+
+/** Waits a second at most: a connection that is just closing would fail the test's process when the server ends it first. */
+function untilUnused(name: string): string {
+  return `DO $$ BEGIN
+    FOR round IN 1..20 LOOP
+      EXIT WHEN NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = '${name}');
+      PERFORM pg_sleep(0.05);
+      PERFORM pg_stat_clear_snapshot();
+    END LOOP;
+  END $$`
 }
