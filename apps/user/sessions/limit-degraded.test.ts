@@ -8,7 +8,7 @@ import { startUser } from '../user.fixture.ts'
 const password = 'correct horse battery'
 const patiently = { timeout: 20_000, interval: 20 }
 /** The longest that the decision of a policy may take. */
-const DEADLINE_MS = 50
+const DEADLINE_MS = 250
 
 async function setUp(env: Record<string, string> = {}) {
   const user = await startUser(env)
