@@ -22,7 +22,7 @@ export function createLimitOf({ redis, watch, instances }: Dependencies): LimitO
   return function limitOf({ name, algorithm, burst, role, onUnavailable }, limit) {
     const rateLimit = createRateLimit(redis[role], {
       keys: keys.limits[role][algorithm],
-      prefix: [name],
+      prefix: [counterName(name, limit, burst ?? limit.count)],
       algorithm,
       limit,
       burst: burst ?? limit.count,
@@ -32,6 +32,14 @@ export function createLimitOf({ redis, watch, instances }: Dependencies): LimitO
     })
     return watch.watch(name, rateLimit)
   }
+}
+
+/**
+ * The limit is part of its key. Gateways with different tables, as in a rollout, then count apart, and what they admit together is
+ * bounded. On one key each would repair what the other has written, see the limits of the pattern's page.
+ */
+function counterName(name: string, { count, periodMs }: Rate, burst: number): string {
+  return `${name}@${count}-${periodMs}-${burst}`
 }
 
 /** Before the first request: the scripts of the table, each on the Redis that counts. Resolves in two seconds, with Redis or without. */
