@@ -116,7 +116,7 @@ it('lets who publishes wait for the disk, where the server can say, and block on
   const [knowsIt] = (await asAdmin.command('INFO', 'waitaof')) as unknown[]
   const mayRun = (user: string, ...command: string[]) => asAdmin.call('ACL', 'DRYRUN', user, ...command)
   if (knowsIt) expect(await mayRun('order', 'waitaof', '1', '0', '100')).toBe('OK')
-  if (knowsIt) expect(await mayRun('gateway', 'waitaof', '1', '0', '100')).toContain('no permissions to run')
+  if (knowsIt) expect(await mayRun('user', 'waitaof', '1', '0', '100')).toContain('no permissions to run')
   for (const command of ['blpop order:x 1', 'blmove order:x order:y left left 1', 'wait 1 1']) {
     expect(await mayRun('order', ...command.split(' '))).toContain('no permissions to run')
   }
