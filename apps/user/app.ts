@@ -48,7 +48,7 @@ export async function buildApp(config: Config, { log, name, instanceId, metrics 
     limit: { count: config.SIGN_IN_LIMIT_COUNT, periodMs: config.SIGN_IN_LIMIT_PERIOD_MS },
     burst: config.SIGN_IN_LIMIT_COUNT,
     onUnavailable: 'closed',
-    // Hashing takes as long. 50 ms refused sign-ins on a machine that was only busy.
+    // As long as hashing the password takes. With 50 ms, a machine that was only busy refused sign-ins.
     deadlineMs: 250,
     onDegraded: limits.onDegraded('sign-in'),
   })

@@ -19,7 +19,10 @@ beforeAll(async () => {
   redis = connectRedis(server.url, { name: 'test', commandTimeoutMs: 20_000 })
   await whenReady(redis, 10_000)
 })
-afterAll(() => closeRedis(redis))
+afterAll(async () => {
+  await closeRedis(redis)
+  await server.stop()
+})
 
 /** Limits of a process of its own, which knows no denial yet. */
 function limitsOfGateway() {
@@ -30,7 +33,7 @@ function limitsOfGateway() {
 }
 
 test.each(ALGORITHMS)(
-  '%s: gateways with the old and the new limit admit each no more than its own',
+  '%s: gateways with the old and the new limit together admit no more than both limits',
   async (algorithm) => {
     const policy = { name: 'address', algorithm, limit: old, cost: 1, role: 'cache', onUnavailable: 'closed' } as const
     let admittedCount = 0

@@ -35,8 +35,8 @@ export function createLimitOf({ redis, watch, instances }: Dependencies): LimitO
 }
 
 /**
- * The limit is part of its key. Gateways with different tables, as in a rollout, then count apart, and what they admit together is
- * bounded. On one key each would repair what the other has written, see the limits of the pattern's page.
+ * The numbers of a limit are part of its key. Gateways with different tables, as in a rollout, then count apart, and what they admit
+ * together is bounded. On one key each would repair what the other has written: "One limit per key" in redis-kit/rate-limit/README.md.
  */
 function counterName(name: string, { count, periodMs }: Rate, burst: number): string {
   return `${name}@${count}-${periodMs}-${burst}`
