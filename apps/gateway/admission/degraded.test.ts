@@ -1,7 +1,7 @@
 /** The gateway's limits while one of its Redis servers fails: what clients, metrics, health and the log are told. */
-import { setTimeout as sleep } from 'node:timers/promises'
-import { refuseWrites } from '@shop/service-kit/storage/refused-writes.fixture'
+import { typicalExcessMs } from '@shop/test-kit/excess'
 import type { RedisServer } from '@shop/test-kit/redis-server'
+import { refuseWrites } from '@shop/test-kit/refused-writes'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { startGateway } from '../gateway.fixture.ts'
 
@@ -10,6 +10,7 @@ const patiently = { timeout: 20_000, interval: 20 }
 const DEADLINE_MS = 50
 /** On a loaded machine any decision may be late. */
 const LATE = 'RATE_LIMIT_LATE'
+/** So often `typicalExcessMs` asks. */
 const REQUESTS = 5
 
 /** Resolves to the way to heal the server: one that cannot save its data does not end either. */
@@ -62,17 +63,11 @@ async function setUp() {
       .filter(({ policy, level }) => policy !== undefined && level === 'warn')
       .map(({ policy, reason }) => ({ policy, reason }))
 
-  /** The statuses of some requests, and how much later than a timer of the deadline they came: the median. */
+  /** The statuses of some requests, and how much later than the deadline they typically came. */
   async function askRepeatedly(ask: () => Promise<Response>) {
-    const answers: { status: number; excessMs: number }[] = []
-    for (let i = 0; i < REQUESTS; i++) {
-      const timer = sleep(DEADLINE_MS).then(() => performance.now())
-      const answer = ask().then(({ status }) => ({ status, atMs: performance.now() }))
-      const [dueMs, { status, atMs }] = await Promise.all([timer, answer])
-      answers.push({ status, excessMs: atMs - dueMs })
-    }
-    const excessesMs = answers.map(({ excessMs }) => excessMs).toSorted((a, b) => a - b)
-    return { statuses: answers.map(({ status }) => status), excessMs: excessesMs[2] as number }
+    const statuses: number[] = []
+    const excessMs = await typicalExcessMs(DEADLINE_MS, async () => statuses.push((await ask()).status))
+    return { statuses, excessMs }
   }
   return { gateway, browse, signIn, health, degradedSince, limitLines, askRepeatedly }
 }

@@ -1,7 +1,7 @@
 /** The limit of sign-ins while its Redis fails: what clients, metrics, health and the log are told. */
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type RefusalWord, refuseWrites } from '@shop/service-kit/storage/refused-writes.fixture'
+import { typicalExcessMs } from '@shop/test-kit/excess'
+import { type RefusalWord, refuseWrites } from '@shop/test-kit/refused-writes'
 import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import { startUser } from '../user.fixture.ts'
 
@@ -35,20 +35,14 @@ async function setUp(env: Record<string, string> = {}) {
       .filter(({ policy, level }) => policy !== undefined && level === 'warn')
       .map(({ policy, reason, msg }) => ({ policy, reason, msg }))
 
-  /** How much later than a timer of the deadline the answers came: the median of five. */
-  async function refusedAfterMs(): Promise<number> {
-    const excessesMs: number[] = []
-    for (let i = 0; i < 5; i++) {
-      const timer = sleep(DEADLINE_MS).then(() => performance.now())
-      const answer = signIn().then(({ statusCode, headers }) => ({ statusCode, headers, atMs: performance.now() }))
-      const [dueMs, { statusCode, headers, atMs }] = await Promise.all([timer, answer])
+  /** How much later than the deadline of its limit a sign-in is refused. */
+  const refusalExcessMs = () =>
+    typicalExcessMs(DEADLINE_MS, async () => {
+      const { statusCode, headers } = await signIn()
       expect(statusCode).toBe(503)
       expect(headers['set-cookie']).toBeUndefined()
-      excessesMs.push(atMs - dueMs)
-    }
-    return excessesMs.toSorted((a, b) => a - b)[2] as number
-  }
-  return { user, email, signIn, health, degradedCount, limitLines, refusedAfterMs }
+    })
+  return { user, email, signIn, health, degradedCount, limitLines, refusalExcessMs }
 }
 
 /** On a loaded machine a decision may be late before it is refused. */
@@ -75,9 +69,9 @@ const refusals: [RefusalWord, status: string][] = [
 
 describe.each(refusals)('a Redis that refuses writes with %s', (word, expected) => {
   test('refuses sign-ins in time, is counted, degrades health, and is logged once', async () => {
-    const { user, email, signIn, health, degradedCount, limitLines, refusedAfterMs } = await setUp()
+    const { user, email, signIn, health, degradedCount, limitLines, refusalExcessMs } = await setUp()
     const heal = await refuseWrites(user.redis.url, word)
-    expect(await refusedAfterMs()).toBeLessThan(DEADLINE_MS)
+    expect(await refusalExcessMs()).toBeLessThan(DEADLINE_MS)
     expect(await degradedCount()).toBe(5)
     await vi.waitFor(async () => {
       const { status, checks } = await health()
@@ -106,9 +100,9 @@ test('a full Redis still limits guesses, and does not charge who knows the passw
 })
 
 test('a Redis that is silent costs a sign-in the deadline', async () => {
-  const { user, signIn, health, degradedCount, limitLines, refusedAfterMs } = await setUp()
+  const { user, signIn, health, degradedCount, limitLines, refusalExcessMs } = await setUp()
   user.link.blackHole()
-  expect(await refusedAfterMs()).toBeLessThan(DEADLINE_MS)
+  expect(await refusalExcessMs()).toBeLessThan(DEADLINE_MS)
   expect(await degradedCount()).toBe(5)
   await vi.waitFor(async () => expect((await health()).checks).toContainEqual(limitsCheck), patiently)
   expect(limitLines()).toEqual([degradedLine('RATE_LIMIT_LATE')])
@@ -117,9 +111,9 @@ test('a Redis that is silent costs a sign-in the deadline', async () => {
 })
 
 test('a Redis that was restarted decides again, without its scripts', async () => {
-  const { user, signIn, health, degradedCount, limitLines, refusedAfterMs } = await setUp()
+  const { user, signIn, health, degradedCount, limitLines, refusalExcessMs } = await setUp()
   await user.redis.kill('SIGKILL')
-  expect(await refusedAfterMs()).toBeLessThan(DEADLINE_MS)
+  expect(await refusalExcessMs()).toBeLessThan(DEADLINE_MS)
   expect(await degradedCount()).toBe(5)
   await vi.waitFor(async () => expect((await health()).checks).toContainEqual(limitsCheck), patiently)
   await user.redis.restart()

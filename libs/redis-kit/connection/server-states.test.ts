@@ -6,11 +6,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type RedisServer, startRedis } from '@shop/test-kit/redis-server'
+import { refusalWords, refuseWrites } from '@shop/test-kit/refused-writes'
 import { Redis as Server } from 'ioredis'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { isRedisOutage, RedisUnavailable } from '../errors.ts'
 import { closeRedis, connectRedis, connectSubscriber, type Redis, type RedisOptions, whenReady } from './connection.ts'
-import { type Refusal, refusingWrites } from './refusing-writes.fixture.ts'
 
 const cleanups: (() => unknown)[] = []
 afterEach(async () => {
@@ -131,13 +131,12 @@ test('a server that is full is an outage for writes and serves reads', async () 
   expect(await redis.get('key')).toBeNull()
 })
 
-describe.each(Object.entries<Refusal>(refusingWrites))('%s', (word, { config, harm, heal }) => {
+describe.each(refusalWords)('%s', (word) => {
   test('is an outage by every door, and over with its cause', async () => {
-    const server = await start({ config })
+    const server = await start()
     const redis = connect(server.url)
-    const direct = connectDirect(server.port)
     await redis.set('key', 'before')
-    await harm(direct)
+    const heal = await refuseWrites(server.url, word)
     const doors: Record<string, () => Promise<unknown>> = {
       write: () => redis.set('key', 'during'),
       script: () => redis.eval("return redis.call('set', KEYS[1], 'during')", 1, 'key'),
@@ -159,7 +158,7 @@ describe.each(Object.entries<Refusal>(refusingWrites))('%s', (word, { config, ha
       expect(outcome.message, door).toContain(word)
     }
     await until(async () => (await outcomeOf(redis.get('key'))) === ('before' as unknown))
-    await heal(direct)
+    await heal()
     await until(async () => (await outcomeOf(redis.set('key', 'after'))) === ('OK' as unknown))
   })
 })

@@ -1,12 +1,13 @@
 /** Each algorithm, and the queue, while Redis is away, refuses, is full, restarts or forgets its scripts. */
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { typicalExcessMs } from '@shop/test-kit/excess'
 import { startFaultProxy } from '@shop/test-kit/fault-proxy'
 import { type RedisOptions, startRedis } from '@shop/test-kit/redis-server'
+import { refusalWords, refuseWrites } from '@shop/test-kit/refused-writes'
 import { Redis as Plain } from 'ioredis'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { closeRedis, connectRedis, type Redis, whenReady } from '../connection/connection.ts'
-import { type Refusal, refusingWrites } from '../connection/refusing-writes.fixture.ts'
 import { errorReply, greet, startWireServer } from '../connection/wire-server.fixture.ts'
 import { isRedisOutage } from '../errors.ts'
 import { ALGORITHMS } from './algorithms.ts'
@@ -112,17 +113,6 @@ describe('a black hole', () => {
   })
 })
 
-/** How much later than a bare timer that is started with it: a busy machine delays both. The middle one of five. */
-async function typicalExcessMs(deadlineMs: number, work: () => Promise<unknown>) {
-  const excessesMs: number[] = []
-  for (let i = 0; i < 5; i++) {
-    const timer = sleep(deadlineMs).then(() => performance.now())
-    const [dueMs, doneMs] = await Promise.all([timer, work().then(() => performance.now())])
-    excessesMs.push(doneMs - dueMs)
-  }
-  return excessesMs.toSorted((a, b) => a - b)[2] as number
-}
-
 /** As servers say it. */
 const replies = [
   'LOADING Redis is loading the dataset in memory',
@@ -166,13 +156,13 @@ describe('a server that refuses', () => {
     }
   })
 
-  const { OOM: _, ...refusals } = refusingWrites // the scripts are allowed to write then
-  test.each(Object.entries<Refusal>(refusals))(
+  const refusals = refusalWords.filter((word) => word !== 'OOM') // the scripts are allowed to write then
+  test.each(refusals)(
     'writes, a real one by %s, makes each decision a degraded one, until it accepts them again',
-    async (word, { config, harm, heal }) => {
-      const { server, direct } = await startServer({ config })
+    async (word) => {
+      const { server } = await startServer()
       const redis = await connect(server.url, 1_000)
-      await harm(direct)
+      const heal = await refuseWrites(server.url, word)
       const all = everyLimiter.map(({ onUnavailable, make }) => ({
         onUnavailable,
         limiter: make(redis, { onUnavailable, deadlineMs: PATIENT_MS }),
@@ -183,7 +173,7 @@ describe('a server that refuses', () => {
         expect(limiter.reasons).toHaveLength(MANY)
         expect(limiter.reasons.every((error) => String(error).includes(word))).toBe(true)
       }
-      await heal(direct)
+      await heal()
       for (const { limiter } of all) await expectSound(limiter)
     },
   )

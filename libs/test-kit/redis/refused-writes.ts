@@ -1,7 +1,7 @@
-/** How a real server of a test's own is brought to refuse writes, by the first word of its reply, and out of it again. */
+/** Makes a real server of a test's own refuse writes, named by the first word of its reply, and accept them again. */
 import { mkdir, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { closeRedis, connectRedis, type Redis, whenReady } from '@shop/redis-kit/connection'
+import { Redis } from 'ioredis'
 import { vi } from 'vitest'
 
 interface Refusal {
@@ -37,6 +37,7 @@ const causes = {
 } as const satisfies Record<string, Refusal>
 
 export type RefusalWord = keyof typeof causes
+export const refusalWords = Object.keys(causes) as RefusalWord[]
 
 /** Resolves to the way to heal the server. `url` is that of a user with all rights. */
 export async function refuseWrites(url: string, word: RefusalWord): Promise<() => Promise<void>> {
@@ -46,12 +47,12 @@ export async function refuseWrites(url: string, word: RefusalWord): Promise<() =
 }
 
 async function asAdmin(url: string, work: (admin: Redis) => Promise<unknown>): Promise<void> {
-  const admin = connectRedis(url, { name: 'admin', commandTimeoutMs: 5_000 })
+  const admin = new Redis(url)
+  admin.on('error', () => {}) // told by the command that fails
   try {
-    await whenReady(admin, 5_000)
     await work(admin)
   } finally {
-    await closeRedis(admin)
+    admin.disconnect()
   }
 }
 
