@@ -1,20 +1,9 @@
 /** What each algorithm admits around the edge of a window, and after a failover: the figures of the README. The test sets the clock. */
-import { startRedis } from '@shop/test-kit/redis-server'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Found, runHistories, type Step } from './algorithm/history.fixture.ts'
+import { describe, expect, test } from 'vitest'
+import { type Found, runHistories, type Step, startHistoryServer } from './algorithm/history.fixture.ts'
 import { ALGORITHMS, type Algorithm, type Policy } from './algorithms.ts'
 
-let server: Awaited<ReturnType<typeof startRedis>>
-let redis: Redis
-beforeAll(async () => {
-  server = await startRedis()
-  redis = new Redis(server.url)
-})
-afterAll(async () => {
-  redis.disconnect()
-  await server.stop()
-})
+const redis = await startHistoryServer()
 
 /** A window begins here. */
 const START_US = 1_800_000_000_000_000

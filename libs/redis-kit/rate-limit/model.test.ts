@@ -1,9 +1,14 @@
 /** The scripts against their references over random histories, on a real server whose clock the test sets. */
-import { startRedis } from '@shop/test-kit/redis-server'
 import fc from 'fast-check'
-import { Redis } from 'ioredis'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Fault, type Found, type History, runHistories, type Step } from './algorithm/history.fixture.ts'
+import { describe, expect, test } from 'vitest'
+import {
+  type Fault,
+  type Found,
+  type History,
+  runHistories,
+  type Step,
+  startHistoryServer,
+} from './algorithm/history.fixture.ts'
 import { type Charged, type Reference, referenceOf, verdictOn } from './algorithm/reference.fixture.ts'
 import { ALGORITHMS, type Algorithm, type Policy } from './algorithms.ts'
 
@@ -11,16 +16,7 @@ const DAY_US = 86_400_000_000
 /** A window of every period below begins here. */
 const START_US = 14 * 5 * 30 * DAY_US * 10
 
-let server: Awaited<ReturnType<typeof startRedis>>
-let redis: Redis
-beforeAll(async () => {
-  server = await startRedis()
-  redis = new Redis(server.url)
-})
-afterAll(async () => {
-  redis.disconnect()
-  await server.stop()
-})
+const redis = await startHistoryServer()
 
 interface Clock {
   /** Also goes back, and ids are reset: then nothing expires. */

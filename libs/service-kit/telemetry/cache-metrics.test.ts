@@ -6,6 +6,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { createHealth } from '../process/health.ts'
 import { copiesProbe, createCacheMetrics } from './cache-metrics.ts'
 import { createMetrics } from './metrics.ts'
+import { seriesValue } from './series.fixture.ts'
 
 const server = await testRedis()
 
@@ -28,15 +29,7 @@ async function setUp() {
     return cache
   }
   onTestFinished(async () => void (await Promise.all([subscriber.close(), closeRedis(redis)])))
-  /** Of one series; its name with all labels but those of the process. */
-  async function value(name: string, labels: Record<string, string>): Promise<number | undefined> {
-    const { text } = await metrics.page()
-    const wanted = Object.entries(labels).map(([label, text]) => `${label}="${text}"`)
-    const line = text
-      .split('\n')
-      .find((one) => one.startsWith(`${name}{`) && wanted.every((part) => one.includes(part)))
-    return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')))
-  }
+  const value = (name: string, labels: Record<string, string>) => seriesValue(metrics, name, labels)
   return { build, value, subscriber }
 }
 

@@ -8,6 +8,7 @@ import { createHealth } from '../process/health.ts'
 import { createLog } from './log.ts'
 import { createMetrics } from './metrics.ts'
 import { watchRateLimits } from './rate-limit-metrics.ts'
+import { seriesValue } from './series.fixture.ts'
 
 const server = await testRedis()
 const readOnly = Object.assign(new Error("READONLY You can't write against a read only replica."), {
@@ -55,15 +56,7 @@ async function setUp() {
       ...options,
     })
   }
-  /** Of the series with these labels, besides those of the process. */
-  async function value(name: string, labels: Record<string, string>): Promise<number | undefined> {
-    const { text } = await metrics.page()
-    const wanted = Object.entries(labels).map(([label, text]) => `${label}="${text}"`)
-    const line = text
-      .split('\n')
-      .find((one) => one.startsWith(`${name}{`) && wanted.every((part) => one.includes(part)))
-    return line === undefined ? undefined : Number(line.slice(line.lastIndexOf(' ')))
-  }
+  const value = (name: string, labels: Record<string, string>) => seriesValue(metrics, name, labels)
   const decided = (policy: string, decision: 'allowed' | 'denied', degraded = false) =>
     value('rate_limit_decisions_total', { policy, decision, degraded: String(degraded) })
   const observed = (policy: string) => value('rate_limit_duration_seconds_count', { policy })

@@ -3,7 +3,9 @@
  * get a table whose TIME is that clock, whose expiries follow it, and which counts the writes.
  */
 import { readFileSync } from 'node:fs'
-import type { Redis } from 'ioredis'
+import { startRedis } from '@shop/test-kit/redis-server'
+import { Redis } from 'ioredis'
+import { afterAll } from 'vitest'
 import { type Algorithm, kinds, type Policy } from '../algorithms.ts'
 
 export interface Step {
@@ -44,6 +46,17 @@ export interface Run {
 
 /** A fault that a test plants: a text of a script and what replaces it. */
 export type Fault = readonly [script: string, text: string, replacement: string]
+
+/** A server of the file's own, to be called at its top: a call runs many histories, and the server answers nobody else meanwhile. */
+export async function startHistoryServer(): Promise<Redis> {
+  const server = await startRedis()
+  const redis = new Redis(server.url)
+  afterAll(async () => {
+    redis.disconnect()
+    await server.stop()
+  })
+  return redis
+}
 
 let runCount = 0
 

@@ -10,7 +10,7 @@ import { aclFile } from '../../acl/acl.ts'
 import { closeRedis, connectRedis, type Redis, whenReady } from '../../connection/connection.ts'
 import { damage, newSeed, plant, typesExcept } from '../../damage.fixture.ts'
 import { MAX_TIMER_MS } from '../../number-options.ts'
-import { createLeakyQueue, type LeakyQueueOptions, leakyQueueKeys, type Reservation } from './queue.ts'
+import { createLeakyQueue, type LeakyQueue, type LeakyQueueOptions, leakyQueueKeys, type Reservation } from './queue.ts'
 import { waitUntil } from './wait.ts'
 import type { WorkerReport, WorkerSetup } from './worker.fixture.ts'
 
@@ -22,6 +22,16 @@ function queueOn(redis: Redis, namespace: string, options: Partial<LeakyQueueOpt
   const keys = leakyQueueKeys(namespace, 'test', 'state')
   const all = { keys, limit: slow, capacity: 3, onUnavailable: 'closed', deadlineMs: 20_000, ...options } as const
   return { keys, queue: createLeakyQueue(redis, all) }
+}
+
+/** Uses the first slot, and resolves when a run for each signal has a slot behind it. */
+async function startWaits({ reserve, run }: LeakyQueue, signals: AbortSignal[]) {
+  await reserve('a')
+  const waiting = signals.map((signal) => run('a', async () => 'too late', { signal }))
+  await expect
+    .poll(async () => (await reserve('a', { maxDelayMs: 0 })).resetAfterMs, { timeout: 15_000 })
+    .toBeGreaterThan(signals.length * INTERVAL_MS)
+  return waiting
 }
 
 describe.each(['standalone', 'cluster', 'acl user'] as const)('a leaky queue on Redis, %s', async (topology) => {
@@ -128,12 +138,8 @@ describe.each(['standalone', 'cluster', 'acl user'] as const)('a leaky queue on 
 
   test('an aborted wait gives the last slot back', async () => {
     const { queue } = fresh()
-    await queue.reserve('a')
     const abort = new AbortController()
-    const waiting = queue.run('a', async () => 'too late', { signal: abort.signal })
-    await expect
-      .poll(async () => (await queue.reserve('a', { maxDelayMs: 0 })).resetAfterMs, { timeout: 15_000 })
-      .toBeGreaterThan(INTERVAL_MS)
+    const [waiting] = await startWaits(queue, [abort.signal])
     abort.abort(new Error('the caller left'))
     await expect(waiting).rejects.toThrow('the caller left')
     expect(Math.round((await queue.reserve('a')).delayMs / INTERVAL_MS)).toBe(1)
@@ -141,12 +147,11 @@ describe.each(['standalone', 'cluster', 'acl user'] as const)('a leaky queue on 
 
   test('waits that are aborted together give all their slots back, in whatever order they abort', async () => {
     const { queue } = fresh({ capacity: 50 })
-    await queue.reserve('a')
     const aborts = Array.from({ length: 48 }, () => new AbortController())
-    const waiting = aborts.map(({ signal }) => queue.run('a', async () => 'too late', { signal }))
-    await expect
-      .poll(async () => (await queue.reserve('a', { maxDelayMs: 0 })).resetAfterMs, { timeout: 15_000 })
-      .toBeGreaterThan(48 * INTERVAL_MS)
+    const waiting = await startWaits(
+      queue,
+      aborts.map(({ signal }) => signal),
+    )
     for (const abort of aborts) abort.abort(new Error('the process stops'))
     await Promise.all(waiting.map((one) => expect(one).rejects.toThrow('the process stops')))
     expect(Math.round((await queue.reserve('a')).delayMs / INTERVAL_MS)).toBe(1)
@@ -154,12 +159,8 @@ describe.each(['standalone', 'cluster', 'acl user'] as const)('a leaky queue on 
 
   test('an aborted slot with another one behind it stays empty: no slot moves', async () => {
     const { queue } = fresh()
-    await queue.reserve('a')
     const abort = new AbortController()
-    const waiting = queue.run('a', async () => 'too late', { signal: abort.signal })
-    await expect
-      .poll(async () => (await queue.reserve('a', { maxDelayMs: 0 })).resetAfterMs, { timeout: 15_000 })
-      .toBeGreaterThan(INTERVAL_MS)
+    const [waiting] = await startWaits(queue, [abort.signal])
     expect(Math.round((await queue.reserve('a')).delayMs / INTERVAL_MS)).toBe(2)
     abort.abort(new Error('the caller left'))
     await expect(waiting).rejects.toThrow('the caller left')
