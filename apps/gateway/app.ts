@@ -46,14 +46,7 @@ export async function buildApp(
   const policyFile = config.RATE_LIMIT_FILE ?? defaultPolicyFile
   const read = () => readPolicyFile(policyFile)
   const policies = createPolicyStore({ source: await read(), read, log })
-  const tls = redisTls(config)
-  const toCache = { tls, onStateChange: logRedisState({ role: 'cache', log }) }
-  const toState = { tls, onStateChange: logRedisState({ role: 'state', log }) }
-  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, ...toState, commandTimeoutMs: 1_000 })
-  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, ...toCache })
-  warnOfEviction(state, { role: 'state', log })
-  warnOfEviction(cache, { role: 'cache', log })
-  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: `${instanceId}-subscriber`, ...toState })
+  const { state, cache, subscriber } = openConnections(config, { instanceId, log })
   const registry = createRegistry(state, { keys: registryKeys })
   const directory = createDirectory(registry, subscriber, { services: [...services, name], answers: answersAsItself })
   const streamConnectionCount = config.STREAM_MAX_COUNT
@@ -121,6 +114,18 @@ export async function buildApp(
       await Promise.all([subscriber.close(), closeRedis(state), closeRedis(cache)])
     },
   }
+}
+
+function openConnections(config: Config, { instanceId, log }: Pick<Surroundings, 'instanceId' | 'log'>) {
+  const tls = redisTls(config)
+  const toCache = { tls, onStateChange: logRedisState({ role: 'cache', log }) }
+  const toState = { tls, onStateChange: logRedisState({ role: 'state', log }) }
+  const state = connectRedis(config.REDIS_STATE_URL, { name: instanceId, ...toState, commandTimeoutMs: 1_000 })
+  const cache = connectRedis(config.REDIS_CACHE_URL, { name: instanceId, ...toCache })
+  warnOfEviction(state, { role: 'state', log })
+  warnOfEviction(cache, { role: 'cache', log })
+  const subscriber = connectSubscriber(config.REDIS_STATE_URL, { name: `${instanceId}-subscriber`, ...toState })
+  return { state, cache, subscriber }
 }
 
 function streamLimits(config: Config) {

@@ -58,6 +58,7 @@ const MAX_POLICIES = 200
 export function watchRateLimits({ log, metrics, nowMs = () => performance.now() }: RateLimitWatchOptions) {
   const policies = new Map<string, Policy>()
   const { durations, delays } = declare(metrics, policies)
+  const { logDegraded, logIfOver } = createLines(log, nowMs)
   const seen: RateLimitWatch = {
     watch,
     queueOptions,
@@ -67,7 +68,7 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
   return seen
 
   function watch<Limit extends RateLimit>(name: string, limit: Limit): Limit {
-    const policy = policyOf(name)
+    const policy = policyOf(policies, name)
     return { ...limit, check, knownDenial }
 
     /** A known denial takes less time than an observation of its duration. */
@@ -90,7 +91,7 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
   }
 
   function queueOptions(name: string) {
-    const policy = policyOf(name)
+    const policy = policyOf(policies, name)
     function onReserved(reservation: Reservation, durationMs: number) {
       durations.observe({ policy: policy.name }, durationMs / 1000)
       if (reservation.allowed) delays.observe({ policy: policy.name }, reservation.delayMs / 1000)
@@ -101,18 +102,11 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
 
   /** Peeks, penalties and refunds that fail end here too. They are no decisions, so only health shows them. */
   function onDegraded(name: string) {
-    const policy = policyOf(name)
+    const policy = policyOf(policies, name)
     return (error: unknown) => {
       policy.reason = codeOf(error)
       policy.degradedAtMs = nowMs()
     }
-  }
-
-  function policyOf(name: string): Policy {
-    const key = policies.has(name) || policies.size < MAX_POLICIES ? name : 'other'
-    const policy = policies.get(key) ?? newPolicy(key)
-    policies.set(key, policy)
-    return policy
   }
 
   function count(policy: Policy, { allowed, degraded }: Pick<Decision, 'allowed' | 'degraded'>) {
@@ -127,6 +121,16 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
     }
   }
 
+  async function checkHealth(): Promise<void> {
+    if (![...policies.values()].some((policy) => isDegraded(policy, nowMs()))) return
+    throw Object.assign(new Error('decided without Redis'), { code: 'RATE_LIMITS_DEGRADED' })
+  }
+}
+
+/** For each policy: a line when it degrades, one a minute while that lasts, and one when it is over. */
+function createLines(log: RateLimitWatchOptions['log'], nowMs: () => number) {
+  return { logDegraded, logIfOver }
+
   function logDegraded(policy: Policy) {
     if (nowMs() - policy.loggedAtMs < LINE_EVERY_MS) return
     const { name, reason, unloggedCount: degradedCount } = policy
@@ -135,20 +139,22 @@ export function watchRateLimits({ log, metrics, nowMs = () => performance.now() 
   }
 
   function logIfOver(policy: Policy) {
-    if (isDegraded(policy)) return
+    if (isDegraded(policy, nowMs())) return
     const { name, unloggedCount: degradedCount } = policy
     log.info({ policy: name, degradedCount }, 'rate limit restored: decided by Redis')
     Object.assign(policy, { unloggedCount: 0, isReported: false })
   }
+}
 
-  function isDegraded({ degradedAtMs }: Policy): boolean {
-    return nowMs() - degradedAtMs < DEGRADED_FOR_MS
-  }
+function isDegraded({ degradedAtMs }: Policy, nowMs: number): boolean {
+  return nowMs - degradedAtMs < DEGRADED_FOR_MS
+}
 
-  async function checkHealth(): Promise<void> {
-    if (![...policies.values()].some(isDegraded)) return
-    throw Object.assign(new Error('decided without Redis'), { code: 'RATE_LIMITS_DEGRADED' })
-  }
+function policyOf(policies: Map<string, Policy>, name: string): Policy {
+  const key = policies.has(name) || policies.size < MAX_POLICIES ? name : 'other'
+  const policy = policies.get(key) ?? newPolicy(key)
+  policies.set(key, policy)
+  return policy
 }
 
 function newPolicy(name: string): Policy {
