@@ -1,6 +1,6 @@
 /** How an instance hears of a change: by the hint, by a gap of the subscription, or by reading now and then. */
 import { closeRedis, connectRedis, connectSubscriber, whenReady } from '@shop/redis-kit/connection'
-import { createChannel } from '@shop/redis-kit/pubsub'
+import { type Channel, createChannel } from '@shop/redis-kit/pubsub'
 import { startLoops } from '@shop/service-kit/process/loop'
 import { createLog } from '@shop/service-kit/telemetry/log'
 import { startRedis } from '@shop/test-kit/redis-server'
@@ -94,6 +94,48 @@ it('reads now and then without a hint', async () => {
   const instance = await startInstance({ readEveryMs: 50 })
   await store(140)
   await vi.waitFor(() => expect(instance.count()).toBe(140), { timeout: 10_000 })
+})
+
+it('shares the next read among all who ask during one, and each finds what was stored before it asked', async () => {
+  const found = createPolicyStore({
+    source: source as NonNullable<typeof source>,
+    read: async () => source as never,
+    log,
+  })
+  const answers: (() => void)[] = []
+  const list = async () => {
+    const stored = await overrides.list()
+    await new Promise<void>((resolve) => answers.push(resolve))
+    return stored
+  }
+  const hints = {} as Channel<ChangeHint>
+  const sync = createOverrideSync({ overrides: { ...overrides, list }, hints, store: found, instanceId: 'shared', log })
+  const first = sync.refresh()
+  await vi.waitFor(() => expect(answers).toHaveLength(1), { timeout: 10_000 })
+  await store(180)
+  const waiting = Array.from({ length: 10 }, () => sync.refresh())
+  answers[0]?.()
+  await first
+  await vi.waitFor(() => expect(answers).toHaveLength(2), { timeout: 10_000 })
+  answers[1]?.()
+  await Promise.all(waiting)
+  expect([answers.length, countIn(found.current().rules)]).toEqual([2, 180])
+})
+
+it('reads again after a read that failed', async () => {
+  const found = createPolicyStore({
+    source: source as NonNullable<typeof source>,
+    read: async () => source as never,
+    log,
+  })
+  const list = vi.fn(overrides.list).mockRejectedValueOnce(new Error('Redis is away'))
+  const hints = {} as Channel<ChangeHint>
+  const sync = createOverrideSync({ overrides: { ...overrides, list }, hints, store: found, instanceId: 'failed', log })
+  await store(190)
+  const [first, second] = [sync.refresh(), sync.refresh()]
+  await expect(Promise.all([first, second])).rejects.toThrow('Redis is away')
+  await sync.refresh()
+  expect(countIn(found.current().rules)).toBe(190)
 })
 
 it('starts with the file while Redis is away, and reads the overrides when it is back', async () => {

@@ -37,6 +37,7 @@ export function createOverrideSync(dependencies: Dependencies) {
   const { overrides, hints, store, instanceId, log, readEveryMs = 3_000 } = dependencies
   const alarm = createAlarm()
   let last: Promise<void> = Promise.resolve()
+  let next: Promise<void> | undefined
   const loop: Loop = { name: 'limit-overrides', run }
   return { loop, start, refresh, announce }
 
@@ -50,11 +51,19 @@ export function createOverrideSync(dependencies: Dependencies) {
     }
   }
 
-  /** Reads one after the other: an answer that is late must not replace a newer one. */
+  /**
+   * Reads one after the other: an answer that is late must not replace a newer one. All who ask during a read share the next one, so that
+   * no caller waits for more than two, however slow Redis is and however many ask.
+   */
   function refresh(): Promise<void> {
-    const read = async () => store.override(await overrides.list())
-    last = last.then(read, read)
-    return last
+    next ??= last.then(read, read)
+    last = next
+    return next
+  }
+
+  async function read(): Promise<void> {
+    next = undefined
+    store.override(await overrides.list())
   }
 
   /** Lost hints are made up for by the next read of each instance. */
