@@ -357,6 +357,17 @@ describe.each(Object.keys(topologies))('%s', (name) => {
     })
   })
 
+  test('any number of callers wait for one connection, and Node takes none of them for a leak', async () => {
+    const warnings: Error[] = []
+    const hear = (warning: Error) => warnings.push(warning)
+    process.on('warning', hear)
+    const redis = topology.connect()
+    opened.push(redis)
+    await Promise.all(Array.from({ length: 50 }, () => whenReady(redis, 10_000)))
+    process.off('warning', hear)
+    expect(warnings).toEqual([])
+  })
+
   test('whatever breaks when, a counter holds every INCR that succeeded and none that was reported as failed', async () => {
     const redis = await connect({ commandTimeoutMs: 250 })
     const keys = Array.from({ length: 12 }, newKey)

@@ -100,6 +100,8 @@ export function connectRedis(url: string, options: RedisOptions): Redis {
   const { onStateChange } = options
   if (onStateChange) watches.set(redis, watchConnection(redis, { name, isTls: target.isTls, onStateChange }))
   redis.on('error', options.onError ?? (() => {}))
+  // Each caller who waits for it to be ready listens until then: many are no leak.
+  redis.setMaxListeners(0)
   // A Cluster's pipelines wait for the first look at the slots, outside of the gate and without a limit of their own.
   if (redis instanceof Cluster) {
     redis.delayUntilReady = (done) => void whenReady(redis, timeoutMs).then(() => done(), done)
