@@ -1,4 +1,5 @@
 /** A tiny service that process.test.ts starts as a real process. It tells its parent what it is doing. */
+import { once } from 'node:events'
 import { closeRedis, connectRedis } from '@shop/redis-kit/connection'
 import { createRegistry, discoveryKeys } from '@shop/redis-kit/discovery'
 import { Type } from 'typebox'
@@ -19,9 +20,10 @@ async function tick(signal: AbortSignal) {
 }
 
 let reloadCount = 0
-async function reload() {
+async function reload(isHeld: boolean) {
   reloadCount += 1
   tell(`reload ${reloadCount}`)
+  if (isHeld && reloadCount === 1) await once(process, 'message')
   if (reloadCount === 1) throw new Error('the first reload fails')
 }
 
@@ -40,10 +42,14 @@ await runService({
     REGISTRY_NAMESPACE: Text({ default: 'registry', doc: 'Prefix of the keys of the registry' }),
     BREAK_SCHEMA: Flag({ default: false, doc: 'Has a route whose schema cannot be compiled' }),
     RELOADS: Flag({ default: false, doc: 'Can reload; the first time fails' }),
+    HOLD_RELOAD: Flag({ default: false, doc: 'The first reload lasts until the parent sends a message' }),
+    HOLD_BUILD: Flag({ default: false, doc: 'Building lasts until the parent sends a message' }),
     FAIL_TO_CLOSE: Flag({ default: false, doc: 'Fails while closing' }),
   }),
   async build(config, { log, name, metrics, stopping }) {
     if (config.FAIL_TO_BUILD) throw new Error('no database at postgres://app:hunter2@db/app\nand a second line')
+    tell('building')
+    if (config.HOLD_BUILD) await once(process, 'message')
     const server = createServer({ log, name, metrics, identity: 'none' })
     const properties = { a: { type: config.BREAK_SCHEMA ? 'nonsense' : 'string' } }
     const querystring = { type: 'object', properties, additionalProperties: false }
@@ -73,7 +79,7 @@ await runService({
       server,
       ...(registry && { registry: registry.registry }),
       loops: [{ name: 'ticker', run: tick }],
-      ...(config.RELOADS && { reload }),
+      ...(config.RELOADS && { reload: () => reload(config.HOLD_RELOAD) }),
       async close() {
         tell('connections closed')
         await registry?.close()

@@ -62,6 +62,16 @@ function parse(line: string): Record<string, unknown> {
 const url = (port: number, path: string) => `http://127.0.0.1:${port}${path}`
 
 describe('SIGHUP', () => {
+  /** Resolves when the process has heard it. */
+  async function hangUp({ child }: ReturnType<typeof start>) {
+    const heard = new Promise<void>((resolve, reject) => {
+      child.stdout?.on('data', (chunk) => `${chunk}`.includes('reload requested') && resolve())
+      child.once('exit', (_code, signal) => reject(new Error(`ended by ${signal}`)))
+    })
+    child.kill('SIGHUP')
+    await heard
+  }
+
   test('reloads what can be reloaded, and a reload that fails is logged and ends nothing', async () => {
     const service = start({ RELOADS: 'true' })
     const { port } = await service.hears('listening')
@@ -75,6 +85,50 @@ describe('SIGHUP', () => {
     const { code, lines } = await service.closed
     expect(code).toBe(0)
     expect(lines.map(({ msg }) => msg)).toContain('reload failed')
+  })
+
+  test('before the process listens is heard, and reloads once it can', async () => {
+    const service = start({ RELOADS: 'true', HOLD_BUILD: 'true' })
+    await service.hears('building')
+    await hangUp(service)
+    const reloaded = service.hears('reload 1')
+    service.child.send('go on')
+    await reloaded
+    service.child.kill('SIGTERM')
+    expect(await service.closed).toMatchObject({ code: 0 })
+  })
+
+  test('during a reload is one more reload, however many come', async () => {
+    const service = start({ RELOADS: 'true', HOLD_RELOAD: 'true' })
+    await service.hears('listening')
+    const reloaded = [service.hears('reload 1'), service.hears('reload 2')]
+    await hangUp(service)
+    await reloaded[0]
+    for (let i = 0; i < 5; i++) await hangUp(service)
+    service.child.send('go on')
+    await reloaded[1]
+    service.child.kill('SIGTERM')
+    const { code, told } = await service.closed
+    expect([code, told.filter((type) => type.startsWith('reload'))]).toEqual([0, ['reload 1', 'reload 2']])
+  })
+
+  test('while the process stops does not disturb the stop', async () => {
+    const service = start({ RELOADS: 'true' })
+    const { port } = await service.hears('listening')
+    const slow = fetch(url(port, '/slow'))
+    await service.hears('slow request begun')
+    service.child.kill('SIGTERM')
+    service.child.kill('SIGHUP')
+    expect((await slow).status).toBe(200)
+    expect(await service.closed).toMatchObject({ code: 0, signal: null })
+  })
+
+  test('before the process knows that it has nothing to reload ends it then', async () => {
+    const service = start({ HOLD_BUILD: 'true' })
+    await service.hears('building')
+    await hangUp(service)
+    service.child.send('go on')
+    expect(await service.closed).toMatchObject({ code: null, signal: 'SIGHUP' })
   })
 
   test('ends a process that has nothing to reload, as by default', async () => {

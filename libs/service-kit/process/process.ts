@@ -15,6 +15,7 @@ import type { Server } from '../http/server.ts'
 import { createLog, flushLog, type Log, maskUrls } from '../telemetry/log.ts'
 import { createMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { ConfigError, type commonConfig, loadConfig, newInstanceId } from './config.ts'
+import { type Hangups, hearHangups } from './hangup.ts'
 import { openInternalPort } from './internal-port.ts'
 import { type Loop, startLoops } from './loop.ts'
 import { createLoopHealth } from './loop-health.ts'
@@ -32,7 +33,7 @@ export interface App {
   registry?: Registry
   /** Asked before each heartbeat: an instance that cannot work does not say that it can. @default always */
   isHealthy?(): boolean
-  /** Reads again what may change while the process runs. At SIGHUP; without it that signal ends the process, as by default. */
+  /** Reads again what may change while the process runs. At SIGHUP, see hangup.ts. */
   reload?(): Promise<void>
   /** Closes the connections: after the last request and the last loop. */
   close(): Promise<void>
@@ -63,8 +64,9 @@ export async function runService<Schema extends TObject>(service: Service<Schema
   const instanceId = common.INSTANCE_ID ?? newInstanceId(service.name)
   const log = createLog({ service: service.name, instanceId, level: common.LOG_LEVEL })
   exitOnBugs(log)
+  const hangups = hearHangups(log)
   const stop = stopOnSignals(log, common.SHUTDOWN_TIMEOUT_MS, async () => (await started)())
-  const started = start(service, config, { log, instanceId, stop })
+  const started = start(service, config, { log, instanceId, hangups, stop })
   started.catch((error) => {
     const isMistake = error instanceof ConfigError
     // A mistake in the configuration is one sentence and nothing else; anything else may be a bug, and is logged whole.
@@ -95,7 +97,7 @@ function complain(name: string, sentences: readonly string[]): void {
 async function start<Schema extends TObject>(
   { name, build }: Service<Schema>,
   config: Static<Schema>,
-  { log, instanceId, stop }: { log: Log; instanceId: string; stop(reason: string): void },
+  { log, instanceId, hangups, stop }: { log: Log; instanceId: string; hangups: Hangups; stop(reason: string): void },
 ): Promise<() => Promise<void>> {
   const { HOST: host, PORT, INTERNAL_PORT, ADVERTISE_HOST, DRAIN_MS, SHUTDOWN_TIMEOUT_MS } = config as CommonConfig
   const metrics = createMetrics({ service: name, instanceId })
@@ -109,7 +111,7 @@ async function start<Schema extends TObject>(
   const app = await build(config, { log, name, instanceId, metrics, stopping: stopping.signal })
   const { server } = app
   const { health } = server
-  reloadOnHangup(app, log)
+  hangups.reloadBy(app.reload)
   health.add(permissions.probe)
   let leaving = false
   closeConnectionsWhile(server, () => leaving)
@@ -202,17 +204,6 @@ function stopOnSignals(log: Log, timeoutMs: number, stopAll: () => Promise<void>
     flushLog(log)
     process.exit(code)
   }
-}
-
-/** Reloads at SIGHUP, one after the other. A reload that fails changes nothing and is logged. */
-function reloadOnHangup(app: App, log: Log) {
-  if (app.reload === undefined) return
-  const reload = () => app.reload?.().catch((error) => log.error({ err: error }, 'reload failed'))
-  let last: Promise<void> | undefined
-  process.on('SIGHUP', () => {
-    log.info('reload requested by SIGHUP')
-    last = Promise.resolve(last).then(reload)
-  })
 }
 
 /** After an uncaught error the state is unknown: log it and let the supervisor start a new process. */
