@@ -8,6 +8,7 @@ import type { Server } from '@shop/service-kit/http/server'
 import { createIdentityMinter, generateIdentityKeys } from '@shop/service-kit/identity'
 import { loadConfig } from '@shop/service-kit/process/config'
 import { startLoops } from '@shop/service-kit/process/loop'
+import { createLoopHealth } from '@shop/service-kit/process/loop-health'
 import { startRedisWithUsers } from '@shop/service-kit/storage/redis-users.fixture'
 import { createLog } from '@shop/service-kit/telemetry/log'
 import { createMetrics } from '@shop/service-kit/telemetry/metrics'
@@ -56,7 +57,7 @@ export async function startUser(env: Record<string, string> = {}, options: UserO
     const { signal } = new AbortController()
     const app = await buildApp(config, { name: 'user', instanceId, log, metrics, stopping: signal })
     const server = app.server as unknown as Server
-    const loops = startLoops(app.loops ?? [], log)
+    const loops = startLoops(app.loops ?? [], log, { watch: createLoopHealth({ health: server.health, metrics }) })
     started.push(async () => {
       await server.close()
       await loops.stop()
