@@ -80,7 +80,7 @@ export interface RateLimitOptions {
    */
   burst?: number
   /**
-   * What to answer when Redis cannot: 'open' admits (throttles), 'closed' refuses (sign-in, payment), 'local' keeps
+   * What to answer when Redis cannot: 'open' admits (throttles), 'closed' refuses (guesses of a password), 'local' keeps
    * this instance's share of the limit in memory. Such a decision says `degraded: true`.
    */
   onUnavailable: FailMode

@@ -20,9 +20,8 @@ export interface ColdLimit {
 const ID = 'warm-up'
 
 /**
- * Before the process listens: waits for the connections, and runs the script of each limit once, by a peek. Takes nothing, and leaves
- * no key.
- * Resolves after `deadlineMs` at the latest, with Redis or without: an outage is reported by the decisions that it concerns.
+ * Before the process listens: waits for the connections, and runs the script of each limit once, by a peek. Takes nothing, and leaves no
+ * key. Resolves after `deadlineMs` at the latest, with Redis or without: an outage is reported by the decisions that it concerns.
  */
 export async function warmUp(limits: readonly ColdLimit[], deadlineMs = 2_000): Promise<void> {
   const peeks = limits.map((limit) => {

@@ -1,8 +1,8 @@
 /** Two hosts share a limit; the clock of one is a minute ahead. What it takes that it should not, and what it leaves the other. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Contender, Plan, Running, Sample, Table } from '../harness/suite.ts'
+import type { Plan, Running, Sample, Table } from '../harness/suite.ts'
 import { raw, textbook } from './by-hand.ts'
-import type { Limit, Limiter, Limiting, Servers } from './limiter.ts'
+import { contendersOf, type Limit, type Limiter, type Limiting, type Servers } from './limiter.ts'
 import { ours } from './ours.ts'
 import { express, fastify, upstash } from './peers.ts'
 
@@ -46,11 +46,6 @@ async function withClockAhead<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-const contender = (limiting: Limiting): Contender<Servers> => ({
-  ...limiting,
-  start: (servers) => skewing(limiting, servers),
-})
-
 export const clock: Table<Servers> = {
   id: 'clock',
   title: 'Rate limit: a host whose clock is a minute ahead',
@@ -63,7 +58,7 @@ export const clock: Table<Servers> = {
     { metric: 'burst', label: 'at the beginning', format: 'count' },
   ],
   ratios: [],
-  contenders: [...ours, raw, textbook, fastify, express, ...upstash].map(contender),
+  contenders: contendersOf([...ours, raw, textbook, fastify, express, ...upstash], skewing),
   goals: [
     { text: 'gcra admits nothing more for a clock that is ahead', metric: 'extra', contender: 'gcra', atMost: 1 },
     { text: 'gcra admits a full burst afterwards', metric: 'afterwards', contender: 'gcra', atLeast: 10 },

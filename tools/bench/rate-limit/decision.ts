@@ -2,9 +2,9 @@
 import type { Redis } from 'ioredis'
 import { closedLoop, pickerOf } from '../harness/closed-loop.ts'
 import { connectPlain } from '../harness/plain-redis.ts'
-import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
+import { closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
 import { raw, rawCorked, textbook } from './by-hand.ts'
-import { ids, type Limit, type Limiting, type Servers, useUp } from './limiter.ts'
+import { contendersOf, ids, type Limit, type Limiting, type Servers, useUp } from './limiter.ts'
 import { ours } from './ours.ts'
 import { fastifyCorked, peers } from './peers.ts'
 
@@ -41,11 +41,6 @@ async function cpuSecondsOf(redis: Redis): Promise<number> {
   return seconds('user') + seconds('sys')
 }
 
-const contender = (limiting: Limiting): Contender<Servers> => ({
-  ...limiting,
-  start: (servers) => deciding(limiting, servers),
-})
-
 export const decision: Table<Servers> = {
   id: 'decision',
   title: 'Rate limit: a decision of Redis',
@@ -59,7 +54,7 @@ export const decision: Table<Servers> = {
     { metric: 'cpuUs', to: 'gcra', label: 'CPU x gcra' },
     { metric: 'serverUs', to: 'gcra', label: 'CPU of Redis x gcra' },
   ],
-  contenders: [...ours, rawCorked, raw, fastifyCorked, textbook, ...peers].map(contender),
+  contenders: contendersOf([...ours, rawCorked, raw, fastifyCorked, textbook, ...peers], deciding),
   goals: [
     {
       text: 'gcra at least 1.2 x every library',

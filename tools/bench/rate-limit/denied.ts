@@ -1,8 +1,8 @@
 /** A hot id that is denied, again and again: by Redis, or in the process that knows the denial. */
 import { closedLoop } from '../harness/closed-loop.ts'
-import { type Contender, closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
+import { closedLoopColumns, type Running, type Table } from '../harness/suite.ts'
 import { raw, textbook } from './by-hand.ts'
-import { type Limit, type Limiting, type Servers, useUp } from './limiter.ts'
+import { contendersOf, type Limit, type Limiting, type Servers, useUp } from './limiter.ts'
 import { ours } from './ours.ts'
 import { express, fastify, flexible, flexibleBlocking, upstash } from './peers.ts'
 
@@ -25,11 +25,6 @@ async function denying({ id, open }: Limiting, { redisUrl }: Servers): Promise<R
   }
 }
 
-const contender = (limiting: Limiting): Contender<Servers> => ({
-  ...limiting,
-  start: (servers) => denying(limiting, servers),
-})
-
 export const denied: Table<Servers> = {
   id: 'denied',
   title: 'Rate limit: an id that is denied again and again',
@@ -41,6 +36,6 @@ export const denied: Table<Servers> = {
     { metric: 'perSecond', to: 'raw', label: 'x raw Lua' },
     { metric: 'cpuUs', to: 'gcra', label: 'CPU x gcra' },
   ],
-  contenders: [...ours, raw, textbook, fastify, express, flexible, flexibleBlocking, ...upstash].map(contender),
+  contenders: contendersOf([...ours, raw, textbook, fastify, express, flexible, flexibleBlocking, ...upstash], denying),
   goals: [{ text: 'gcra at least 1 M/s', metric: 'perSecond', contender: 'gcra', atLeast: 1e6 }],
 }

@@ -1,5 +1,5 @@
 /** The interface of every contender of this suite: a limiter takes one unit for an id, or denies it. */
-import type { Contender } from '../harness/suite.ts'
+import type { Contender, Running } from '../harness/suite.ts'
 
 export interface Servers {
   redisUrl: string
@@ -25,6 +25,14 @@ export interface Limiter {
 
 export interface Limiting extends Pick<Contender<Servers>, 'id' | 'label' | 'role'> {
   open(opening: Opening): Promise<Limiter>
+}
+
+/** The contenders of a table that measures them in its own way. */
+export function contendersOf(
+  limitings: readonly Limiting[],
+  start: (limiting: Limiting, servers: Servers) => Promise<Running>,
+): Contender<Servers>[] {
+  return limitings.map((limiting) => ({ ...limiting, start: (servers) => start(limiting, servers) }))
 }
 
 export const ids: readonly string[] = Array.from({ length: 10_000 }, (_, index) => `user-${10_000 + index}`)

@@ -1,9 +1,9 @@
 /** The memory of Redis for one id after so many requests. */
 import type { Redis } from 'ioredis'
 import { connectPlain } from '../harness/plain-redis.ts'
-import type { Contender, Running, Sample, Table } from '../harness/suite.ts'
+import type { Running, Sample, Table } from '../harness/suite.ts'
 import { raw, textbook } from './by-hand.ts'
-import type { Limit, Limiter, Limiting, Servers } from './limiter.ts'
+import { contendersOf, type Limit, type Limiter, type Limiting, type Servers } from './limiter.ts'
 import { ours } from './ours.ts'
 import { peers } from './peers.ts'
 
@@ -58,11 +58,6 @@ async function remove(redis: Redis, space: string): Promise<void> {
   if (keys.length > 0) await redis.unlink(keys)
 }
 
-const contender = (limiting: Limiting): Contender<Servers> => ({
-  ...limiting,
-  start: (servers) => weighing(limiting, servers),
-})
-
 export const memory: Table<Servers> = {
   id: 'memory',
   title: 'Rate limit: memory of Redis for one id',
@@ -76,6 +71,6 @@ export const memory: Table<Servers> = {
     { metric: 'bytes1', label: '1', format: 'bytes' },
   ],
   ratios: [],
-  contenders: [...ours, raw, textbook, ...peers].map(contender),
+  contenders: contendersOf([...ours, raw, textbook, ...peers], weighing),
   goals: [{ text: 'gcra at most 150 bytes after 1,000 requests', metric: 'bytes1000', contender: 'gcra', atMost: 150 }],
 }
