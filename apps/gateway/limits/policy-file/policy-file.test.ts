@@ -1,4 +1,5 @@
 /** The policy file: the one of the shop, and what is said of one with mistakes. */
+import { execFileSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -268,5 +269,13 @@ describe('a file that cannot be used', () => {
     expect(await refusalOf(folder)).toEqual([expect.stringContaining('cannot be read: EISDIR')])
     await rm(folder, { recursive: true })
     expect(await refusalOf(path)).toEqual([expect.stringContaining('cannot be read: ENOENT')])
+  })
+
+  it('is refused at once when it is a pipe into which nothing is written', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'policies-'))
+    const path = join(folder, 'limits.yaml')
+    execFileSync('mkfifo', [path])
+    expect(await refusalOf(path)).toEqual([expect.stringContaining(':1: the file must have fields: rules')])
+    await rm(folder, { recursive: true })
   })
 })

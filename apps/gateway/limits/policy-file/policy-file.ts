@@ -2,7 +2,7 @@
  * The table of limits as a YAML file, see policies.yaml. Every mistake is reported, not only the first, each as `file:line: reason`. A file
  * with one is refused as a whole.
  */
-import { open } from 'node:fs/promises'
+import { constants, open } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { ALGORITHMS } from '@shop/redis-kit/rate-limit/algorithms'
 import { ConfigError } from '@shop/service-kit/process/config'
@@ -27,6 +27,9 @@ export const defaultPolicyFile = fileURLToPath(new URL('../policies.yaml', impor
 /** A table for people is much shorter. Reading stops here, whatever the file is. */
 const maxFileBytes = 262_144
 
+/** Opening a pipe into which nothing is written would wait for ever, all later reloads behind it, and the end of the process too. */
+const withoutWaiting = constants.O_RDONLY | constants.O_NONBLOCK
+
 /** Throws a ConfigError with one sentence per mistake. */
 export async function readPolicyFile(path: string): Promise<PolicySource> {
   const text = await textOf(path)
@@ -37,7 +40,7 @@ export async function readPolicyFile(path: string): Promise<PolicySource> {
 
 async function textOf(path: string): Promise<string> {
   try {
-    await using file = await open(path)
+    await using file = await open(path, withoutWaiting)
     const { buffer, bytesRead } = await file.read(Buffer.alloc(maxFileBytes + 1), 0, maxFileBytes + 1)
     if (bytesRead > maxFileBytes) throw new ConfigError([`${path}:1: the file is larger than ${maxFileBytes} bytes`])
     return buffer.toString('utf8', 0, bytesRead)
