@@ -1,5 +1,5 @@
 /** What a key may hold that its pattern did not write: another type, another program's text, bytes that were damaged. */
-import { integerOf, oneOf, type Random } from '@shop/test-kit/random'
+import { createRandom, integerOf, oneOf, type Random } from '@shop/test-kit/random'
 import type { Cluster, Redis } from 'ioredis'
 
 const TYPES = {
@@ -42,4 +42,19 @@ export function damage(random: Random, text: string): Buffer {
 /** Printed with each failure; SEED=<number> repeats a run. */
 export function newSeed(): number {
   return Number(process.env.SEED ?? Math.floor(Math.random() * 2 ** 32))
+}
+
+/** Damaged texts, each with what a failure prints: which it was, and how to repeat the run. */
+export function* damagedTexts(count: number, original: (random: Random) => string) {
+  const seed = newSeed()
+  const random = createRandom(seed)
+  for (let round = 0; round < count; round++) {
+    const text = damage(random, original(random))
+    yield { text, where: `seed ${seed}, round ${round}: ${JSON.stringify(text.toString('latin1').slice(0, 60))}` }
+  }
+}
+
+/** A time in microseconds, from 100 s ago to 11 days ahead. */
+export function someTimeUs(random: Random): string {
+  return `${(Date.now() + integerOf(random, -100_000, 10 ** 9)) * 1_000}`
 }

@@ -1,9 +1,8 @@
 /** Keys of a lock that no holder wrote: the lock is free after the longest time of any holder, and fences go on. */
-import { createRandom } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'
 import { expect, onTestFinished, test } from 'vitest'
 import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
-import { damage, newSeed, plant, typesExcept } from '../damage.fixture.ts'
+import { damagedTexts, plant, typesExcept } from '../damage.fixture.ts'
 import { createLock, type Held, lockKeys } from './lock.ts'
 
 const server = await testRedis()
@@ -53,11 +52,7 @@ test.each(typesExcept('string'))('a %s in the place of the fence is replaced', a
 
 test('whatever text is in the place of the fence, the next two fences grow and are whole numbers', async () => {
   const { lock, plain, fenceKey } = await setUp()
-  const seed = newSeed()
-  const random = createRandom(seed)
-  for (let round = 0; round < 100; round++) {
-    const text = damage(random, `${Date.now() * 1_000}`)
-    const where = `seed ${seed}, round ${round}: ${JSON.stringify(text.toString('latin1').slice(0, 60))}`
+  for (const { text, where } of damagedTexts(100, () => `${Date.now() * 1_000}`)) {
     await plain.set(fenceKey, text)
     const fences: number[] = []
     for (let n = 0; n < 2; n++) {

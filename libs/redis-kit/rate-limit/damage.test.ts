@@ -1,10 +1,10 @@
 /** Bytes in the place of what a limiter wrote: each counts as nothing used, or as at most everything, and is replaced. */
-import { createRandom, integerOf } from '@shop/test-kit/random'
+import { createRandom, integerOf, type Random } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'
 import type { Redis } from 'ioredis'
 import { expect, onTestFinished, test } from 'vitest'
 import { closeRedis, connectRedis, whenReady } from '../connection/connection.ts'
-import { damage, newSeed, plant, typesExcept } from '../damage.fixture.ts'
+import { damage, damagedTexts, newSeed, plant, someTimeUs, typesExcept } from '../damage.fixture.ts'
 import { ALGORITHMS, type Algorithm } from './algorithms.ts'
 import { createRateLimit, rateLimitKeys } from './rate-limit.ts'
 
@@ -35,11 +35,7 @@ test.each(typesExcept('string'))('a %s in the place of the arrival time is repla
 
 test('whatever text is in the place of the arrival time, the next checks decide, and the key expires', async () => {
   const { key, plain, fresh } = await setUp()
-  const seed = newSeed()
-  const random = createRandom(seed)
-  for (let round = 0; round < 200; round++) {
-    const text = damage(random, `${(Date.now() + integerOf(random, -100_000, 10 ** 9)) * 1_000}`)
-    const where = `seed ${seed}, round ${round}: ${JSON.stringify(text.toString('latin1').slice(0, 60))}`
+  for (const { text, where } of damagedTexts(200, someTimeUs)) {
     await plain.set(key, text)
     await fresh().refund('a', { cost: 1, id: 'a', stampUs: (Date.now() + 12_000) * 1_000 })
     const decision = await fresh().check('a')
@@ -54,8 +50,6 @@ test('whatever text is in the place of the arrival time, the next checks decide,
     expect(await plain.pttl(key), where).toBeGreaterThan(0)
   }
 })
-
-type Random = ReturnType<typeof createRandom>
 
 /** What a key of the algorithm holds, with one part of it damaged. Scores of a sorted set are numbers in any case. */
 const damaged: Record<Algorithm, (plain: Redis, key: string, random: Random) => Promise<unknown>> = {

@@ -1,14 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { createRandom, integerOf } from '@shop/test-kit/random'
 import { testRedis } from '@shop/test-kit/redis'
 import { startRedis } from '@shop/test-kit/redis-server'
 import { Redis as PlainRedis } from 'ioredis'
 import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { aclFile } from '../../acl/acl.ts'
 import { closeRedis, connectRedis, type Redis, whenReady } from '../../connection/connection.ts'
-import { damage, newSeed, plant, typesExcept } from '../../damage.fixture.ts'
+import { damagedTexts, plant, someTimeUs, typesExcept } from '../../damage.fixture.ts'
 import { MAX_TIMER_MS } from '../../number-options.ts'
 import { createLeakyQueue, type LeakyQueue, type LeakyQueueOptions, leakyQueueKeys, type Reservation } from './queue.ts'
 import { waitUntil } from './wait.ts'
@@ -205,11 +204,7 @@ describe('keys that the queue did not write', async () => {
 
   test('whatever text is in the place of the schedule, no wait is longer than a full queue, and the key expires', async () => {
     const { queue, key, plain } = await setUp()
-    const seed = newSeed()
-    const random = createRandom(seed)
-    for (let round = 0; round < 200; round++) {
-      const text = damage(random, `${(Date.now() + integerOf(random, -100_000, 10 ** 9)) * 1_000}`)
-      const where = `seed ${seed}, round ${round}: ${JSON.stringify(text.toString('latin1').slice(0, 60))}`
+    for (const { text, where } of damagedTexts(200, someTimeUs)) {
       await plain.set(key, text)
       const found = await queue.reserve('a')
       expect(found.delayMs, where).toBeLessThanOrEqual(3 * INTERVAL_MS)
